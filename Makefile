@@ -1,0 +1,45 @@
+# make all_algos   set up .venv, run the main job, end with the path of its report   (ARGS="sweep.seeds=[0,1]")
+# make test        set up .venv, run the tests                                       (ARGS="-k vault")
+# make lint        set up .venv, check style and types
+#
+# PYTHON=python3.12     the interpreter that .venv is made from
+# TORCH_INDEX=<url>     where torch comes from on a machine without CUDA: see tools/install_torch.sh
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export TORCH_INDEX
+
+.PHONY: all_algos test lint
+.DELETE_ON_ERROR:
+
+all_algos: $(VENV)/.installed-run
+	$(BIN)/python -m harness.sweep +sweep=all_algos $(ARGS)
+
+test: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# What each kind of work needs installed. A stamp is younger than pyproject.toml: a second call is instant.
+$(VENV)/.installed-run: REQUIREMENT := .
+$(VENV)/.installed-test: REQUIREMENT := .[test,textworld]
+$(VENV)/.installed-lint: REQUIREMENT := .[dev]
+
+$(VENV)/.installed-%: pyproject.toml tools/install_torch.sh | $(BIN)/pip
+	@tools/install_torch.sh $(BIN)/python
+	@echo "Installing '$(REQUIREMENT)' (about a minute)"
+	@$(BIN)/python -m pip install --quiet -e '$(REQUIREMENT)'
+	@touch $@
+
+# pip comes last into a new environment: one that was left half-made is made again.
+$(BIN)/pip:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "error: $(PYTHON) not found: name a Python >= 3.11, e.g. make test PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); CreditBench needs Python >= 3.11:" \
+			"make test PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
