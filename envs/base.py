@@ -1,0 +1,152 @@
+"""The environment protocol: Gymnasium's vocabulary, text in and text out.
+
+An `EnvironmentSpec` is an environment's typed configuration (one YAML in `sweeps/env/`). It names the
+tasks, the vocabulary, and makes `Environment` objects. An `Environment` plays one episode at a time,
+holds no shared state, and never touches a global random generator, so that episodes may be stepped in any
+order, interleaved, or from threads.
+"""
+
+import hashlib
+import json
+import re
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import ClassVar, NamedTuple, Self
+
+from harness.errors import UserError
+
+WORD = re.compile(r"\w+|[^\w\s]+")
+
+
+def normalise(text: str) -> str:
+    """Lower-case words and punctuation, one space between them: the form policies read and write."""
+    return " ".join(WORD.findall(text.lower()))
+
+
+@dataclass(frozen=True)
+class Task:
+    """One problem instance. Everything about it is derived from `seed`; `goal` is what the policy is told."""
+
+    id: str
+    seed: int
+    goal: str = ""
+
+
+@dataclass(frozen=True)
+class Info:
+    """What the environment says beside the observation."""
+
+    state_key: str
+    """Names the environment's state: equal keys inside one task mean the same state (anchor, graph node)."""
+    admissible: tuple[str, ...]
+    """The actions that are valid here, in normalised words."""
+    valid: bool = True
+    """Whether the action just taken was valid."""
+    success: bool = False
+    """Whether the task is solved."""
+
+
+class Transition(NamedTuple):
+    """What `step` returns, in Gymnasium's order."""
+
+    observation: str
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: Info
+
+
+class Split(Enum):
+    """Which tasks the evaluation panel holds."""
+
+    fixed = "fixed"
+    unseen = "unseen"
+
+
+class Environment(ABC):
+    """One episode of one task. The same (task, seed, actions) always gives the same episode."""
+
+    @abstractmethod
+    def reset(self, task: Task, seed: int = 0) -> tuple[str, Info]:
+        """Start an episode. `seed` drives the noise of this episode only; the task fixes the rest."""
+
+    @abstractmethod
+    def step(self, action: str) -> Transition:
+        """Take one action. An invalid action costs a step, changes nothing, and is answered."""
+
+    def copy(self) -> Self | None:
+        """An independent environment in the same state, or None where only replay can restore one."""
+        return None
+
+    def close(self) -> None:
+        """Release what the environment holds outside Python's memory."""
+        return None
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec(ABC):
+    """An environment's configuration; subclasses add their own dials."""
+
+    name: ClassVar[str]
+    """The environment's name, as in `env=NAME`."""
+    version: ClassVar[str]
+    """Changes whenever an episode of some (task, seed, actions) changes; part of the panel's hash."""
+
+    horizon: int = 20
+    """Steps after which an episode is cut off as a failure."""
+    train_tasks: int = 8
+    """Number of distinct training tasks."""
+    eval_tasks: int = 8
+    """Number of tasks on the evaluation panel; with `split: fixed` they are the first training tasks."""
+    split: Split = Split.fixed
+    """`fixed`: evaluate on training tasks. `unseen`: evaluate on tasks that training never sees."""
+    history: int = 0
+    """Past (observation, action) pairs that the prompt shows before the current observation."""
+    max_action_tokens: int = 4
+    """Longest response in tokens, the end token included."""
+    max_prompt_tokens: int = 256
+    """Longest prompt in tokens; the oldest history goes first, then the end of the observation."""
+
+    def __post_init__(self) -> None:
+        for field in ("horizon", "train_tasks", "eval_tasks", "max_action_tokens", "max_prompt_tokens"):
+            if getattr(self, field) < 1:
+                raise UserError(f"env.{field}={getattr(self, field)} must be at least 1")
+        if self.history < 0:
+            raise UserError(f"env.history={self.history} must be at least 0")
+        if self.split is Split.fixed and self.eval_tasks > self.train_tasks:
+            raise UserError(
+                f"env.eval_tasks={self.eval_tasks} exceeds env.train_tasks={self.train_tasks}, "
+                "but env.split=fixed evaluates on training tasks: lower eval_tasks or set env.split=unseen"
+            )
+
+    @abstractmethod
+    def make(self) -> Environment:
+        """A new environment; `reset` comes before the first `step`."""
+
+    @abstractmethod
+    def task(self, split: str, index: int) -> Task:
+        """The task number `index` of the split `train` or `eval`."""
+
+    @abstractmethod
+    def vocabulary(self) -> list[str]:
+        """Every word that goals, observations and actions can hold, in a fixed order, without repeats."""
+
+    def check(self) -> None:
+        """Raise `UserError` where this environment can't run on this machine (an extra is missing, …)."""
+        return None
+
+    def training_panel(self) -> list[Task]:
+        """The training tasks."""
+        return [self.task("train", i) for i in range(self.train_tasks)]
+
+    def evaluation_panel(self) -> list[Task]:
+        """The frozen evaluation tasks."""
+        split = "train" if self.split is Split.fixed else "eval"
+        return [self.task(split, i) for i in range(self.eval_tasks)]
+
+    def panel_hash(self) -> str:
+        """SHA-256 over the evaluation tasks, the dials and the environment's version."""
+        panel = [asdict(task) for task in self.evaluation_panel()]
+        content = [self.name, self.version, asdict(self), panel]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
