@@ -1,0 +1,111 @@
+"""APPO against numbers worked by hand from the paper's equations (gamma 1/2, two roots, four tokens each)."""
+
+import numpy as np
+import pytest
+import torch
+
+from algorithms.appo import (
+    APPO,
+    branching_score,
+    dual_group_advantage,
+    future_value,
+    select_tokens,
+    z_score,
+)
+from algorithms.base import Aggregation, RatioUnit
+from harness.update.loss import clipped_loss, importance_ratio, token_weights
+
+UP, DOWN, ROOT2 = np.log(1.2), np.log(0.8), np.sqrt(2)
+ENTROPY = np.array([[0.0, 2, 1, 1], [1, 1, 2, 0]])
+DELTA = np.array([[-UP / 2, UP, -DOWN / 2, DOWN], [-DOWN / 2, DOWN - UP / 2, UP, 0]])
+ALL = np.ones(4, dtype=bool)
+
+
+def gain(row: int, low: float = 0.8) -> np.ndarray:
+    return future_value(DELTA[row], np.array([4]), 0.5, low, 1.2)
+
+
+def test_future_value_and_branching_score():
+    np.testing.assert_allclose(gain(0), [1, 1.2, 1, 0.8], atol=1e-12)
+    np.testing.assert_allclose(gain(1), [1, 0.8, 1.2, 1], atol=1e-12)
+    np.testing.assert_allclose(z_score(ENTROPY[0]), [-ROOT2, ROOT2, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(z_score(gain(0)), [0, ROOT2, 0, -ROOT2], atol=1e-9)
+    np.testing.assert_allclose(branching_score(gain(0), ENTROPY[0]), [0, 2, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(branching_score(gain(1), ENTROPY[1]), [0, 0, 2, 0], atol=1e-9)
+
+
+def test_selection_takes_the_best_token_of_each_root():
+    assert select_tokens(gain(0), ENTROPY[0], ALL, 1) == [1]
+    assert select_tokens(gain(1), ENTROPY[1], ALL, 1) == [2]
+
+
+def test_two_negatives_never_win():
+    entropy = np.array([2.0, 0, 1, 1])
+    assert branching_score(gain(1), entropy).argmax() == 1, "the trap: token 1 has the highest raw score"
+    assert select_tokens(gain(1), entropy, ALL, 1) == [0], "filled by entropy instead"
+
+
+def test_without_a_gain_the_score_is_the_entropy():
+    flat = np.ones(4)
+    np.testing.assert_array_equal(branching_score(flat, ENTROPY[0]), z_score(ENTROPY[0]))
+    assert select_tokens(flat, ENTROPY[0], ALL, 1) == [1]
+
+
+def test_end_tokens_are_never_chosen_and_short_rollouts_repeat():
+    assert select_tokens(gain(0), ENTROPY[0], np.array([True, False, True, True]), 1) != [1]
+    assert select_tokens(np.ones(1), np.zeros(1), np.array([True]), 3) == [0, 0, 0]
+
+
+def test_dual_group():
+    advantage = dual_group_advantage(
+        np.array([1, 0, 0.25, 0.75]), np.zeros(4, int), np.array([True, True, False, False])
+    )
+    np.testing.assert_allclose(advantage[:2], [1.5, -1.5], atol=1e-12)
+
+
+def test_a_group_without_spread_contributes_nothing():
+    advantage = dual_group_advantage(np.ones(4), np.zeros(4, int), np.array([True, True, False, False]))
+    np.testing.assert_array_equal(advantage, np.zeros(4))
+
+
+def whole_batch(batch_of):
+    """Both roots, then their branches; the branches' log-probabilities play no part."""
+    return batch_of(
+        [[0, 0, 0, 1.0], [0, 0, 0, 0.0], [0.25], [0.75]],
+        root_N=np.array([True, True, False, False]),
+        entropy_T=np.concatenate([*ENTROPY, [0, 0]]),
+        current_logprob_T=np.concatenate([*DELTA, [0, 0]]),
+    )
+
+
+def test_credit_is_scaled_by_the_future_and_given_to_roots_only(batch_of):
+    credit = APPO(rollouts=4, roots=2, half_life=1.0).credit(whole_batch(batch_of))
+    np.testing.assert_allclose(
+        credit.advantage_T, [2.25, 2.4, 2.25, 2.25, -2.25, -2.25, -2.4, -2.25, 0, 0], atol=1e-9
+    )
+    assert credit.trained_N is not None
+    assert credit.trained_N.tolist() == [True, True, False, False]
+
+
+def test_objective_counts_all_rollouts(batch_of):
+    """Eq. 8: J = 1/M sum over roots of the token mean = -0.0122525 at eps 0.2."""
+    batch = whole_batch(batch_of)
+    credit = APPO(rollouts=4, roots=2, half_life=1.0).credit(batch)
+    trajectory_T = torch.tensor([0] * 4 + [1] * 4)
+    ratio_T = importance_ratio(
+        torch.from_numpy(DELTA.ravel()), torch.zeros(8), RatioUnit.token, torch.arange(8), trajectory_T
+    )
+    loss_T = clipped_loss(ratio_T, torch.from_numpy(credit.advantage_T[:8]), 0.2, 0.2, 0.0)
+    weight_T = token_weights(Aggregation.seq_mean_token_mean, np.arange(8), trajectory_T.numpy(), 4)
+    assert -float((torch.from_numpy(weight_T) * loss_T).sum()) == pytest.approx(-0.0122525, abs=1e-6)
+
+
+def test_branch_points_name_step_and_token(batch_of):
+    batch = batch_of(
+        [[0, 1.0]],
+        tokens=[[2, 3]],
+        entropy_T=np.array([0.1, 0.0, 0.0, 0.9, 0.0]),
+        current_logprob_T=np.zeros(5),
+    )
+    (point,) = APPO(rollouts=2, roots=1).select_branches(batch)
+    assert (point.trajectory, point.step, point.token) == (0, 1, 1)

@@ -1,0 +1,49 @@
+"""Shared builders: tiny batches for credit functions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from harness.records import Batch
+
+
+def make_batch(
+    rewards: Sequence[Sequence[float]],
+    tokens: Sequence[Sequence[int]] | None = None,
+    states: Sequence[Sequence[str]] | None = None,
+    groups: Sequence[int] | None = None,
+    valid: Sequence[Sequence[bool]] | None = None,
+    **columns: object,
+) -> Batch:
+    """A batch from one list a trajectory: rewards, tokens a step (1), state names (all different)."""
+    flat = [reward for trajectory in rewards for reward in trajectory]
+    groups = groups or [0] * len(rewards)
+    tokens = tokens or [[1] * len(trajectory) for trajectory in rewards]
+    names = states or [[f"{i}.{j}" for j in range(len(t))] for i, t in enumerate(rewards)]
+    keys = [(group, name) for group, t in zip(groups, names, strict=True) for name in t]
+    codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
+    tokens_S = np.array([n for t in tokens for n in t])
+    total = int(tokens_S.sum())
+    defaults: dict[str, object] = {
+        "root_N": np.ones(len(rewards), dtype=bool),
+        "logprob_T": np.zeros(total),
+        "entropy_T": np.zeros(total),
+        "choice_T": np.ones(total, dtype=bool),
+        "success_N": np.array([sum(t) > 0 for t in rewards]),
+    }
+    return Batch(
+        steps_N=np.array([len(t) for t in rewards]),
+        group_N=np.array(groups),
+        tokens_S=tokens_S,
+        reward_S=np.array(flat, dtype=np.float64),
+        state_S=np.array([codes[key] for key in keys]),
+        valid_S=np.array([v for t in valid for v in t] if valid else [True] * len(flat)),
+        **{**defaults, **columns},  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture
+def batch_of():  # type: ignore[no-untyped-def]
+    """The builder above."""
+    return make_batch
