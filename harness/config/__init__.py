@@ -1,0 +1,29 @@
+"""Typed configuration: frozen dataclasses whose field docstrings are the only description of an option.
+
+Imports neither torch nor transformers, so that planning a sweep is instant.
+"""
+
+from harness.config.compose import compose_run, compose_sweep
+from harness.config.schema import (
+    BatchConfig,
+    BudgetAxis,
+    BudgetConfig,
+    EvaluationConfig,
+    LauncherConfig,
+    ModelConfig,
+    RunConfig,
+    SweepConfig,
+)
+
+__all__ = [
+    "BatchConfig",
+    "BudgetAxis",
+    "BudgetConfig",
+    "EvaluationConfig",
+    "LauncherConfig",
+    "ModelConfig",
+    "RunConfig",
+    "SweepConfig",
+    "compose_run",
+    "compose_sweep",
+]

@@ -1,0 +1,180 @@
+"""What a run and a sweep are made of."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from algorithms.base import Algorithm
+from envs.base import EnvironmentSpec
+from harness.errors import UserError
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `UserError(message)` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)
+
+
+class BudgetAxis(Enum):
+    """What a budget counts."""
+
+    flops = "flops"
+    tokens = "tokens"
+    env_steps = "env_steps"
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """When every arm stops."""
+
+    limit: float
+    """The amount, in the axis' unit, after which a run stops; it finishes the iteration in flight."""
+    axis: BudgetAxis = BudgetAxis.flops
+    """What is counted: `flops` (closed forms, see the ledger), `tokens` (sampled) or `env_steps`."""
+
+    def __post_init__(self) -> None:
+        require(self.limit > 0, f"budget.limit={self.limit:g} must be above 0")
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """The shape of an iteration, the same for every arm."""
+
+    trajectories: int = 128
+    """Trajectories sampled in an iteration, branches included; tasks = trajectories / rollouts a task."""
+    minibatches: int = 4
+    """Optimiser steps in an iteration; tasks are dealt to them evenly."""
+    micro_tokens: int = 32768
+    """Most tokens in one forward-backward pass; changes memory and speed, not results."""
+
+    def __post_init__(self) -> None:
+        for name in ("trajectories", "minibatches", "micro_tokens"):
+            value = getattr(self, name)
+            require(value >= 1, f"batch.{name}={value} must be at least 1")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How success is measured, outside the budget."""
+
+    points: int = 10
+    """Evaluations after the first, at equal fractions of the budget."""
+    episodes: int = 4
+    """Sampled episodes for each task of the panel; one greedy episode is played beside them."""
+    window: int = 3
+    """Evaluations at the end of a run whose mean is its final score."""
+
+    def __post_init__(self) -> None:
+        for name in ("points", "episodes", "window"):
+            value = getattr(self, name)
+            require(value >= 1, f"evaluation.{name}={value} must be at least 1")
+        require(
+            self.window <= self.points,
+            f"evaluation.window={self.window} exceeds evaluation.points={self.points}: lower the window",
+        )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A decoder made from scratch over the environment's words, and how it is warm-started and optimised."""
+
+    name: str = "tiny"
+    """The model's name, as in `model=NAME`."""
+    layers: int = 2
+    """Transformer blocks."""
+    width: int = 64
+    """Hidden size; a multiple of heads."""
+    heads: int = 4
+    """Attention heads."""
+    lr: float = 1e-3
+    """AdamW learning rate of the policy, constant."""
+    critic_lr: float = 2e-3
+    """AdamW learning rate of the critic, constant; used by algorithms that have one."""
+    weight_decay: float = 0.01
+    """AdamW weight decay."""
+    grad_clip: float = 1.0
+    """Largest global gradient norm."""
+    clone_steps: int = 3000
+    """Steps of uniformly random valid play whose situations the warm start learns from."""
+    clone_updates: int = 400
+    """Optimiser steps of the warm start, 32 rows each."""
+    clone_lr: float = 3e-3
+    """AdamW learning rate of the warm start."""
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "width", "heads", "clone_steps", "clone_updates"):
+            value = getattr(self, name)
+            require(value >= 1, f"model.{name}={value} must be at least 1")
+        require(self.width % self.heads == 0, f"model.width={self.width} must be a multiple of model.heads")
+        for name in ("lr", "critic_lr", "weight_decay"):
+            value = getattr(self, name)
+            require(value >= 0, f"model.{name}={value} must not be negative")
+        require(self.grad_clip > 0, f"model.grad_clip={self.grad_clip} must be above 0")
+        require(self.clone_lr > 0, f"model.clone_lr={self.clone_lr} must be above 0")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One cell: an algorithm on an environment with a model and a seed, until the budget is spent."""
+
+    algorithm: Algorithm
+    env: EnvironmentSpec
+    model: ModelConfig
+    batch: BatchConfig
+    budget: BudgetConfig
+    evaluation: EvaluationConfig
+    seed: int
+    """Drives the initial weights, the order of tasks, the episodes' noise and every sampled token."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, f"seed={self.seed} must be 0 to 4294967295")
+        rollouts = self.algorithm.plan().trajectories
+        name = self.algorithm.name
+        require(
+            self.batch.trajectories % rollouts == 0,
+            f"batch.trajectories={self.batch.trajectories} must be a multiple of the {rollouts} rollouts "
+            f"a task that {name} samples",
+        )
+        require(
+            self.tasks_per_iteration % self.batch.minibatches == 0,
+            f"batch.minibatches={self.batch.minibatches} must divide the {self.tasks_per_iteration} tasks "
+            f"an iteration of {name} (batch.trajectories / rollouts a task)",
+        )
+
+    @property
+    def tasks_per_iteration(self) -> int:
+        """Tasks drawn in one iteration."""
+        return self.batch.trajectories // self.algorithm.plan().trajectories
+
+
+@dataclass(frozen=True)
+class LauncherConfig:
+    """Where cells run."""
+
+    name: str = "local"
+    """The launcher's name, as in `launcher=NAME`."""
+    workers: int = 0
+    """Cells that run at once, one thread each; 0 means one for each core this process may use."""
+
+    def __post_init__(self) -> None:
+        require(self.workers >= 0, f"launcher.workers={self.workers} must not be negative")
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """A comparison: algorithms x seeds, everything else held still."""
+
+    name: str
+    """The sweep's name, as in `+sweep=NAME`."""
+    algorithms: tuple[str, ...]
+    """The arms, as in `algorithm=NAME`."""
+    seeds: tuple[int, ...]
+    """The seeds of every arm; arms are paired by seed."""
+    out: str
+    """The sweep's directory: the run store, and the report."""
+
+    def __post_init__(self) -> None:
+        require(len(self.algorithms) > 0, "sweep.algorithms is empty: name at least one, e.g. [grpo,steppo]")
+        require(len(self.seeds) > 0, "sweep.seeds is empty: name at least one, e.g. sweep.seeds=[0,1,2]")
+        for name in ("algorithms", "seeds"):
+            values = getattr(self, name)
+            require(len(set(values)) == len(values), f"sweep.{name}={list(values)} names one twice")

@@ -1,0 +1,45 @@
+"""Success on the frozen panel, sampled and greedy, outside the budget."""
+
+from harness.config import RunConfig
+from harness.ledger import Ledger, Phase, TransformerFlops
+from harness.rollout.engine import Usage
+from harness.rollout.episodes import Episode, Player
+
+
+def evaluate(
+    config: RunConfig, player: Player, forms: TransformerFlops, ledger: Ledger, point: int
+) -> dict[str, float]:
+    """Play the panel: `evaluation.episodes` sampled episodes a task, and a greedy one."""
+    per_task = config.evaluation.episodes
+    panel = config.env.evaluation_panel()
+
+    def book(usage: Usage) -> None:
+        tokens = int(usage.prefill_R.sum()) + usage.sampled
+        decode = forms.decode(usage.decode)
+        flops, computed = forms.forward(usage.prefill_R) + decode, forms.forward(usage.prefill_U) + decode
+        ledger.add(Phase.evaluation, tokens, flops, computed)
+
+    def episodes(rollouts: range) -> list[Episode]:
+        # The evaluation's number is part of the draw, so that evaluations of one run err independently.
+        return [
+            Episode(task, group=i, rollout=r, draw=point * len(panel) + i, seed=r)
+            for i, task in enumerate(panel)
+            for r in rollouts
+        ]
+
+    sampled, greedy = episodes(range(per_task)), episodes(range(per_task, per_task + 1))
+    ledger.env_steps_evaluation += player.play(sampled, "evaluation", book)
+    ledger.env_steps_evaluation += player.play(greedy, "evaluation", book, greedy=True)
+    steps = [step for episode in sampled for step in episode.steps]
+    return {
+        "success": mean([episode.success for episode in sampled]),
+        "greedy_success": mean([episode.success for episode in greedy]),
+        "episode_steps": mean([len(episode.steps) for episode in sampled]),
+        "valid_actions": mean([step.valid for step in steps]),
+        "entropy": mean([float(step.entropy_L.mean()) for step in steps]),
+    }
+
+
+def mean(values: list[bool] | list[int] | list[float]) -> float:
+    """The arithmetic mean."""
+    return float(sum(values) / len(values))

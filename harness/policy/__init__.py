@@ -1,0 +1,1 @@
+"""Policies: tokenizer, prompts, the embedded model, its critic, and the warm start."""

@@ -1,0 +1,72 @@
+"""A word-level tokenizer over an environment's vocabulary, and the prompts built with it."""
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
+
+from envs.base import EnvironmentSpec
+
+SPECIALS = ("<pad>", "<unk>", "<begin>", "<end>", "<goal>", "<obs>", "<act>")
+PAD, UNKNOWN, BEGIN, END, GOAL, OBSERVATION, ACTION = SPECIALS
+
+
+def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+    """One id a word, the special tokens first; words outside the vocabulary become `<unk>`."""
+    ids = {token: i for i, token in enumerate(dict.fromkeys([*SPECIALS, *words]))}
+    tokenizer = Tokenizer(WordLevel(ids, unk_token=UNKNOWN))
+    tokenizer.normalizer = Lowercase()
+    tokenizer.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, unk_token=UNKNOWN, bos_token=BEGIN, eos_token=END
+    )
+
+
+class Prompts:
+    """Builds prompts from text and reads actions from ids.
+
+    A prompt is `<begin> [<goal> goal] (<obs> observation <act> action)* <obs> observation <act>`; each step
+    is prompted afresh, with the last `history` pairs.
+    """
+
+    def __init__(self, spec: EnvironmentSpec) -> None:
+        self.tokenizer = word_tokenizer(spec.vocabulary())
+        self.history = spec.history
+        self.longest = spec.max_prompt_tokens
+        self.pad_id, self.end_id = self._id(PAD), self._id(END)
+        self._special = set(range(len(SPECIALS))) - {self._id(UNKNOWN)}
+        self._cache: dict[str, tuple[int, ...]] = {}
+
+    def prompt(self, goal: str, past: Sequence[tuple[str, str]], observation: str) -> tuple[int, ...]:
+        """Ids of the prompt. Too long: the oldest pairs go first, then the observation's last words."""
+        head = (self._id(BEGIN), *((self._id(GOAL), *self.ids(goal)) if goal else ()))
+        tail = (self._id(OBSERVATION), *self.ids(observation))
+        room = self.longest - len(head) - 1
+        pairs: tuple[int, ...] = ()
+        for seen, action in reversed(past[-self.history :] if self.history else ()):
+            pair = (self._id(OBSERVATION), *self.ids(seen), self._id(ACTION), *self.ids(action))
+            if len(pair) + len(pairs) + len(tail) > room:
+                break
+            pairs = pair + pairs
+        return (*head, *pairs, *tail[: max(room, 0)], self._id(ACTION))
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Ids of plain text."""
+        if text not in self._cache:
+            self._cache[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
+        return self._cache[text]
+
+    def response(self, action: str) -> tuple[int, ...]:
+        """Ids of an action as a policy would sample it."""
+        return (*self.ids(action), self.end_id)
+
+    def action(self, response_ids: Sequence[int]) -> str:
+        """The words of a response; special tokens are not words."""
+        words = self.tokenizer.convert_ids_to_tokens([i for i in response_ids if i not in self._special])
+        return " ".join(words)
+
+    def _id(self, token: str) -> int:
+        return SPECIALS.index(token)

@@ -1,0 +1,118 @@
+"""The warm start: a policy that knows the grammar and nothing about the task.
+
+It clones the policy that picks uniformly among the valid actions. One is made for a (model, environment,
+seed) and stored; every arm of a sweep loads the same bytes.
+"""
+
+import fcntl
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save
+from transformers import GPT2LMHeadModel
+
+from envs.base import Environment, Task
+from harness.config import RunConfig
+from harness.config.compose import to_plain
+from harness.ledger import Ledger, Phase
+from harness.policy.model import closed_forms, load_weights, new_policy
+from harness.policy.rows import Row, Rows, logprobs
+from harness.policy.text import Prompts
+from harness.rng import generator
+from harness.store.files import read_json, write_atomically, write_json
+from harness.store.run_dir import FORMAT, content_hash
+from harness.update.learner import optimise
+
+BATCH_ROWS = 32
+
+
+def load_or_make(config: RunConfig, prompts: Prompts, out: Path, ledger: Ledger) -> GPT2LMHeadModel:
+    """The stored warm start of this (model, environment, seed), made first if need be; books its cost."""
+    plain = to_plain(config)
+    key = content_hash([FORMAT, plain["model"], plain["env"], config.seed])[:16]
+    folder = out / "warmstarts" / f"{config.model.name}-{config.env.name}-s{config.seed}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    policy = new_policy(config.model, config.env, len(prompts.tokenizer), config.seed)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "cost.json").exists():
+            cost = clone_random_play(policy, config, prompts)
+            weights = {
+                name: tensor for name, tensor in policy.state_dict().items() if name != "lm_head.weight"
+            }
+            write_atomically(folder / "model.safetensors", save(weights))
+            write_json(folder / "cost.json", cost)
+    load_weights(policy, load_file(folder / "model.safetensors"))
+    cost = read_json(folder / "cost.json")
+    ledger.add(Phase.warm_start, cost["tokens"], cost["flops"])
+    return policy
+
+
+def clone_random_play(policy: GPT2LMHeadModel, config: RunConfig, prompts: Prompts) -> dict[str, int]:
+    """Behaviour cloning of the uniform policy over valid actions; returns the tokens and operations spent.
+
+    In every situation met in random play the target is the uniform distribution itself, not one draw from
+    it, and every situation counts alike, so that rare ones (the goal in reach) are answered as well.
+    """
+    rows, weight_R = uniform_targets(config, prompts)
+    model = config.model
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=model.clone_lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, model.clone_lr, model.clone_updates, pct_start=0.1
+    )
+    forms = closed_forms(policy, policy.config)
+    cost = {"tokens": 0, "flops": 0}
+    order = np.empty(0, dtype=np.int64)
+    for update in range(model.clone_updates):
+        if len(order) < BATCH_ROWS:
+            order = np.append(order, generator(config.seed, "cloning order", update).permutation(len(rows)))
+        chosen, order = order[:BATCH_ROWS], order[BATCH_ROWS:]
+        batch = Rows.of([rows[i] for i in chosen], prompts.pad_id)
+        logprob_T, _ = logprobs(policy, batch)
+        weight_T = torch.from_numpy(np.repeat(weight_R[chosen], [len(rows[i][1]) for i in chosen]))
+        (-(weight_T * logprob_T).sum() / weight_T.sum()).backward()
+        optimise(policy, optimizer, model.grad_clip)
+        schedule.step()
+        cost["tokens"] += int(batch.length_R.sum())
+        cost["flops"] += forms.train(batch.length_R)
+    return cost
+
+
+def uniform_targets(config: RunConfig, prompts: Prompts) -> tuple[list[Row], NDArray[np.float32]]:
+    """A row for every valid action of every situation met in random play, weighted 1 / valid actions."""
+    situations: dict[tuple[int, ...], tuple[str, ...]] = {}
+    panel = config.env.training_panel()
+    environments = [config.env.make() for _ in panel]
+    steps = episode = 0
+    while steps < config.model.clone_steps:
+        number = episode % len(panel)
+        draw = generator(config.seed, "random play", episode)
+        steps += play_randomly(environments[number], panel[number], prompts, draw, situations)
+        episode += 1
+    for environment in environments:
+        environment.close()
+    rows = [(p, prompts.response(action)) for p, actions in situations.items() for action in actions]
+    weights_R = [1 / len(actions) for actions in situations.values() for _ in actions]
+    return rows, np.array(weights_R, dtype=np.float32)
+
+
+def play_randomly(
+    environment: Environment,
+    task: Task,
+    prompts: Prompts,
+    draw: np.random.Generator,
+    situations: dict[tuple[int, ...], tuple[str, ...]],
+) -> int:
+    """One episode of uniformly random valid actions; adds prompt -> valid actions and returns its steps."""
+    observation, info = environment.reset(task, int(draw.integers(2**31)))
+    past: list[tuple[str, str]] = []
+    over = False
+    while not over:
+        situations[prompts.prompt(task.goal, past, observation)] = info.admissible
+        action = info.admissible[int(draw.integers(len(info.admissible)))]
+        past.append((observation, action))
+        observation, _, terminated, truncated, info = environment.step(action)
+        over = terminated or truncated
+    return len(past)

@@ -1,0 +1,1 @@
+"""Episodes: the generation engine, the scheduler, and branching."""

@@ -1,0 +1,62 @@
+"""Writes that a crash can't tear."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames inside `path` durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place, whole and durable, when the block ends."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The whole content or the old one, never a part."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`content` as JSON, atomically."""
+    write_atomically(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`."""
+    return json.loads(path.read_bytes())
+
+
+def append_line(path: Path, content: Any) -> None:
+    """One JSON line at the end of `path`. A torn last line is cut off when the run resumes."""
+    with path.open("ab") as file:
+        file.write((json.dumps(content, sort_keys=True) + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def truncate(path: Path, size: int) -> None:
+    """Cut `path` to `size` bytes; a missing file counts as empty."""
+    with path.open("ab") as file:
+        file.truncate(size)
+        os.fsync(file.fileno())

@@ -1,0 +1,123 @@
+"""One cell's directory. What a run wrote here is the only truth about it.
+
+config.json      the resolved configuration; its hash names the directory
+metrics.jsonl    one line an iteration or evaluation; a function of the configuration alone
+timing.jsonl     seconds, beside the metrics so that those can be compared byte by byte
+checkpoints/N/   everything needed to go on after iteration N; state.json is written last
+result.json      written last of all: its presence means the run is complete
+failure.json     why the last attempt failed
+log.txt          what the attempts printed
+lock             held by the process that runs the cell
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.config.compose import to_plain
+from harness.store.files import read_json, sync_folder, truncate, write_json
+
+FORMAT = 1
+"""Part of every cell's hash: raise it when the same configuration gives other numbers."""
+KEPT_CHECKPOINTS = 2
+
+
+class State(Enum):
+    """Where a cell stands."""
+
+    waiting = "waiting"
+    running = "running"
+    failed = "failed"
+    done = "done"
+
+
+def content_hash(content: Any) -> str:
+    """SHA-256 of `content` as canonical JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def cell_id(config: RunConfig) -> str:
+    """Readable name and content hash of a cell."""
+    digest = content_hash([FORMAT, to_plain(config)])[:10]
+    return f"{config.algorithm.name}-{config.env.name}-{config.model.name}-s{config.seed}-{digest}"
+
+
+class RunDir:
+    """The directory of one cell."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metrics = path / "metrics.jsonl"
+        self.timing = path / "timing.jsonl"
+        self.result = path / "result.json"
+        self.failure = path / "failure.json"
+        self.log = path / "log.txt"
+        self.checkpoints = path / "checkpoints"
+
+    @classmethod
+    def create(cls, out: Path, config: RunConfig) -> "RunDir":
+        """The cell's directory under a sweep's, made if it isn't there."""
+        run_dir = cls(out / "runs" / cell_id(config))
+        run_dir.checkpoints.mkdir(parents=True, exist_ok=True)
+        if not (run_dir.path / "config.json").exists():
+            write_json(run_dir.path / "config.json", to_plain(config))
+        return run_dir
+
+    def state(self) -> State:
+        """Where the cell stands, from what is on the disk and who holds the lock."""
+        if self.result.exists():
+            return State.done
+        with self.lease() as mine:
+            if not mine:
+                return State.running
+        return State.failed if self.failure.exists() else State.waiting
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[bool]:
+        """Hold the cell; yields whether it could be had. The kernel frees it when the process dies."""
+        if not self.path.exists():
+            yield True
+            return
+        with (self.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def complete_checkpoints(self) -> list[Path]:
+        """Checkpoints that were finished, oldest first."""
+        found = [path for path in self.checkpoints.glob("[0-9]*") if (path / "state.json").exists()]
+        return sorted(found, key=lambda path: int(path.name))
+
+    @contextlib.contextmanager
+    def new_checkpoint(self, iteration: int, state: dict[str, Any]) -> Iterator[Path]:
+        """A folder to write a checkpoint's tensors into; `state` and the file sizes are written last."""
+        temporary = self.checkpoints / f".{iteration}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        sizes = {path.name: path.stat().st_size for path in (self.metrics, self.timing) if path.exists()}
+        write_json(temporary / "state.json", {**state, "sizes": sizes})
+        final = self.checkpoints / str(iteration)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+        sync_folder(self.checkpoints)
+        for old in self.complete_checkpoints()[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(old)
+
+    def rewind(self) -> Path | None:
+        """Cut metrics and timing back to the newest complete checkpoint and return it, or None."""
+        complete = self.complete_checkpoints()
+        sizes = read_json(complete[-1] / "state.json")["sizes"] if complete else {}
+        for path in (self.metrics, self.timing):
+            truncate(path, sizes.get(path.name, 0))
+        return complete[-1] if complete else None

@@ -1,0 +1,1 @@
+"""Ratio x clip x aggregation x KL, value loss, optimiser."""

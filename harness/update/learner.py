@@ -1,0 +1,188 @@
+"""The models that learn: scoring passes and optimiser steps, each booked in the ledger.
+
+Shape suffixes: T action tokens of the trajectories at hand, in their order.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import GPT2LMHeadModel
+
+from algorithms.base import Algorithm, KLEstimator
+from harness.config import BatchConfig, ModelConfig
+from harness.ledger import Ledger, Phase
+from harness.policy.model import Critic, closed_forms
+from harness.policy.rows import Rows, hidden_states, logprobs, rows_of
+from harness.records import Trajectory
+from harness.update.loss import clipped_loss, importance_ratio, kl, token_weights, value_loss
+from harness.update.minibatch import Minibatch
+
+Floats = NDArray[np.float64]
+
+
+class Learner:
+    """Policy, frozen start policy and critic, with their optimisers."""
+
+    def __init__(
+        self,
+        policy: GPT2LMHeadModel,
+        algorithm: Algorithm,
+        model: ModelConfig,
+        batch: BatchConfig,
+        pad_id: int,
+        ledger: Ledger,
+    ) -> None:
+        self.policy, self.algorithm, self.batch, self.pad_id = policy, algorithm, batch, pad_id
+        self.ledger = ledger
+        self.grad_clip = model.grad_clip
+        self.policy_forms = closed_forms(policy, policy.config)
+        self.policy_optimizer = adamw(policy, model.lr, model.weight_decay)
+        self.reference = deepcopy(policy).requires_grad_(False) if algorithm.kl_coef else None
+        self.critic = Critic(policy) if algorithm.has_critic else None
+        if self.critic:
+            self.critic_forms = closed_forms(self.critic, policy.config)
+            self.critic_optimizer = adamw(self.critic, model.critic_lr, model.weight_decay)
+
+    @torch.no_grad()
+    def score(self, trajectories: Sequence[Trajectory]) -> Floats:
+        """Log-probabilities (T,) of the action tokens under the policy as it is now."""
+        parts = []
+        for rows in self._row_batches(trajectories):
+            parts.append(logprobs(self.policy, rows)[0].double().numpy())
+            self._book(Phase.branch_scoring, rows, self.policy_forms.forward)
+        return np.concatenate(parts)
+
+    @torch.no_grad()
+    def values(self, trajectories: Sequence[Trajectory]) -> Floats | None:
+        """The critic's values (T,) of the state before each action token; None without a critic."""
+        if self.critic is None:
+            return None
+        parts = []
+        for rows in self._row_batches(trajectories):
+            value_T = self.critic.values(hidden_states(self.critic.backbone, rows))[rows.index_T]
+            parts.append(value_T.double().numpy())
+            self._book(Phase.critic_forward, rows, self.critic_forms.forward)
+        return np.concatenate(parts)
+
+    def update(self, minibatch: Minibatch) -> dict[str, float]:
+        """One optimiser step of the policy, after one of the critic if there is one; returns its metrics."""
+        metrics = self._update_critic(minibatch) if self.critic else {}
+        return metrics | self._update_policy(minibatch)
+
+    def _update_policy(self, minibatch: Minibatch) -> dict[str, float]:
+        algorithm = self.algorithm
+        weight_T = token_weights(
+            algorithm.aggregation, minibatch.step_T, minibatch.trajectory_T, minibatch.counted_trajectories
+        )
+        sums = dict.fromkeys(("policy_loss", "kl", "entropy", "ratio", "clip_fraction"), 0.0)
+        for part, rows in self._micro_batches(minibatch):
+            logprob_T, entropy_T = logprobs(self.policy, rows)
+            w_T = torch.from_numpy(weight_T[part]).float()
+            advantage_T = torch.from_numpy(minibatch.advantage_T[part]).float()
+            ratio_T = importance_ratio(
+                logprob_T,
+                torch.from_numpy(minibatch.old_logprob_T[part]).float(),
+                algorithm.ratio_unit,
+                torch.from_numpy(minibatch.step_T[part]),
+                torch.from_numpy(minibatch.trajectory_T[part]),
+            )
+            low, high = algorithm.clip_low, algorithm.clip_high
+            policy_loss = (w_T * clipped_loss(ratio_T, advantage_T, low, high, algorithm.dual_clip)).sum()
+            loss = policy_loss - algorithm.entropy_coef * (w_T * entropy_T).sum()
+            if algorithm.kl_estimator is not KLEstimator.none:
+                reference_T = self._reference_logprobs(rows)
+                divergence = (w_T * kl(logprob_T, reference_T, algorithm.kl_estimator)).sum()
+                loss = loss + algorithm.kl_coef * divergence
+                sums["kl"] += float(divergence.detach())
+            loss.backward()
+            self._book(Phase.actor_train, rows, self.policy_forms.train)
+            share = len(ratio_T) / len(weight_T)
+            outside = (ratio_T < 1 - low) | (ratio_T > 1 + high)
+            sums["policy_loss"] += float(policy_loss.detach())
+            sums["entropy"] += share * float(entropy_T.detach().mean())
+            sums["ratio"] += share * float(ratio_T.detach().mean())
+            sums["clip_fraction"] += share * float(outside.float().mean())
+        sums["grad_norm"] = optimise(self.policy, self.policy_optimizer, self.grad_clip)
+        return sums
+
+    def _update_critic(self, minibatch: Minibatch) -> dict[str, float]:
+        assert self.critic is not None
+        assert minibatch.critic_T is not None
+        assert minibatch.return_T is not None
+        assert minibatch.value_T is not None
+        weight_T = np.zeros(len(minibatch.step_T))
+        trained = minibatch.critic_T
+        # Every state of a step counts alike and every step counts alike, as in the policy's step mean.
+        _, index, count = np.unique(minibatch.step_T[trained], return_inverse=True, return_counts=True)
+        weight_T[trained] = 1.0 / (count[index] * len(count))
+        total = 0.0
+        for part, rows in self._micro_batches(minibatch):
+            value_T = self.critic.values(hidden_states(self.critic.backbone, rows))[rows.index_T]
+            old_T = torch.from_numpy(minibatch.value_T[part]).float()
+            return_T = torch.from_numpy(minibatch.return_T[part]).float()
+            loss_T = value_loss(value_T, old_T, return_T, self.algorithm.value_clip)
+            loss = (torch.from_numpy(weight_T[part]).float() * loss_T).sum()
+            loss.backward()
+            self._book(Phase.critic_train, rows, self.critic_forms.train)
+            total += float(loss.detach())
+        norm = optimise(self.critic, self.critic_optimizer, self.grad_clip)
+        return {"value_loss": total, "critic_grad_norm": norm}
+
+    @torch.no_grad()
+    def _reference_logprobs(self, rows: Rows) -> Tensor:
+        assert self.reference is not None
+        self._book(Phase.score_reference, rows, self.policy_forms.forward)
+        return logprobs(self.reference, rows)[0]
+
+    def _micro_batches(self, minibatch: Minibatch) -> Iterator[tuple[slice, Rows]]:
+        """Slices of the mini-batch's tokens with their rows; whole trajectories, so that units stay whole."""
+        first = 0
+        for trajectories in self._split(minibatch.trajectories):
+            steps = [step for trajectory in trajectories for step in trajectory.steps]
+            tokens = sum(len(step.response_ids) for step in steps)
+            yield slice(first, first + tokens), Rows.of(rows_of(steps), self.pad_id)
+            first += tokens
+
+    def _row_batches(self, trajectories: Sequence[Trajectory]) -> Iterator[Rows]:
+        for part in self._split(trajectories):
+            yield Rows.of(rows_of([step for trajectory in part for step in trajectory.steps]), self.pad_id)
+
+    def _split(self, trajectories: Sequence[Trajectory]) -> Iterator[list[Trajectory]]:
+        """Runs of trajectories whose rows, padded to the longest, fit into `micro_tokens`; at least one."""
+        part: list[Trajectory] = []
+        rows = longest = 0
+        for trajectory in trajectories:
+            widest = max(len(step.prompt_ids) + len(step.response_ids) for step in trajectory.steps)
+            fits = (rows + len(trajectory.steps)) * max(longest, widest) <= self.batch.micro_tokens
+            if part and not fits:
+                yield part
+                part, rows, longest = [], 0, 0
+            part.append(trajectory)
+            rows, longest = rows + len(trajectory.steps), max(longest, widest)
+        if part:
+            yield part
+
+    def _book(self, phase: Phase, rows: Rows, form: Callable[[NDArray[np.int64]], int]) -> None:
+        self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), form(rows.length_U))
+
+
+def adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW with torch's default moments (0.9, 0.999)."""
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+
+
+def optimise(model: nn.Module, optimizer: torch.optim.Optimizer, grad_clip: float) -> float:
+    """Clip the gradient, step, clear; returns the norm before clipping.
+
+    Raises FloatingPointError when the gradient is not finite: the run has diverged.
+    """
+    norm: Tensor = nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    if not torch.isfinite(norm):
+        raise FloatingPointError("the gradient is not finite: the run has diverged")
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(norm)

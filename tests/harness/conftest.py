@@ -1,0 +1,37 @@
+"""A small policy on the vault, and a played batch."""
+
+import pytest
+import torch
+
+from envs.vault import VaultSpec
+from harness.config import ModelConfig
+from harness.policy.model import new_policy
+from harness.policy.text import Prompts
+from harness.rollout.engine import TorchEngine
+from harness.rollout.episodes import EnvironmentPool, Episode, Player
+
+torch.set_num_threads(1)
+SPEC = VaultSpec(horizon=10)
+
+
+@pytest.fixture(scope="session")
+def prompts():
+    return Prompts(SPEC)
+
+
+@pytest.fixture
+def policy(prompts):
+    return new_policy(ModelConfig(), SPEC, len(prompts.tokenizer), seed=1)
+
+
+@pytest.fixture
+def player(policy, prompts):
+    engine = TorchEngine(policy, prompts.pad_id, prompts.end_id, SPEC.max_action_tokens)
+    return Player(engine, prompts, EnvironmentPool(SPEC), seed=5)
+
+
+@pytest.fixture
+def roots():
+    """Two tasks, three episodes each, not yet played."""
+    panel = SPEC.training_panel()
+    return [Episode(panel[i], group=i, rollout=r, draw=i, seed=r) for i in range(2) for r in range(3)]

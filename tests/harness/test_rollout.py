@@ -1,0 +1,124 @@
+"""Generation, episodes and branching on the real model and environment."""
+
+import numpy as np
+import pytest
+import torch
+
+from algorithms.base import BranchPoint
+from envs.vault import Vault
+from harness.policy.rows import Rows, logprobs, rows_of
+from harness.rollout.branching import continuation, replay
+from harness.rollout.engine import Request, sample
+from harness.rollout.episodes import Episode
+from tests.harness.conftest import SPEC
+
+
+def book(_usage) -> None:
+    """Costs are of no interest here."""
+
+
+def test_recorded_logprobs_are_the_models(player, policy, prompts, roots):
+    player.play(roots, "rollout", book)
+    steps = [step for episode in roots for step in episode.steps]
+    logprob_T, entropy_T = logprobs(policy, Rows.of(rows_of(steps), prompts.pad_id))
+    np.testing.assert_allclose(logprob_T.detach(), np.concatenate([s.logprob_L for s in steps]), atol=1e-5)
+    np.testing.assert_allclose(entropy_T.detach(), np.concatenate([s.entropy_L for s in steps]), atol=1e-5)
+
+
+def test_equal_rows_are_computed_once_and_exactly(policy, prompts):
+    rows = [((2, 7, 8), (9, 3)), ((2, 7), (9, 4, 3)), ((2, 7, 8), (9, 3))]
+    laid_out = Rows.of(rows, prompts.pad_id)
+    assert len(laid_out.ids_UL) == 2
+    assert laid_out.length_R.tolist() == [5, 5, 5]
+    together, _ = logprobs(policy, laid_out)
+    alone = torch.cat([logprobs(policy, Rows.of([row], prompts.pad_id))[0] for row in rows])
+    torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+
+
+def test_a_row_does_not_depend_on_its_batch(player):
+    requests = [Request((2, 5) + (7,) * n, (), (n, 0, 0)) for n in range(1, 9)]
+    together, usage = player.engine.generate(requests, 1, "rollout")
+    for request, generation in zip(requests, together, strict=True):
+        (alone,), _ = player.engine.generate([request], 1, "rollout")
+        assert alone.ids == generation.ids
+        np.testing.assert_allclose(alone.logprobs, generation.logprobs, atol=1e-5)
+    assert usage.sampled == sum(len(generation.ids) for generation in together)
+    assert len(usage.decode) == usage.sampled - len(requests), "every token but the last is fed back"
+
+
+def test_sampling_follows_the_distribution():
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).expand(20000, 4)
+    uniform = (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000
+    share = torch.bincount(sample(logits, uniform), minlength=4) / 20000
+    torch.testing.assert_close(share, logits[0].softmax(-1), atol=1e-4, rtol=0)
+    assert sample(logits[:1], None).tolist() == [2]
+
+
+def test_same_seed_same_episodes(player, roots):
+    player.play(roots, "rollout", book)
+    again = [Episode(e.task, e.group, e.rollout, e.draw, e.seed) for e in roots]
+    player.play(again, "rollout", book)
+    assert [e.trajectory().steps[-1].response_ids for e in again] == [
+        e.trajectory().steps[-1].response_ids for e in roots
+    ]
+    other = [Episode(e.task, e.group, e.rollout, e.draw + 100, e.seed) for e in roots]
+    player.play(other, "rollout", book)
+    assert [s.response_ids for e in other for s in e.steps] != [s.response_ids for e in roots for s in e.steps]
+
+
+class Uncopyable(Vault):
+    """A vault that only replay can restore."""
+
+    def copy(self):
+        return None
+
+
+class Amnesiac(Uncopyable):
+    """A vault that resets into another task: it can't be branched."""
+
+    def reset(self, task, seed=0):
+        other = SPEC.task("eval", getattr(self, "resets", 0))
+        self.resets = getattr(self, "resets", 0) + 1
+        return super().reset(other, seed)
+
+
+@pytest.mark.parametrize("kind", [Vault, Uncopyable])
+def test_branches_keep_the_prefix_and_restore_the_state(kind, player, roots, monkeypatch):
+    monkeypatch.setattr(type(SPEC), "make", lambda spec: kind(spec))
+    player.play(roots, "rollout", book, keep_snapshots=True)
+    parent = roots[0]
+    point = BranchPoint(0, 4, 1)
+    branch, replayed = continuation(parent, point, rollout=3, pool=player.pool)
+    assert replayed == (0 if kind is Vault else 4)
+    player.play([branch], "rollout", book)
+    assert branch.steps[:4] == parent.steps[:4]
+    mine, theirs = branch.steps[4], parent.steps[4]
+    assert mine.prompt_ids == theirs.prompt_ids
+    assert mine.state_key == theirs.state_key
+    assert mine.response_ids[:1] == theirs.response_ids[:1]
+    assert mine.logprob_L[0] == theirs.logprob_L[0]
+    assert len(mine.logprob_L) == len(mine.response_ids)
+    assert parent.trajectory().branch is None
+    assert branch.trajectory().branch.token == 1
+    assert len(branch.steps) <= SPEC.horizon
+
+
+def test_an_environment_that_does_not_come_back_is_refused(player, roots, monkeypatch):
+    monkeypatch.setattr(type(SPEC), "make", lambda spec: Amnesiac(spec))
+    player.play(roots[:1], "rollout", book, keep_snapshots=True)
+    with pytest.raises(RuntimeError, match="replay of"):
+        replay(Amnesiac(SPEC), roots[0], 5)
+        continuation(roots[0], BranchPoint(0, 5, 0), 3, player.pool)
+
+
+def test_prompts_drop_the_oldest_history_first():
+    from dataclasses import replace
+
+    from harness.policy.text import Prompts
+
+    prompts = Prompts(replace(SPEC, history=2, max_prompt_tokens=12))
+    past = [("in hall", "look"), ("see key", "take key")]
+    text = prompts.tokenizer.convert_ids_to_tokens(list(prompts.prompt("", past, "hold key")))
+    assert text == "<begin> <obs> see key <act> take key <obs> hold key <act>".split()
+    assert len(prompts.prompt("", past, "hold " * 50)) == 12
+    assert prompts.action(prompts.response("take key")) == "take key"
