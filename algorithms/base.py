@@ -6,7 +6,7 @@ trajectories.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import ClassVar
 
@@ -251,7 +251,3 @@ class Algorithm(Factors, ABC):
     @abstractmethod
     def credit(self, batch: Batch) -> Credit:
         """Advantages (and critic targets) of a batch of whole groups."""
-
-    def options(self) -> dict[str, object]:
-        """All fields as plain data."""
-        return {k: v.value if isinstance(v, Enum) else v for k, v in asdict(self).items()}

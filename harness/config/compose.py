@@ -76,7 +76,7 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
     plain: dict[str, Any] = {"seed": config.seed}
     for name in ("algorithm", "env", *SECTIONS):
         part = getattr(config, name)
-        plain[name] = {k: v.value if isinstance(v, Enum) else v for k, v in asdict(part).items()}
+        plain[name] = {option: _json_able(value) for option, value in asdict(part).items()}
         if name in ("algorithm", "env"):
             plain[name]["_target_"] = f"{type(part).__module__}.{type(part).__qualname__}"
     return plain
@@ -128,6 +128,12 @@ def _unknown_option(key: str) -> str:
     if "." not in key and (CONFIG_DIR / key).is_dir():
         return f"{key} is not chosen by default: write +{key}=NAME, one of {', '.join(group_options(key))}"
     return f"{key} is not an option of every arm of this sweep; see --help for the options there are"
+
+
+def _json_able(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

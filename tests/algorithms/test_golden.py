@@ -58,9 +58,7 @@ def test_ragged_batch_is_whitened_as_a_whole(batch_of):
 def test_ppo_with_steppo_factors_is_steppo(batch_of):
     batch = batch_of([[0.0, 1.0]], tokens=[[2, 3]], value_T=np.array([0.5, 0.25, 0.75, 0.5, 0.25]))
     step = {name: getattr(StepPO(), name) for name in ("credit_unit", "baseline", "normalise_unit")}
-    np.testing.assert_array_equal(
-        PPO(**step).credit(batch).advantage_T, StepPO().credit(batch).advantage_T
-    )
+    np.testing.assert_array_equal(PPO(**step).credit(batch).advantage_T, StepPO().credit(batch).advantage_T)
     assert PPO(**step).credit_unit is CreditUnit.step
 
 
@@ -97,7 +95,9 @@ def test_released_graph_methods(gamma, mode, batch_of):
 def test_g2po_as_the_paper_writes_it(batch_of):
     credit = G2PO(gamma=0.95).credit(graph_batch(batch_of))
     # The golden a_nc was worked with the invalid penalty's +1e-6 in another place: 2e-6 apart on one row.
-    np.testing.assert_allclose(credit.advantage_T, GRAPH["paper_literal,gamma=0.95"]["g2po"], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(
+        credit.advantage_T, GRAPH["paper_literal,gamma=0.95"]["g2po"], atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("gamma", [1.0, 0.5])

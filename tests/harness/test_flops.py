@@ -23,7 +23,7 @@ def counted(run) -> int:
 
 
 def full_attention(forms, rows: int, length: int) -> int:
-    """The counter sees all of the attention matrix: 4A s^2; the closed form counts its causal half, 2A s^2."""
+    """The counter sees the whole attention matrix, 4A s^2; the closed form its causal half, 2A s^2."""
     return 2 * forms.attention * rows * length**2
 
 

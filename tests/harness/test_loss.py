@@ -26,7 +26,9 @@ def loss(unit: RatioUnit, clip: float, aggregation: Aggregation, log_ratio=LOG_R
 
 
 def test_geometric_mean_ratio():
-    ratio = importance_ratio(LOG_RATIO, torch.zeros(5), RatioUnit.step, torch.from_numpy(STEP), torch.zeros(5).long())
+    ratio = importance_ratio(
+        LOG_RATIO, torch.zeros(5), RatioUnit.step, torch.from_numpy(STEP), torch.zeros(5).long()
+    )
     np.testing.assert_allclose(ratio[[0, 2]], G3["ratio_geo"], atol=1e-9)
     np.testing.assert_array_equal(ratio[[0, 2, 2]], ratio[[1, 3, 4]])
 

@@ -1,5 +1,7 @@
 """Generation, episodes and branching on the real model and environment."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 from algorithms.base import BranchPoint
 from envs.vault import Vault
 from harness.policy.rows import Rows, logprobs, rows_of
-from harness.rollout.branching import continuation, replay
+from harness.policy.text import Prompts
+from harness.rollout.branching import continuation
 from harness.rollout.engine import Request, sample
 from harness.rollout.episodes import Episode
 from tests.harness.conftest import SPEC
@@ -63,7 +66,9 @@ def test_same_seed_same_episodes(player, roots):
     ]
     other = [Episode(e.task, e.group, e.rollout, e.draw + 100, e.seed) for e in roots]
     player.play(other, "rollout", book)
-    assert [s.response_ids for e in other for s in e.steps] != [s.response_ids for e in roots for s in e.steps]
+    assert [s.response_ids for e in other for s in e.steps] != [
+        s.response_ids for e in roots for s in e.steps
+    ]
 
 
 class Uncopyable(Vault):
@@ -107,18 +112,14 @@ def test_an_environment_that_does_not_come_back_is_refused(player, roots, monkey
     monkeypatch.setattr(type(SPEC), "make", lambda spec: Amnesiac(spec))
     player.play(roots[:1], "rollout", book, keep_snapshots=True)
     with pytest.raises(RuntimeError, match="replay of"):
-        replay(Amnesiac(SPEC), roots[0], 5)
         continuation(roots[0], BranchPoint(0, 5, 0), 3, player.pool)
 
 
 def test_prompts_drop_the_oldest_history_first():
-    from dataclasses import replace
-
-    from harness.policy.text import Prompts
-
     prompts = Prompts(replace(SPEC, history=2, max_prompt_tokens=12))
     past = [("in hall", "look"), ("see key", "take key")]
     text = prompts.tokenizer.convert_ids_to_tokens(list(prompts.prompt("", past, "hold key")))
-    assert text == "<begin> <obs> see key <act> take key <obs> hold key <act>".split()
+    pair = ["<obs>", "see", "key"]
+    assert text == ["<begin>", *pair, "<act>", "take", "key", "<obs>", "hold", "key", "<act>"]
     assert len(prompts.prompt("", past, "hold " * 50)) == 12
     assert prompts.action(prompts.response("take key")) == "take key"

@@ -1,0 +1,108 @@
+"""Composition: overrides work as Hydra users expect, and mistakes are one clear line."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from omegaconf import OmegaConf
+
+from harness.config import ModelConfig, compose_run, compose_sweep
+from harness.config.compose import CONFIG_DIR, group_options, run_config, to_plain
+from harness.config.help import field_docs, sweep_help
+from harness.errors import UserError
+from harness.store import cell_id
+
+
+def test_a_sweep_is_algorithms_times_seeds():
+    sweep, launcher, cells = compose_sweep(["+sweep=all_algos"])
+    assert len(cells) == 36
+    assert {cell.algorithm.name for cell in cells[:6]} == set(sweep.algorithms), "a seed at a time"
+    assert len({cell_id(cell) for cell in cells}) == 36
+    assert launcher.name == "local"
+
+
+def test_overrides():
+    overrides = [
+        "algorithm.gamma=0.9",
+        "sweep.seeds=[4,7]",
+        "env.rooms=6",
+        "budget.limit=5",
+        "budget.axis=tokens",
+    ]
+    _, _, cells = compose_sweep(["+sweep=smoke", *overrides])
+    assert {cell.seed for cell in cells} == {4, 7}
+    assert {cell.algorithm.gamma for cell in cells} == {0.9}
+    assert {(cell.env.rooms, cell.budget.limit, cell.budget.axis.value) for cell in cells} == {
+        (6, 5, "tokens")
+    }
+
+
+def test_round_trip_and_identity():
+    config = compose_run(["algorithm=appo", "seed=3"])
+    assert run_config(to_plain(config)) == config
+    assert cell_id(config) != cell_id(replace(config, seed=4))
+    assert cell_id(config) == cell_id(run_config(to_plain(config)))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ([], "no sweep chosen: add +sweep=NAME, one of all_algos"),
+        (["+sweep=all_algo"], "did you mean all_algos?"),
+        (["sweep=smoke"], "write +sweep=NAME"),
+        (["+sweep=smoke", "sweep.algorithms=[grppo]"], "algorithm=grppo does not exist: did you mean grpo?"),
+        (["+sweep=smoke", "env=mars"], "there are household, textworld, vault"),
+        (["+sweep=smoke", "algorithm.gama=0.9"], "algorithm.gama"),
+        (["+sweep=smoke", "algorithm.gamma=high"], "algorithm.gamma: Value 'high'"),
+        (["+sweep=smoke", "sweep.seeds=[]"], "sweep.seeds is empty"),
+        (["+sweep=smoke", "sweep.seeds=[1,1]"], "names one twice"),
+        (["+sweep=smoke", "sweep.seeds=[-1]"], "seed=-1 must be"),
+        (["+sweep=smoke", "sweep.algorithms=[]"], "sweep.algorithms is empty"),
+        (["+sweep=smoke", "budget.limit=0"], "budget.limit=0 must be above 0"),
+        (["+sweep=smoke", "budget.axis=euros"], "expected one of [flops, tokens, env_steps]"),
+        (["+sweep=smoke", "batch.trajectories=12"], "multiple of the 8 rollouts"),
+        (["+sweep=smoke", "batch.minibatches=5"], "must divide"),
+        (["+sweep=smoke", "algorithm.credit_unit=trajectory"], "clashes with algorithm.baseline"),
+        (["+sweep=smoke", "env.rooms=77"], "env.rooms=77 must be 2 to 9"),
+        (["+sweep=smoke", "model.width=63"], "multiple of model.heads"),
+        (["+sweep=smoke", "what is this"], "what is this"),
+    ],
+)
+def test_mistakes_are_one_line(overrides, words):
+    with pytest.raises(UserError) as error:
+        compose_sweep(overrides)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_planning_imports_neither_torch_nor_transformers():
+    code = (
+        "import sys; from harness.config import compose_sweep; import harness.sweep, harness.launch.local;"
+        "compose_sweep(['+sweep=all_algos']);"
+        "print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", group_options("env"))
+def test_environment_yaml_is_the_dataclass_defaults(name):
+    config = compose_run([f"env={name}"])
+    yaml = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "env" / f"{name}.yaml"))["env"]
+    assert yaml == to_plain(replace(config, env=type(config.env)()))["env"]
+    assert config.env.name == name
+
+
+def test_model_yaml_is_the_dataclass_defaults():
+    assert compose_run([]).model == ModelConfig()
+
+
+def test_every_option_is_described():
+    config = compose_run([])
+    for part in (config.algorithm, config.env, config.model, config.batch, config.budget, config.evaluation):
+        docs = field_docs(type(part))
+        assert {name for name in part.__dataclass_fields__ if not docs.get(name)} == set()
+    text = sweep_help()
+    for word in ("all_algos", "steppo", "textworld", "algorithm.gamma=0.95", "env.rooms=", "budget.limit"):
+        assert word in text

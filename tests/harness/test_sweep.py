@@ -1,0 +1,110 @@
+"""The sweep as a user runs it: real processes, real failures."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TINY = [
+    "+sweep=smoke",
+    "sweep.algorithms=[grpo,steppo]",
+    "batch.trajectories=16",
+    "batch.minibatches=1",
+    "model.clone_updates=20",
+    "env.horizon=8",
+    "evaluation.episodes=1",
+    "budget.limit=2e10",
+]
+
+
+def sweep(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness.sweep", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+def cells(out: Path) -> dict[str, bytes]:
+    return {p.parent.name: p.read_bytes() for p in sorted((out / "runs").glob("*/metrics.jsonl"))}
+
+
+def test_a_sweep_ends_with_a_report_and_resumes_for_free(tmp_path):
+    first = sweep(*TINY, "sweep.out=store", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "[2/2]" in first.stdout
+    assert "report: store/report.html" in first.stdout
+    assert (tmp_path / "store" / "report.html").stat().st_size > 10_000
+    before = cells(tmp_path / "store")
+    again = sweep(*TINY, "sweep.out=store", cwd=tmp_path)
+    assert "2 cells, 2 done" in again.stdout
+    assert cells(tmp_path / "store") == before
+
+
+def test_a_killed_sweep_goes_on_to_the_same_numbers(tmp_path):
+    calm = sweep(*TINY, "sweep.out=calm", cwd=tmp_path)
+    assert calm.returncode == 0, calm.stderr
+    command = [sys.executable, "-m", "harness.sweep", *TINY, "sweep.out=killed"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("runs/*/checkpoints/*/state.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    again = sweep(*TINY, "sweep.out=killed", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert cells(tmp_path / "killed") == cells(tmp_path / "calm")
+
+
+def test_a_failing_cell_does_not_stop_the_others(tmp_path):
+    diverging = [*TINY, "model.lr=1e30", "sweep.out=store", "budget.limit=2e11"]
+    done = sweep(*diverging, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.count("FAILED") == 2
+    assert "to try them again" in done.stderr
+    reasons = [json.loads(p.read_text())["reason"] for p in (tmp_path / "store").glob("runs/*/failure.json")]
+    assert len(reasons) == 2
+    assert all("not finite" in reason for reason in reasons)
+    assert (tmp_path / "store" / "report.html").exists(), "what is there is reported all the same"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["+sweep=smoke", "algorithm.credit_unit=trajectory"], "clashes with"),
+        (["+sweep=smoke", "sweep.algorithms=[dqn]"], "algorithm=dqn does not exist"),
+        (["+sweep=smoke", "sweep.seeds=[]"], "sweep.seeds is empty"),
+        (["+sweep=smoke", "sweep.out=/proc/nowhere"], "can't be written"),
+        (["+sweep=smoke", "--resume"], "--resume is no flag"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, tmp_path):
+    done = sweep(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_extra_is_named_before_anything_starts(tmp_path):
+    (tmp_path / "textworld.py").write_text("raise ImportError('no textworld here')")
+    done = sweep("+sweep=smoke", "env=textworld", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "creditbench[textworld]" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_dry_run_plans_and_writes_nothing(tmp_path):
+    done = sweep("+sweep=all_algos", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "36 cells, 0 done" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_says_everything(tmp_path):
+    done = sweep("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "budget.limit" in done.stdout
