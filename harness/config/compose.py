@@ -40,7 +40,9 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         try:
             return hydra.compose("config", overrides=list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(explain(error)) from error
+            unknown = re.search(r"Could not override '([\w.]+)'", str(error))
+            text = _unknown_option(unknown[1], overrides) if unknown else explain(error)
+            raise UserError(text) from error
 
 
 def compose_run(overrides: Sequence[str]) -> RunConfig:
@@ -50,7 +52,8 @@ def compose_run(overrides: Sequence[str]) -> RunConfig:
 
 def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig, list[RunConfig]]:
     """A sweep, its launcher and its cells, seed by seed so that early results are comparable."""
-    composed = compose(overrides)
+    # Options of an algorithm are for the arms, each of which composes them with its own algorithm.
+    composed = compose([override for override in overrides if not override.startswith("algorithm.")])
     if "sweep" not in composed:
         raise UserError(f"no sweep chosen: add +sweep=NAME, one of {', '.join(group_options('sweep'))}")
     sweep = typed(SweepConfig, _plain(composed)["sweep"], "sweep")
@@ -117,17 +120,22 @@ def explain(error: Exception) -> str:
     if wrong := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
         group, name = wrong.groups()
         return f"{group}={name} does not exist{suggest(name, group_options(group))}"
-    if wrong := re.search(r"Could not override '([\w.]+)'", text):
-        return f"{_unknown_option(wrong[1])}"
     if wrong := re.match(r"(?s)(.*?)\s*full_key: (\S*)", text):
         return f"{wrong[2]}: {' '.join(wrong[1].split())}"
     return " ".join(text.split())
 
 
-def _unknown_option(key: str) -> str:
+def _unknown_option(key: str, overrides: Sequence[str]) -> str:
+    """What to write instead of an override whose key does not exist (for every arm of a sweep)."""
     if "." not in key and (CONFIG_DIR / key).is_dir():
         return f"{key} is not chosen by default: write +{key}=NAME, one of {', '.join(group_options(key))}"
-    return f"{key} is not an option of every arm of this sweep; see --help for the options there are"
+    composed = hydra.compose("config", [each for each in overrides if not each.startswith(f"{key}=")])
+    parent, _, name = key.rpartition(".")
+    section = OmegaConf.select(composed, parent) if parent else None
+    node = section if isinstance(section, DictConfig) else composed
+    known = [str(option) for option in node if option != "_target_"]
+    arm = " of " + node._target_.rpartition(".")[2] if parent == "algorithm" else ""
+    return f"{key} is not an option{arm}{suggest(name, known)}"
 
 
 def _json_able(value: Any) -> Any:

@@ -31,7 +31,7 @@ BATCH_ROWS = 32
 def load_or_make(config: RunConfig, prompts: Prompts, out: Path, ledger: Ledger) -> GPT2LMHeadModel:
     """The stored warm start of this (model, environment, seed), made first if need be; books its cost."""
     plain = to_plain(config)
-    key = content_hash([FORMAT, plain["model"], plain["env"], config.seed])[:16]
+    key = content_hash([FORMAT, config.env.version, plain["model"], plain["env"], config.seed])[:16]
     folder = out / "warmstarts" / f"{config.model.name}-{config.env.name}-s{config.seed}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     policy = new_policy(config.model, config.env, len(prompts.tokenizer), config.seed)

@@ -45,7 +45,7 @@ def content_hash(content: Any) -> str:
 
 def cell_id(config: RunConfig) -> str:
     """Readable name and content hash of a cell."""
-    digest = content_hash([FORMAT, to_plain(config)])[:10]
+    digest = content_hash([FORMAT, config.env.version, to_plain(config)])[:10]
     return f"{config.algorithm.name}-{config.env.name}-{config.model.name}-s{config.seed}-{digest}"
 
 

@@ -38,6 +38,11 @@ def test_overrides():
     }
 
 
+def test_an_option_of_one_algorithm_needs_only_its_own_sweep():
+    _, _, cells = compose_sweep(["+sweep=smoke", "sweep.algorithms=[g2po]", "algorithm.graph_weight=0.5"])
+    assert cells[0].algorithm.graph_weight == 0.5
+
+
 def test_round_trip_and_identity():
     config = compose_run(["algorithm=appo", "seed=3"])
     assert run_config(to_plain(config)) == config
@@ -53,7 +58,12 @@ def test_round_trip_and_identity():
         (["sweep=smoke"], "write +sweep=NAME"),
         (["+sweep=smoke", "sweep.algorithms=[grppo]"], "algorithm=grppo does not exist: did you mean grpo?"),
         (["+sweep=smoke", "env=mars"], "there are household, textworld, vault"),
-        (["+sweep=smoke", "algorithm.gama=0.9"], "algorithm.gama"),
+        (
+            ["+sweep=smoke", "algorithm.gama=0.9"],
+            "algorithm.gama is not an option of PPO: did you mean gamma?",
+        ),
+        (["+sweep=smoke", "algorithm.graph_weight=2"], "algorithm.graph_weight is not an option of PPO"),
+        (["+sweep=smoke", "envy.rooms=2"], "envy.rooms is not an option; there are seed, batch"),
         (["+sweep=smoke", "algorithm.gamma=high"], "algorithm.gamma: Value 'high'"),
         (["+sweep=smoke", "sweep.seeds=[]"], "sweep.seeds is empty"),
         (["+sweep=smoke", "sweep.seeds=[1,1]"], "names one twice"),

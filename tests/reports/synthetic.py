@@ -16,9 +16,21 @@ SHARES = {  # of the budget, by phase
     "ppo": {"prefill": 0.2, "decode": 0.02, "critic_forward": 0.18, "critic_train": 0.3, "actor_train": 0.3},
     "grpo": {"prefill": 0.2, "decode": 0.02, "score_reference": 0.19, "actor_train": 0.59},
     "gigpo": {"prefill": 0.21, "decode": 0.02, "score_reference": 0.18, "actor_train": 0.59},
-    "steppo": {"prefill": 0.2, "decode": 0.02, "critic_forward": 0.18, "critic_train": 0.3, "actor_train": 0.3},
+    "steppo": {
+        "prefill": 0.2,
+        "decode": 0.02,
+        "critic_forward": 0.18,
+        "critic_train": 0.3,
+        "actor_train": 0.3,
+    },
     "g2po": {"prefill": 0.25, "decode": 0.02, "actor_train": 0.73},
-    "appo": {"prefill": 0.3, "decode": 0.01, "decode_branch": 0.03, "branch_scoring": 0.2, "actor_train": 0.46},
+    "appo": {
+        "prefill": 0.3,
+        "decode": 0.01,
+        "decode_branch": 0.03,
+        "branch_scoring": 0.2,
+        "actor_train": 0.46,
+    },
 }
 PHASES = (
     "prefill", "decode", "decode_branch", "branch_scoring", "score_reference", "critic_forward",
@@ -49,7 +61,9 @@ def ledger(algorithm: str) -> dict[str, Any]:
     }
 
 
-def write_run(out: Path, algorithm: str, seed: int, final: float, noise: np.random.Generator, env: str) -> str:
+def write_run(
+    out: Path, algorithm: str, seed: int, final: float, noise: np.random.Generator, env: str
+) -> str:
     """A finished run that learns from about 0.1 to about `final`; returns its cell."""
     cell, plain = config(algorithm, env, seed)
     run = out / "runs" / cell
@@ -68,7 +82,10 @@ def write_run(out: Path, algorithm: str, seed: int, final: float, noise: np.rand
             | {"valid_actions": 0.95, "entropy": 0.4}
         )
         lines.append({"kind": "train", "iteration": point + 1, **counts, "train_success": success})
-        timing += [{"iteration": point, "evaluation": 0.5}, {"iteration": point, "rollout": 4.0, "update": 9.0}]
+        timing += [
+            {"iteration": point, "evaluation": 0.5},
+            {"iteration": point, "rollout": 4.0, "update": 9.0},
+        ]
     write_lines(run / "metrics.jsonl", lines)
     write_lines(run / "timing.jsonl", timing)
     result = {
