@@ -5,15 +5,18 @@ configuration alone (on one thread of one machine), however often the run is int
 """
 
 import dataclasses
+import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from envs.base import Task
-from harness.config import RunConfig
+from harness.config import RunConfig, compose_run
+from harness.errors import UserError
 from harness.evaluate import evaluate, mean
 from harness.ledger import Ledger, Phase
 from harness.policy.text import Prompts
@@ -246,3 +249,26 @@ def summary(trajectories: list[Trajectory]) -> dict[str, float]:
 def average(metrics: list[dict[str, float]]) -> dict[str, float]:
     """The mean of each metric over an iteration's optimiser steps."""
     return {name: mean([each[name] for each in metrics]) for name in metrics[0]}
+
+
+def main(overrides: Sequence[str]) -> int:
+    """`python -m harness.run [KEY=VALUE ...]`: one cell in this process, under `runs/single`, to debug it."""
+    try:
+        config = compose_run(overrides)
+        config.env.check()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    out = Path("runs/single")
+    run_dir = RunDir.create(out, config)
+    with run_dir.lease() as mine:
+        if not mine:
+            print(f"error: another process runs {run_dir.path}", file=sys.stderr)
+            return 2
+        result = Run(config, run_dir, out).finish()
+    print(f"success {result['final_success']:.2f}; {run_dir.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
