@@ -1,0 +1,174 @@
+"""`python -m reports.compare DIR [--out DIR]`: a sweep's report.
+
+Reads the run store in DIR and writes `report.html` (one file, no network), `report.md`, `tables/*.csv` and
+`figures/*.svg|png`, into DIR unless `--out` says otherwise. Finished, failed and missing runs may be mixed.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.errors import UserError
+from harness.store import write_atomically
+from reports import figures, tables, wording
+from reports.store import Store, read_store
+from reports.tables import Family, Setting
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything the page says about one setting."""
+
+    setting: Setting
+    final: pd.DataFrame
+    units: Family
+    question: Family
+    pairs: Family
+    compute: pd.DataFrame
+    phases: pd.DataFrame
+    factors: pd.DataFrame
+    curves: pd.DataFrame
+    figures: dict[str, figures.Picture]
+    colours: dict[str, str]
+    warnings: list[str]
+    methods: list[tuple[str, str]]
+
+    @property
+    def families(self) -> list[Family]:
+        """The families that have comparisons, the most pooled first."""
+        return [family for family in (self.units, self.question, self.pairs) if len(family.table)]
+
+    @property
+    def caution(self) -> str:
+        """What the seeds can't tell, about the comparisons that the page leads with."""
+        leading = self.families[:-1] if len(self.families) > 1 else self.families
+        return wording.caution(leading)
+
+
+def compare(out: Path, to: Path | None = None) -> Path:
+    """Write the report of the sweep in `out` into `to` (default: `out`); returns the path of its page."""
+    store = read_store(out)
+    sections = [section(store, setting) for setting in tables.settings(store)]
+    target = to or out
+    try:
+        for folder in (target / "figures", target / "tables"):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files(store, sections).items():
+            write_atomically(target / name, content)
+    except OSError as error:
+        raise UserError(
+            f"{target} can't be written ({error.strerror}): choose another with --out DIR"
+        ) from error
+    return target / "report.html"
+
+
+def section(store: Store, setting: Setting) -> Section:
+    """One setting's tables, figures and sentences."""
+    units, question = tables.unit_family(setting), tables.question_family(setting)
+    pairs = tables.all_pairs_family(setting)
+    return Section(
+        setting=setting,
+        final=tables.final_table(setting),
+        units=units,
+        question=question,
+        pairs=pairs,
+        compute=tables.compute_table(setting),
+        phases=tables.phase_table(setting),
+        factors=tables.factor_table(setting),
+        curves=tables.curve_table(setting),
+        figures=figures.pictures(setting, question if len(question.table) else pairs),
+        colours=figures.palette(list(setting.arms)),
+        warnings=wording.warnings(store, setting),
+        methods=wording.methods(store, setting),
+    )
+
+
+def files(store: Store, sections: Sequence[Section]) -> dict[str, bytes]:
+    """Every file of the report by path, the page last."""
+    content: dict[str, bytes] = {}
+    for each in sections:
+        named = {
+            "runs": each.setting.runs,
+            "final": each.final,
+            "credit-units": each.units.table,
+            "step-against-others": each.question.table,
+            "all-pairs": each.pairs.table,
+            "differences-by-seed": differences(each.pairs),
+            "curves": each.curves,
+            "compute": each.compute,
+            "phases": each.phases,
+            "factors": each.factors,
+        }
+        for name, frame in named.items():
+            content[f"tables/{name}-{each.setting.slug}.csv"] = csv(frame)
+        for picture in each.figures.values():
+            content[f"figures/{picture.name}.svg"] = picture.svg.encode()
+            content[f"figures/{picture.name}.png"] = picture.png
+    for name in ("report.md", "report.html"):
+        content[name] = render(f"{name}.j2", store, sections)
+    return content
+
+
+def differences(family: Family) -> pd.DataFrame:
+    """Paired differences, one row a pair and seed."""
+    rows = [
+        {"pair": pair, "seed": seed, "difference": difference}
+        for pair, by_seed in family.differences.items()
+        for seed, difference in by_seed.items()
+    ]
+    return pd.DataFrame(rows, columns=["pair", "seed", "difference"])
+
+
+def csv(frame: pd.DataFrame) -> bytes:
+    """UTF-8 with Unix line ends, floats in full."""
+    return frame.to_csv(index=False, lineterminator="\n").encode()
+
+
+def render(template: str, store: Store, sections: Sequence[Section]) -> bytes:
+    """The page from its template."""
+    html = template.startswith("report.html")
+    environment = Environment(
+        loader=PackageLoader("reports", "."),
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    forms = (
+        wording.plain, wording.signed, wording.between, wording.p_value, wording.amount, wording.percent,
+        wording.count,
+    )  # fmt: skip
+    environment.filters |= {form.__name__: form for form in forms}
+    runs = store.runs.assign(seconds=wording.run_seconds(store.runs))
+    text = environment.get_template(template).render(
+        store=store,
+        sections=sections,
+        runs=runs.to_dict("records"),
+        done=int((store.runs["state"] == "done").sum()),
+        compute_rows=wording.COMPUTE_ROWS,
+    )
+    return text.encode()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m reports.compare", description="Write a sweep's report.")
+    parser.add_argument("dir", type=Path, metavar="DIR", help="the sweep's directory (its sweep.out)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes; default: the sweep's")
+    options = parser.parse_args(arguments)
+    try:
+        print(f"report: {compare(options.dir, options.out)}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,270 @@
+"""The report's figures. They draw what `reports.tables` computed, and compute nothing themselves.
+
+An arm has one colour in every figure, by its place among the sorted arms.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from reports import tables
+from reports.svg import INK, MUTED, STYLE, to_png, to_svg
+from reports.tables import BUDGETED, Family, Setting
+from reports.wording import PHASE_NAMES, amount, signed
+
+WIDTH = 9.6
+"""Inches."""
+ORDER = (0, 3, 2, 4, 9, 1, 5, 7, 6, 8)
+"""Seaborn's colour-blind safe palette, neighbours apart."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure."""
+
+    name: str
+    title: str
+    svg: str
+    png: bytes
+
+
+def palette(arms: Sequence[str]) -> dict[str, str]:
+    """A colour for each arm."""
+    safe = sns.color_palette("colorblind")
+    colours = [safe[i] for i in ORDER] if len(arms) <= len(ORDER) else sns.color_palette("husl", len(arms))
+    return {arm: to_hex(colour) for arm, colour in zip(sorted(arms), colours, strict=False)}
+
+
+def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
+    """Every figure of a setting by kind; without a finished run there is none."""
+    if setting.done.empty:
+        return {}
+    drawn: dict[str, tuple[str, Callable[[], Figure]]] = {
+        "final": ("Final success by algorithm, one dot a seed", lambda: final(setting)),
+        "curves": ("Success over the budget, mean over seeds", lambda: curves(setting)),
+        "seeds": ("Success over the budget, one line a seed", lambda: curves_by_arm(setting)),
+        "compute": ("Where the budget went, share of FLOPs by phase", lambda: compute(setting)),
+    }
+    if not comparisons.table["seeds"].eq(0).all():
+        drawn["forest"] = ("Paired differences in final success", lambda: forest(setting, comparisons))
+    found = {}
+    with mpl.rc_context(STYLE):
+        for kind, (title, draw) in drawn.items():
+            figure, name = draw(), f"{kind}-{setting.slug}"
+            title = f"{title} ({setting.env}, model {setting.model})"
+            found[kind] = Picture(name, title, to_svg(figure, name, title), to_png(figure))
+    return found
+
+
+def canvas(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of `rows` x `columns` axes that share both scales."""
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    return figure, list(axes.flat)
+
+
+def interval(axes: Axes, y: float, row: "pd.Series[float]", mean: str, colour: str) -> None:
+    """A mean as a dot with its interval, at height `y`."""
+    axes.plot(
+        [row["low"], row["high"]], [y, y], color=colour, linewidth=2.4, solid_capstyle="round", zorder=3
+    )
+    axes.plot(row[mean], y, "o", color=colour, markersize=8, zorder=4)
+
+
+def spread(count: int, width: float) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Vertical offsets that keep the dots of `count` seeds apart."""
+    return np.linspace(-width, width, count) if count > 1 else np.zeros(count)
+
+
+def row_axis(axes: Axes, labels: Sequence[str]) -> None:
+    """Named rows from the top down."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def final(setting: Setting) -> Figure:
+    """Success by arm, best first."""
+    table, colours = tables.final_table(setting), palette(list(setting.arms))
+    figure, (axes,) = canvas(0.95 + 0.46 * len(table))
+    for y, (_, row) in enumerate(table.iterrows()):
+        values = setting.done.loc[setting.done["arm"] == row["arm"], "final_success"]
+        colour = colours[row["arm"]]
+        axes.plot(values, y + 0.2 + spread(len(values), 0.07), ".", color=colour, markersize=5, alpha=0.65)
+        interval(axes, y - 0.08, row, "final_success", colour)
+        axes.plot(
+            row["greedy_success"], y - 0.08, "D", markerfacecolor="none", markeredgecolor=INK, markersize=6
+        )
+        axes.plot([row["start_success"]] * 2, [y - 0.25, y + 0.25], color=MUTED, linewidth=1.5)
+    row_axis(axes, [f"{row['arm']}\n({row['credit_unit']})" for _, row in table.iterrows()])
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("final success on the evaluation panel")
+    entries = [
+        axes.plot(
+            [], [], "o-", color=MUTED, linewidth=2.4, markersize=8, label="sampled: mean, 95 % interval"
+        )[0],
+        axes.plot([], [], ".", color=MUTED, markersize=6, label="sampled: one seed")[0],
+        axes.plot(
+            [], [], "D", markerfacecolor="none", markeredgecolor=INK, markersize=6, label="greedy: mean"
+        )[0],
+        axes.plot([], [], "|", color=MUTED, markersize=11, markeredgewidth=1.5, label="at the start")[0],
+    ]
+    figure.legend(handles=entries, loc="outside upper right", ncols=4, handletextpad=0.4)
+    return figure
+
+
+def forest(setting: Setting, family: Family) -> Figure:
+    """Differences with intervals, one dot a seed, verdicts at the right."""
+    table, colours = family.table, palette(list(setting.arms))
+    figure, (axes,) = canvas(0.75 + 0.36 * len(table))
+    axes.axvline(0, color=INK, linewidth=0.9)
+    for y, (_, row) in enumerate(table.iterrows()):
+        values = family.differences[f"{row['left']} − {row['right']}"]
+        colour = colours[row["left"]]
+        axes.plot(values, y + 0.22 + spread(len(values), 0.06), ".", color=colour, markersize=5, alpha=0.65)
+        interval(axes, y - 0.08, row, "difference", colour)
+        decided = row["verdict"] != "undecided"
+        axes.text(
+            1.02,
+            y,
+            row["verdict"],
+            transform=axes.get_yaxis_transform(),
+            verticalalignment="center",
+            weight="bold" if decided else "normal",
+        )
+    row_axis(axes, [f"{row['left']} − {row['right']}" for _, row in table.iterrows()])
+    seen = [*table["low"], *table["high"], *(d for values in family.differences.values() for d in values)]
+    reach = max(0.1, min(1.0, 1.06 * float(np.nanmax(np.abs(seen)))))
+    axes.set_xlim(-reach, reach)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
+    axes.set_xlabel("← right arm better  ·  difference in final success, left − right  ·  left arm better →")
+    return figure
+
+
+def budget_axis(figure: Figure, axes: Sequence[Axes], setting: Setting) -> float:
+    """Label the budget axis; returns the limit."""
+    limit, axis = float(setting.config["budget"]["limit"]), str(setting.config["budget"]["axis"])
+    for each in axes:
+        each.set_ylim(-0.02, 1.02)
+        each.set_xlim(0, 1.02 * limit)
+        each.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    figure.supxlabel({"flops": "training FLOPs (nominal)"}.get(axis, axis.replace("_", " ")), fontsize=9)
+    return limit
+
+
+def curves(setting: Setting) -> Figure:
+    """Mean of each arm with its interval, named at the right in the order of the ends."""
+    table, colours = tables.curve_table(setting), palette(list(setting.arms))
+    figure, (axes,) = canvas(4.2)
+    limit = budget_axis(figure, [axes], setting)
+    for arm, line in table.groupby("arm"):
+        colour = colours[str(arm)]
+        axes.fill_between(
+            line["fraction"] * limit, line["low"], line["high"], color=colour, alpha=0.13, linewidth=0
+        )
+        axes.plot(line["fraction"] * limit, line["success"], color=colour, linewidth=2.2)
+    ends = table[table["fraction"] == 1].sort_values("success")
+    for place, (_, row) in zip(apart(list(ends["success"]), 0.055), ends.iterrows(), strict=True):
+        axes.annotate(
+            row["arm"],
+            (limit, row["success"]),
+            xytext=(1.05 * limit, place),
+            color=colours[row["arm"]],
+            va="center",
+            weight="bold",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colours[row["arm"]], "linewidth": 0.7, "shrinkB": 0},
+        )
+    axes.set_ylabel("success (sampled)")
+    return figure
+
+
+def apart(values: Sequence[float], gap: float) -> list[float]:
+    """Ascending `values` (0 to 1) moved as little as needed to lie `gap` apart and not above 1."""
+    places: list[float] = []
+    for value in values:
+        places.append(max(value, places[-1] + gap) if places else value)
+    ceiling = 1.0
+    for i in reversed(range(len(places))):
+        places[i] = min(places[i], ceiling)
+        ceiling = places[i] - gap
+    return places
+
+
+def curves_by_arm(setting: Setting) -> Figure:
+    """A panel an arm: one line a seed, the mean, and the other arms' means behind; unfinished runs dashed."""
+    table, colours, columns = tables.curve_table(setting), palette(list(setting.arms)), 3
+    rows = -(-len(setting.arms) // columns)
+    figure, panels = canvas(0.4 + 2.0 * rows, rows, columns)
+    limit = budget_axis(figure, panels, setting)
+    means = {str(arm): line for arm, line in table.groupby("arm")}
+    for arm, axes in zip(setting.arms, panels, strict=False):
+        for other, line in means.items():
+            mine = other == arm
+            axes.plot(
+                line["fraction"] * limit,
+                line["success"],
+                color=colours[arm] if mine else MUTED,
+                linewidth=2.4 if mine else 1.2,
+                alpha=1 if mine else 0.4,
+                zorder=4 if mine else 1,
+            )
+        for _, run in setting.curve[setting.curve["arm"] == arm].groupby("cell"):
+            line_style = "-" if (run["state"] == "done").all() else "--"
+            axes.plot(
+                run["spent"] * limit, run["success"], line_style, color=colours[arm], linewidth=0.9, alpha=0.5
+            )
+        axes.set_title(arm)
+    for axes in panels[len(setting.arms) :]:
+        axes.set_visible(False)
+    figure.supylabel("success (sampled)", fontsize=9)
+    return figure
+
+
+def compute(setting: Setting) -> Figure:
+    """Stacked shares of the nominal FLOPs inside the budget, by phase."""
+    shares = tables.phase_table(setting).pivot(index="arm", columns="phase", values="share")
+    arms = [arm for arm in setting.arms if arm in shares.index]
+    used = [phase for phase in BUDGETED if phase in shares and shares[phase].sum() > 0]
+    figure, (axes,) = canvas(0.95 + 0.36 * len(arms))
+    colours = phase_colours()
+    left = np.zeros(len(arms))
+    for phase in used:
+        width = shares.loc[arms, phase].fillna(0).to_numpy(dtype=float)
+        axes.barh(range(len(arms)), width, 0.62, left, color=colours[phase], label=PHASE_NAMES[phase])
+        for y, (start, share) in enumerate(zip(left, width, strict=True)):
+            if share >= 0.045:
+                axes.text(
+                    start + share / 2,
+                    y,
+                    f"{100 * share:.0f} %",
+                    ha="center",
+                    va="center",
+                    color="#10141a",
+                    fontsize=8,
+                )
+        left += width
+    row_axis(axes, arms)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set_xlabel("share of nominal training FLOPs")
+    figure.legend(
+        loc="outside upper right", ncols=len(used), handlelength=1, handletextpad=0.4, columnspacing=1.2
+    )
+    return figure
+
+
+def phase_colours() -> dict[str, str]:
+    """Sampling in blues, scoring in greens, critic in purples, training in orange; dark text reads on all."""
+    families = [("Blues", 3, 3), ("Greens", 2, 2), ("Purples", 2, 2), ("Oranges", 1, 1)]
+    colours = [to_hex(c) for name, n, k in families for c in sns.color_palette(name, n + 3)[1 : k + 1]]
+    return dict(zip(BUDGETED, colours, strict=True))

@@ -1,0 +1,246 @@
+"""The report's tables, from the store's frames. Nothing here draws or words anything.
+
+A *setting* is an environment and a model: arms are compared inside one. An *arm* is an algorithm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from harness.ledger import OUTSIDE_BUDGET, Phase
+from reports import stats
+from reports.store import Record, Store
+
+FRACTIONS = np.linspace(0, 1, 21)
+"""Shares of the budget at which learning curves are compared."""
+OUTSIDE = [phase.value for phase in OUTSIDE_BUDGET]
+BUDGETED = [phase.value for phase in Phase if phase not in OUTSIDE_BUDGET]
+SAMPLED = [Phase.decode.value, Phase.decode_branch.value]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment with one model: what its arms did, `done` for finished runs only."""
+
+    env: str
+    model: str
+    arms: dict[str, Record]
+    """`config.algorithm` by arm, arms sorted by name; empty where no configuration was written yet."""
+    config: Record
+    """The configuration of one of its cells: what all arms share; empty where none was written yet."""
+    runs: pd.DataFrame
+    done: pd.DataFrame
+    curve: pd.DataFrame
+    phases: pd.DataFrame
+
+    @property
+    def slug(self) -> str:
+        """Name for files and anchors."""
+        return f"{self.env}-{self.model}"
+
+    def unit(self, arm: str) -> str:
+        """What one advantage value of the arm belongs to: token, step or trajectory."""
+        return str(self.arms[arm].get("credit_unit", "unknown"))
+
+    def finals(self) -> pd.DataFrame:
+        """Final success of finished runs: seeds x arms, NaN where a run is missing."""
+        return self.done.pivot_table(index="seed", columns="arm", values="final_success", aggfunc="mean")
+
+
+def settings(store: Store) -> list[Setting]:
+    """The settings of a sweep, sorted by name."""
+    found = []
+    for (env, model), runs in store.runs.groupby(["env", "model"]):
+        arms = {arm: config_of(store, runs[runs["arm"] == arm]) for arm in sorted(runs["arm"].unique())}
+        cells = runs[["cell", "arm", "seed", "state"]]
+        done = runs[runs["state"] == "done"]
+        found.append(
+            Setting(
+                env=str(env),
+                model=str(model),
+                arms={arm: config.get("algorithm", {}) for arm, config in arms.items()},
+                config=config_of(store, runs),
+                runs=runs.sort_values(["arm", "seed"]),
+                done=done,
+                curve=store.curve.merge(cells, on="cell"),
+                phases=store.phases.merge(cells, on="cell"),
+            )
+        )
+    return found
+
+
+def config_of(store: Store, runs: pd.DataFrame) -> Record:
+    """The configuration of the first of `runs` that has one."""
+    return next((store.configs[cell] for cell in runs["cell"] if cell in store.configs), {})
+
+
+def final_table(setting: Setting) -> pd.DataFrame:
+    """One row an arm with finished runs, best first: success means with t intervals over seeds."""
+    areas = {
+        str(cell): stats.area(lines["spent"], lines["success"])
+        for cell, lines in setting.curve.groupby("cell")
+    }
+    rows = []
+    for arm, runs in setting.done.groupby("arm"):
+        final = stats.t_interval(runs["final_success"])
+        area = stats.t_interval(runs["cell"].map(areas))
+        rows.append(
+            {
+                "arm": arm,
+                "credit_unit": setting.unit(str(arm)),
+                "seeds": final.n,
+                "final_success": final.mean,
+                # A success rate lies in [0, 1]; cutting the interval there costs no coverage.
+                "low": max(final.low, 0.0),
+                "high": min(final.high, 1.0),
+                "greedy_success": runs["greedy_success"].mean(),
+                "start_success": runs["start_success"].mean(),
+                "area": area.mean,
+                "area_low": area.low,
+                "area_high": area.high,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    return frame if frame.empty else frame.sort_values("final_success", ascending=False, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Comparisons whose p values are adjusted together (Holm)."""
+
+    name: str
+    table: pd.DataFrame
+    """One row a comparison, `left` minus `right`."""
+    differences: dict[str, pd.Series]
+    """Differences by seed, by `LEFT − RIGHT`."""
+
+
+def compare_columns(name: str, values: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> Family:
+    """Paired comparisons of the columns of `values` (seeds x columns); `left` minus `right` of each pair."""
+    rows, differences = [], {}
+    for left, right in pairs:
+        both = values[[left, right]].dropna()
+        difference = both[left] - both[right]
+        interval = stats.t_interval(difference)
+        differences[f"{left} − {right}"] = difference
+        rows.append(
+            {
+                "left": left,
+                "right": right,
+                "seeds": interval.n,
+                "left_mean": both[left].mean(),
+                "right_mean": both[right].mean(),
+                "difference": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
+                "p": stats.sign_flip_p(difference),
+            }
+        )
+    table = pd.DataFrame(rows)
+    if rows:
+        table["p_holm"] = stats.holm(table["p"])
+        table["verdict"] = [
+            stats.verdict(d, p) for d, p in zip(table["difference"], table["p_holm"], strict=True)
+        ]
+    return Family(name, table, differences)
+
+
+def unit_family(setting: Setting) -> Family:
+    """Step credit against token and trajectory credit: means over the arms of a unit, seed by seed.
+
+    A seed counts where every arm of both units finished.
+    """
+    finals = setting.finals()
+    units: dict[str, list[str]] = {}
+    for arm in setting.arms:
+        units.setdefault(setting.unit(arm), []).append(arm)
+    means = pd.DataFrame(
+        {unit: finals.reindex(columns=arms).mean(axis=1, skipna=False) for unit, arms in units.items()}
+    )
+    pairs = [("step", unit) for unit in ("token", "trajectory") if "step" in units and unit in units]
+    return compare_columns("credit units, pooled", means, pairs)
+
+
+def question_family(setting: Setting) -> Family:
+    """Every arm with step credit against every arm with token or trajectory credit."""
+    arms = list(setting.arms)
+    pairs = [
+        (left, right)
+        for unit in ("token", "trajectory")
+        for right in arms
+        for left in arms
+        if setting.unit(left) == "step" and setting.unit(right) == unit
+    ]
+    return compare_columns("step arms against the others", setting.finals().reindex(columns=arms), pairs)
+
+
+def all_pairs_family(setting: Setting) -> Family:
+    """Every pair of arms, the arm with the higher mean on the left."""
+    finals = setting.finals()
+    ranked = list(finals.mean().sort_values(ascending=False).index)
+    return compare_columns("all pairs", finals, list(combinations(ranked, 2)))
+
+
+def curve_table(setting: Setting) -> pd.DataFrame:
+    """Success at `FRACTIONS` of the budget: one row an arm and fraction, t intervals over finished seeds."""
+    rows = []
+    for arm, lines in setting.curve[setting.curve["state"] == "done"].groupby("arm"):
+        by_run = np.array(
+            [stats.at_fractions(run["spent"], run["success"], FRACTIONS) for _, run in lines.groupby("cell")]
+        )
+        for fraction, success in zip(FRACTIONS, by_run.T, strict=True):
+            interval = stats.t_interval(success[~np.isnan(success)])
+            row = {"arm": arm, "fraction": fraction, "success": interval.mean}
+            rows.append({**row, "low": interval.low, "high": interval.high, "seeds": interval.n})
+    return pd.DataFrame(rows, columns=["arm", "fraction", "success", "low", "high", "seeds"])
+
+
+def phase_table(setting: Setting) -> pd.DataFrame:
+    """Mean tokens and FLOPs a finished run, by arm and phase; `share` of the budgeted nominal FLOPs."""
+    frame = setting.phases.groupby(["arm", "phase"], as_index=False)[["tokens", "flops", "computed"]].mean()
+    budgeted = frame[~frame["phase"].isin(OUTSIDE)]
+    total = budgeted.groupby("arm")["flops"].sum()
+    frame["share"] = (frame["flops"] / frame["arm"].map(total)).where(~frame["phase"].isin(OUTSIDE))
+    return frame
+
+
+def compute_table(setting: Setting) -> pd.DataFrame:
+    """What a run of each arm spent, means over its finished runs. FLOPs inside the budget unless named."""
+    phases = setting.phases
+    budgeted = phases[~phases["phase"].isin(OUTSIDE)]
+
+    def total(frame: pd.DataFrame, column: str) -> pd.Series:
+        return frame.groupby(["arm", "cell"])[column].sum().groupby("arm").mean()
+
+    counts = ["iterations", "trajectories", "env_steps", "env_steps_replayed", "overshoot"]
+    seconds = ["rollout_seconds", "update_seconds", "evaluation_seconds"]
+    measured = (
+        setting.done.astype(dict.fromkeys(counts + seconds, float)).groupby("arm")[counts + seconds].mean()
+    )
+    spent = {
+        "tokens_sampled": total(phases[phases["phase"].isin(SAMPLED)], "tokens"),
+        "tokens_trained": total(phases[phases["phase"] == Phase.actor_train.value], "tokens"),
+        "flops_nominal": total(budgeted, "flops"),
+        "flops_computed": total(budgeted, "computed"),
+        "flops_evaluation": total(phases[phases["phase"] == Phase.evaluation.value], "flops"),
+        "flops_warm_start": total(phases[phases["phase"] == Phase.warm_start.value], "flops"),
+    }
+    return measured.join(pd.DataFrame(spent)).reset_index()
+
+
+def factor_table(setting: Setting) -> pd.DataFrame:
+    """What each arm is: factors x arms, those that differ between arms first."""
+    names = {name: None for factors in setting.arms.values() for name in factors if name != "_target_"}
+    frame = pd.DataFrame(
+        {arm: {name: factors.get(name, "–") for name in names} for arm, factors in setting.arms.items()},
+        dtype=object,
+    )
+    frame.insert(0, "differs", [len({str(v) for v in row}) > 1 for row in frame.itertuples(index=False)])
+    return (
+        frame.rename_axis("factor")
+        .reset_index()
+        .sort_values(["differs", "factor"], ascending=[False, True], ignore_index=True)
+    )

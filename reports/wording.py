@@ -1,0 +1,241 @@
+"""Numbers as text, and the sentences that the data decides."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from harness.ledger import Phase
+from reports import stats
+from reports.store import Record, Store
+from reports.tables import Family, Setting
+
+PHASE_NAMES = {
+    Phase.prefill.value: "prefill",
+    Phase.decode.value: "decode",
+    Phase.decode_branch.value: "decode branches",
+    Phase.branch_scoring.value: "score branch points",
+    Phase.score_reference.value: "score reference",
+    Phase.critic_forward.value: "critic forward",
+    Phase.critic_train.value: "critic train",
+    Phase.actor_train.value: "actor train",
+    Phase.evaluation.value: "evaluation",
+    Phase.warm_start.value: "warm start",
+}
+COMPUTE_ROWS = [
+    ("flops_nominal", "training FLOPs, nominal"),
+    ("flops_computed", "training FLOPs, computed"),
+    ("overshoot", "spent beyond the budget"),
+    ("tokens_sampled", "tokens sampled"),
+    ("tokens_trained", "tokens trained on (actor)"),
+    ("trajectories", "trajectories"),
+    ("env_steps", "environment steps"),
+    ("env_steps_replayed", "environment steps replayed to branch"),
+    ("iterations", "iterations"),
+    ("rollout_seconds", "seconds in rollouts"),
+    ("update_seconds", "seconds in updates"),
+    ("flops_evaluation", "outside the budget: evaluation FLOPs"),
+    ("evaluation_seconds", "outside the budget: evaluation seconds"),
+    ("flops_warm_start", "outside the budget: warm start FLOPs"),
+]
+"""Columns of `tables.compute_table` and their names on the page."""
+AXES = {"flops": "training FLOPs", "tokens": "sampled tokens", "env_steps": "environment steps"}
+SHARED = ("env", "model", "batch", "budget", "evaluation")
+MATCHED = 0.05
+"""Overshoots further apart than this share of the budget are pointed out."""
+
+
+def plain(value: object) -> str:
+    """A success rate, or – where there is none."""
+    number = float(value) if isinstance(value, int | float) else math.nan
+    return "–" if math.isnan(number) else f"{number:.2f}"
+
+
+def signed(value: float) -> str:
+    """A difference, with a true minus."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:+.2f}".replace("-", "−") if round(value, 2) else "0.00"
+
+
+def between(low: float, high: float, sign: bool = False) -> str:
+    """An interval."""
+    if math.isnan(low):
+        return "–"
+    form = signed if sign else plain
+    return f"{form(low)} to {form(high)}"
+
+
+def p_value(value: float) -> str:
+    """A p value."""
+    if math.isnan(value):
+        return "–"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def amount(value: float) -> str:
+    """A large number in three digits, e.g. 700 G."""
+    if math.isnan(value):
+        return "–"
+    for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g}"
+
+
+def percent(value: float) -> str:
+    """A share."""
+    return "–" if math.isnan(value) else f"{value:.1%}".replace("%", " %")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def caution(families: Sequence[Family]) -> str:
+    """What the number of paired seeds allows to say at most about families of comparisons."""
+    if not families:
+        return "There are no two arms with a finished run to compare yet."
+    seeds = {family.name: int(family.table["seeds"].min()) for family in families}
+    fewest = min(seeds.values())
+    if fewest < stats.seeds_needed(1):
+        needs = ", ".join(f"{stats.seeds_needed(len(f.table))} {holm_over(f)}" for f in families)
+        return (
+            f"Nothing can be proved with {count(fewest, 'paired seed')}: the smallest p that the exact "
+            f"sign-flip test can give is {p_value(stats.smallest_p(fewest))}. At least "
+            f"{stats.seeds_needed(1)} seeds are needed for a single comparison, {needs}."
+        )
+    said = []
+    for family in families:
+        needed = stats.seeds_needed(len(family.table))
+        if seeds[family.name] < needed:
+            least = p_value(min(1.0, len(family.table) * stats.smallest_p(seeds[family.name])))
+            said.append(
+                f"{holm_over(family)} the adjusted p can't fall below {least} ({needed} seeds needed)"
+            )
+    if not said:
+        return ""
+    return f"{fewest} paired seeds are too few for a verdict: {'; '.join(said)}. Read the intervals."
+
+
+def holm_over(family: Family) -> str:
+    """`with Holm over 9 comparisons (all pairs)`."""
+    return f"with Holm over {count(len(family.table), 'comparison')} ({family.name})"
+
+
+def differing(store: Store, setting: Setting) -> list[str]:
+    """Settings that all arms ought to share and do not, e.g. `budget.limit: 1e9, 2e9`."""
+    found = []
+    configs = [store.configs[cell] for cell in setting.runs["cell"] if cell in store.configs]
+    for part in SHARED:
+        for name in sorted({name for config in configs for name in config.get(part, {})}):
+            values = sorted({str(config.get(part, {}).get(name)) for config in configs})
+            if len(values) > 1:
+                found.append(f"{part}.{name}: {', '.join(values)}")
+    hashes = sorted(set(setting.done["panel_hash"]))
+    return found + ([f"panel hash: {', '.join(h[:12] for h in hashes)}"] if len(hashes) > 1 else [])
+
+
+def warnings(store: Store, setting: Setting) -> list[str]:
+    """What makes the comparison unfair or incomplete, one sentence each."""
+    found = [f"The arms do not share {each}." for each in differing(store, setting)]
+    missing = setting.runs[setting.runs["state"] != "done"]
+    if len(missing):
+        states = ", ".join(
+            f"{n} {state}" for state, n in missing["state"].value_counts().sort_index().items()
+        )
+        found.append(
+            f"{len(missing)} of {count(len(setting.runs), 'run')} have no final score ({states}). "
+            "Comparisons use the seeds that both sides finished, which flatters an arm whose bad seeds fail."
+        )
+    over = setting.done.groupby("arm")["overshoot"].mean()
+    if len(over) and over.max() - over.min() > MATCHED:
+        found.append(
+            f"Compute is not matched closely: a run finishes its iteration in flight, and the arms spent "
+            f"{over.min():.0%} ({over.idxmin()}) to {over.max():.0%} ({over.idxmax()}) more than the budget. "
+            "A larger budget or smaller batches bring them together."
+        )
+    return found
+
+
+def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
+    """How the numbers came about: term and description, from the data."""
+    config = setting.config
+    if not config:
+        return [("Command", str(store.manifest["command"]))]
+    budget, env, evaluation = config["budget"], config["env"], config["evaluation"]
+    seeds = sorted(set(setting.runs["seed"]))
+    hashes = sorted(set(setting.done["panel_hash"]))
+    return [
+        (
+            "Budget",
+            f"{amount(float(budget['limit']))} {AXES.get(budget['axis'], budget['axis'])} a run, nominal: "
+            "every row counted as if nothing were shared. A run finishes the iteration in flight. Evaluation "
+            "and warm start are outside it.",
+        ),
+        ("Panel", panel(env, evaluation) + (f" SHA-256 {hashes[0][:16]}…" if len(hashes) == 1 else "")),
+        (
+            "Final success",
+            f"mean sampled success of the last {count(int(evaluation['window']), 'evaluation')} of "
+            f"{int(evaluation['points']) + 1}, at equal fractions of the budget; never the peak.",
+        ),
+        ("Replication", f"the training run: {count(len(seeds), 'seed')} ({ranges(seeds)}) an arm."),
+        (
+            "Pairing",
+            "arms of one seed share the start policy, the order of tasks, the environment's seeds and the "
+            "sampling keys; differences are taken inside a seed.",
+        ),
+        ("Intervals", "Student's t over runs, 95 %, on means and on paired differences; not adjusted."),
+        (
+            "Test",
+            f"paired sign-flip permutation of the mean difference, two-sided, all 2ⁿ arrangements up to "
+            f"{stats.EXACT_SEEDS} seeds; Holm inside each table; verdicts at adjusted p ≤ {stats.ALPHA}.",
+        ),
+        ("Model", model(config["model"])),
+        ("Versions", versions(store)),
+        ("Command", str(store.manifest["command"])),
+    ]
+
+
+def panel(env: Record, evaluation: Record) -> str:
+    """What success is measured on."""
+    where = {
+        "fixed": "of the tasks that are trained on (this measures learning, not generalisation)",
+        "unseen": "that training never sees",
+    }.get(str(env.get("split")), "of the environment")
+    tasks = int(env.get("eval_tasks", 0))
+    return (
+        f"{count(tasks, 'task')} {where}; {count(int(evaluation['episodes']), 'sampled episode')} and one "
+        "greedy a task at every evaluation."
+    )
+
+
+def model(config: Record) -> str:
+    """The policy and its warm start."""
+    return (
+        f"{config.get('name')}: {config.get('layers')} layers of width {config.get('width')}, learning rate "
+        f"{config.get('lr')}; warm start by cloning uniformly random valid play in the situations met in "
+        f"{config.get('clone_steps')} steps of it, made once a seed and shared by all arms."
+    )
+
+
+def versions(store: Store) -> str:
+    """Code and libraries."""
+    parts = [f"CreditBench {store.manifest['creditbench']}".strip()]
+    parts += [f"commit {store.manifest['commit']}"] if store.manifest["commit"] else []
+    parts += [" ".join(f"{k} {v}" for k, v in sorted(each.items())) for each in store.versions]
+    mixed = " (runs were made with different versions)" if len(store.versions) > 1 else ""
+    return "; ".join(parts) + mixed
+
+
+def ranges(numbers: list[int]) -> str:
+    """`0–5`, or the numbers where they are not consecutive."""
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]}–{numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
+def run_seconds(runs: pd.DataFrame) -> pd.Series:
+    """Seconds of each run, all kinds of work together."""
+    return runs[["rollout_seconds", "update_seconds", "evaluation_seconds"]].sum(axis=1)

@@ -1,0 +1,128 @@
+"""The report: right signs, unfinished and damaged stores, and a page that a browser opens offline."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.errors import UserError
+from reports.compare import compare, main
+from tests.reports.synthetic import TYPICAL, write_sweep
+
+
+def table(out: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(out / "tables" / f"{name}-vault-tiny.csv")
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> Path:
+    """Six algorithms, ten seeds, known effects; reported."""
+    out = tmp_path_factory.mktemp("full")
+    write_sweep(out, TYPICAL, seeds=10)
+    compare(out)
+    return out
+
+
+def test_known_effects_come_out(full):
+    final = table(full, "final")
+    assert list(final["arm"])[:2] == ["g2po", "gigpo"]
+    for row in final.itertuples():
+        assert row.low < TYPICAL[row.arm] + 0.05
+        assert row.high > TYPICAL[row.arm] - 0.05
+    pairs = table(full, "all-pairs").set_index(["left", "right"])
+    assert pairs.loc[("g2po", "ppo"), "verdict"] == "better"
+    assert pairs.loc[("g2po", "ppo"), "difference"] == pytest.approx(0.3, abs=0.06)
+    close = [pair for pair in pairs.index if set(pair) == {"ppo", "appo"}]
+    assert abs(pairs.loc[close[0], "difference"]) < 0.06
+    units = table(full, "credit-units").set_index("right")
+    assert (units["difference"] > 0.1).all()
+
+
+def test_compute_adds_up(full):
+    phases = table(full, "phases").dropna(subset="share")
+    assert phases.groupby("arm")["share"].sum().to_numpy() == pytest.approx(1)
+    assert set(table(full, "compute")["arm"]) == set(TYPICAL)
+
+
+def test_the_same_store_gives_the_same_bytes(full, tmp_path):
+    compare(full, tmp_path)
+    for path in (p for p in tmp_path.rglob("*") if p.is_file()):
+        assert path.read_bytes() == (full / path.relative_to(tmp_path)).read_bytes(), path.name
+
+
+def test_few_seeds_prove_nothing(tmp_path):
+    write_sweep(tmp_path, {"ppo": 0.2, "steppo": 0.9}, seeds=3)
+    page = compare(tmp_path).read_text()
+    assert "Nothing can be proved with 3 paired seeds" in page
+    assert set(table(tmp_path, "all-pairs")["verdict"]) == {"undecided"}
+
+
+def test_one_seed_has_no_intervals(tmp_path):
+    write_sweep(tmp_path, {"ppo": 0.2, "steppo": 0.9}, seeds=1)
+    assert "1 paired seed:" in compare(tmp_path).read_text()
+    assert table(tmp_path, "final")["low"].isna().all()
+
+
+def test_unfinished_failed_and_damaged_cells_are_listed(tmp_path):
+    cells = write_sweep(tmp_path, {"ppo": 0.4, "grpo": 0.5, "steppo": 0.6}, seeds=2)
+    runs = tmp_path / "runs"
+    (runs / cells[0] / "result.json").unlink()
+    (runs / cells[1] / "result.json").unlink()
+    (runs / cells[1] / "failure.json").write_text('{"reason": "FloatingPointError: diverged"}')
+    (runs / cells[2] / "result.json").write_text('{"final_succ')
+    with (runs / cells[3] / "metrics.jsonl").open("a") as file:
+        file.write('{"torn')
+    shutil.rmtree(runs / cells[4])
+    shutil.copytree(runs / cells[5], runs / "grpo-vault-tiny-s9-0000000000")
+    page = compare(tmp_path).read_text()
+    states = table(tmp_path, "runs").set_index("cell")["state"]
+    assert list(states[cells]) == ["unfinished", "failed", "damaged", "done", "waiting", "done"]
+    assert "FloatingPointError: diverged" in page
+    assert f"{cells[2]}/result.json can&#39;t be read as JSON" in page
+    assert "1 other run in this directory" in page
+
+
+def test_a_sweep_without_a_result_is_a_page_too(tmp_path):
+    for cell in write_sweep(tmp_path, {"ppo": 0.4, "grpo": 0.5}, seeds=1):
+        (tmp_path / "runs" / cell / "result.json").unlink()
+    assert "No run has finished yet." in compare(tmp_path).read_text()
+
+
+def test_several_environments_are_kept_apart(tmp_path):
+    write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.5}, seeds=2, envs=("vault", "household"))
+    page = compare(tmp_path).read_text()
+    assert page.index("household, model tiny") < page.index("vault, model tiny")
+
+
+@pytest.mark.parametrize("content", [None, "{torn", '{"cells": []}', '{"cells": ["../../etc"]}'])
+def test_no_sweep_is_one_line_and_exit_2(content, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(UserError, match=r"sweep\.json"):
+        compare(tmp_path)
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_the_page_is_one_file(full):
+    page = (full / "report.html").read_text()
+    assert len(page) < 2_000_000
+    outside = re.findall(r"""(?:src|href)\s*=\s*["'](?!#|data:)([^"']+)""", page)
+    assert outside == []
+    assert "@import" not in page
+    assert json.dumps("url(http") not in page
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's chromium is not installed")
+def test_a_browser_shows_it(full, tmp_path):
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    command += [f"--user-data-dir={tmp_path}", "--dump-dom", (full / "report.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.count("<svg") == 5
+    assert "Final success" in done.stdout
+    assert "CONSOLE" not in done.stderr
