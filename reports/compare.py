@@ -17,6 +17,7 @@ from harness.errors import UserError
 from harness.store import write_atomically
 from reports import figures, tables, wording
 from reports.store import Store, read_store
+from reports.svg import palette
 from reports.tables import Family, Setting
 
 
@@ -82,7 +83,7 @@ def section(store: Store, setting: Setting) -> Section:
         factors=tables.factor_table(setting),
         curves=tables.curve_table(setting),
         figures=figures.pictures(setting, question if len(question.table) else pairs),
-        colours=figures.palette(list(setting.arms)),
+        colours=palette(list(setting.arms)),
         warnings=wording.warnings(store, setting),
         methods=wording.methods(store, setting),
     )

@@ -1,7 +1,4 @@
-"""The report's figures. They draw what `reports.tables` computed, and compute nothing themselves.
-
-An arm has one colour in every figure, by its place among the sorted arms.
-"""
+"""The report's figures. They draw what `reports.tables` computed, and compute nothing themselves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,14 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from reports import tables
-from reports.svg import INK, MUTED, STYLE, to_png, to_svg
+from reports.curves import curves, curves_by_arm
+from reports.stats import Floats
+from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
 from reports.tables import BUDGETED, Family, Setting
-from reports.wording import PHASE_NAMES, amount, signed
-
-WIDTH = 9.6
-"""Inches."""
-ORDER = (0, 3, 2, 4, 9, 1, 5, 7, 6, 8)
-"""Seaborn's colour-blind safe palette, neighbours apart."""
+from reports.wording import PHASE_NAMES, signed
 
 
 @dataclass(frozen=True)
@@ -34,13 +28,6 @@ class Picture:
     title: str
     svg: str
     png: bytes
-
-
-def palette(arms: Sequence[str]) -> dict[str, str]:
-    """A colour for each arm."""
-    safe = sns.color_palette("colorblind")
-    colours = [safe[i] for i in ORDER] if len(arms) <= len(ORDER) else sns.color_palette("husl", len(arms))
-    return {arm: to_hex(colour) for arm, colour in zip(sorted(arms), colours, strict=False)}
 
 
 def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
@@ -64,13 +51,6 @@ def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
     return found
 
 
-def canvas(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of `rows` x `columns` axes that share both scales."""
-    figure = Figure(figsize=(WIDTH, height))
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    return figure, list(axes.flat)
-
-
 def interval(axes: Axes, y: float, row: "pd.Series[float]", mean: str, colour: str) -> None:
     """A mean as a dot with its interval, at height `y`."""
     axes.plot(
@@ -79,7 +59,7 @@ def interval(axes: Axes, y: float, row: "pd.Series[float]", mean: str, colour: s
     axes.plot(row[mean], y, "o", color=colour, markersize=8, zorder=4)
 
 
-def spread(count: int, width: float) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def spread(count: int, width: float) -> Floats:
     """Vertical offsets that keep the dots of `count` seeds apart."""
     return np.linspace(-width, width, count) if count > 1 else np.zeros(count)
 
@@ -147,86 +127,6 @@ def forest(setting: Setting, family: Family) -> Figure:
     axes.set_xlim(-reach, reach)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
     axes.set_xlabel("← right arm better  ·  difference in final success, left − right  ·  left arm better →")
-    return figure
-
-
-def budget_axis(figure: Figure, axes: Sequence[Axes], setting: Setting) -> float:
-    """Label the budget axis; returns the limit."""
-    limit, axis = float(setting.config["budget"]["limit"]), str(setting.config["budget"]["axis"])
-    for each in axes:
-        each.set_ylim(-0.02, 1.02)
-        each.set_xlim(0, 1.02 * limit)
-        each.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
-    figure.supxlabel({"flops": "training FLOPs (nominal)"}.get(axis, axis.replace("_", " ")), fontsize=9)
-    return limit
-
-
-def curves(setting: Setting) -> Figure:
-    """Mean of each arm with its interval, named at the right in the order of the ends."""
-    table, colours = tables.curve_table(setting), palette(list(setting.arms))
-    figure, (axes,) = canvas(4.2)
-    limit = budget_axis(figure, [axes], setting)
-    for arm, line in table.groupby("arm"):
-        colour = colours[str(arm)]
-        axes.fill_between(
-            line["fraction"] * limit, line["low"], line["high"], color=colour, alpha=0.13, linewidth=0
-        )
-        axes.plot(line["fraction"] * limit, line["success"], color=colour, linewidth=2.2)
-    ends = table[table["fraction"] == 1].sort_values("success")
-    for place, (_, row) in zip(apart(list(ends["success"]), 0.055), ends.iterrows(), strict=True):
-        axes.annotate(
-            row["arm"],
-            (limit, row["success"]),
-            xytext=(1.05 * limit, place),
-            color=colours[row["arm"]],
-            va="center",
-            weight="bold",
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colours[row["arm"]], "linewidth": 0.7, "shrinkB": 0},
-        )
-    axes.set_ylabel("success (sampled)")
-    return figure
-
-
-def apart(values: Sequence[float], gap: float) -> list[float]:
-    """Ascending `values` (0 to 1) moved as little as needed to lie `gap` apart and not above 1."""
-    places: list[float] = []
-    for value in values:
-        places.append(max(value, places[-1] + gap) if places else value)
-    ceiling = 1.0
-    for i in reversed(range(len(places))):
-        places[i] = min(places[i], ceiling)
-        ceiling = places[i] - gap
-    return places
-
-
-def curves_by_arm(setting: Setting) -> Figure:
-    """A panel an arm: one line a seed, the mean, and the other arms' means behind; unfinished runs dashed."""
-    table, colours, columns = tables.curve_table(setting), palette(list(setting.arms)), 3
-    rows = -(-len(setting.arms) // columns)
-    figure, panels = canvas(0.4 + 2.0 * rows, rows, columns)
-    limit = budget_axis(figure, panels, setting)
-    means = {str(arm): line for arm, line in table.groupby("arm")}
-    for arm, axes in zip(setting.arms, panels, strict=False):
-        for other, line in means.items():
-            mine = other == arm
-            axes.plot(
-                line["fraction"] * limit,
-                line["success"],
-                color=colours[arm] if mine else MUTED,
-                linewidth=2.4 if mine else 1.2,
-                alpha=1 if mine else 0.4,
-                zorder=4 if mine else 1,
-            )
-        for _, run in setting.curve[setting.curve["arm"] == arm].groupby("cell"):
-            line_style = "-" if (run["state"] == "done").all() else "--"
-            axes.plot(
-                run["spent"] * limit, run["success"], line_style, color=colours[arm], linewidth=0.9, alpha=0.5
-            )
-        axes.set_title(arm)
-    for axes in panels[len(setting.arms) :]:
-        axes.set_visible(False)
-    figure.supylabel("success (sampled)", fontsize=9)
     return figure
 
 

@@ -44,6 +44,13 @@ def t_interval(values_S: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
+def rate_interval(values_S: ArrayLike) -> Interval:
+    """`t_interval` of rates, cut to [0, 1]: a rate lies there, so it costs no coverage."""
+    whole = t_interval(values_S)
+    low, high = np.clip([whole.low, whole.high], 0.0, 1.0)
+    return Interval(whole.mean, float(low), float(high), whole.n)
+
+
 def sign_flip_p(differences_S: ArrayLike) -> float:
     """Two-sided p of the paired sign-flip permutation test of the mean difference; NaN without seeds.
 

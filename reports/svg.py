@@ -1,13 +1,19 @@
-"""Matplotlib figures as files and as inline SVG that follows the page's colours.
+"""The look of the figures, and figures as files and as inline SVG that follows the page's colours.
+
+An arm has one colour in every figure, by its place among the sorted arms.
 
 The same figure always gives the same bytes: no date, no random ids. Text stays text.
 """
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 INK, MUTED, RULE = "#1b2026", "#8b939e", "#e3e6ea"
@@ -41,7 +47,25 @@ STYLE: Any = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
+WIDTH = 9.6
+"""Inches."""
+ORDER = (0, 3, 2, 4, 9, 1, 5, 7, 6, 8)
+"""Seaborn's colour-blind safe palette, neighbours apart."""
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+def palette(arms: Sequence[str]) -> dict[str, str]:
+    """A colour for each arm."""
+    safe = sns.color_palette("colorblind")
+    colours = [safe[i] for i in ORDER] if len(arms) <= len(ORDER) else sns.color_palette("husl", len(arms))
+    return {arm: to_hex(colour) for arm, colour in zip(sorted(arms), colours, strict=False)}
+
+
+def canvas(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of `rows` x `columns` axes that share both scales."""
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    return figure, list(axes.flat)
 
 
 def to_svg(figure: Figure, name: str, title: str) -> str:
@@ -49,6 +73,7 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata=NO_METADATA)
+    figure.set_layout_engine("none")  # the layout is done: the PNG keeps it
     text = buffer.getvalue()
     svg = text[text.index("<svg") :].rstrip()
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)

@@ -18,6 +18,8 @@ FRACTIONS = np.linspace(0, 1, 21)
 """Shares of the budget at which learning curves are compared."""
 OUTSIDE = [phase.value for phase in OUTSIDE_BUDGET]
 BUDGETED = [phase.value for phase in Phase if phase not in OUTSIDE_BUDGET]
+LEADING = ["credit_unit", "baseline", "normalise_unit", "ratio_unit", "aggregation", "rollouts"]
+"""Factors that the factor table starts with, where they differ."""
 SAMPLED = [Phase.decode.value, Phase.decode_branch.value]
 
 
@@ -85,17 +87,16 @@ def final_table(setting: Setting) -> pd.DataFrame:
     }
     rows = []
     for arm, runs in setting.done.groupby("arm"):
-        final = stats.t_interval(runs["final_success"])
-        area = stats.t_interval(runs["cell"].map(areas))
+        final = stats.rate_interval(runs["final_success"])
+        area = stats.rate_interval(runs["cell"].map(areas))
         rows.append(
             {
                 "arm": arm,
                 "credit_unit": setting.unit(str(arm)),
                 "seeds": final.n,
                 "final_success": final.mean,
-                # A success rate lies in [0, 1]; cutting the interval there costs no coverage.
-                "low": max(final.low, 0.0),
-                "high": min(final.high, 1.0),
+                "low": final.low,
+                "high": final.high,
                 "greedy_success": runs["greedy_success"].mean(),
                 "start_success": runs["start_success"].mean(),
                 "area": area.mean,
@@ -192,7 +193,7 @@ def curve_table(setting: Setting) -> pd.DataFrame:
             [stats.at_fractions(run["spent"], run["success"], FRACTIONS) for _, run in lines.groupby("cell")]
         )
         for fraction, success in zip(FRACTIONS, by_run.T, strict=True):
-            interval = stats.t_interval(success[~np.isnan(success)])
+            interval = stats.rate_interval(success[~np.isnan(success)])
             row = {"arm": arm, "fraction": fraction, "success": interval.mean}
             rows.append({**row, "low": interval.low, "high": interval.high, "seeds": interval.n})
     return pd.DataFrame(rows, columns=["arm", "fraction", "success", "low", "high", "seeds"])
@@ -233,14 +234,11 @@ def compute_table(setting: Setting) -> pd.DataFrame:
 
 def factor_table(setting: Setting) -> pd.DataFrame:
     """What each arm is: factors x arms, those that differ between arms first."""
-    names = {name: None for factors in setting.arms.values() for name in factors if name != "_target_"}
+    found = {name for factors in setting.arms.values() for name in factors} - {"_target_"}
+    names = [name for name in LEADING if name in found] + sorted(found - set(LEADING))
     frame = pd.DataFrame(
         {arm: {name: factors.get(name, "–") for name in names} for arm, factors in setting.arms.items()},
         dtype=object,
     )
     frame.insert(0, "differs", [len({str(v) for v in row}) > 1 for row in frame.itertuples(index=False)])
-    return (
-        frame.rename_axis("factor")
-        .reset_index()
-        .sort_values(["differs", "factor"], ascending=[False, True], ignore_index=True)
-    )
+    return frame.rename_axis("factor").reset_index().sort_values("differs", ascending=False, kind="stable")

@@ -97,14 +97,15 @@ def caution(families: Sequence[Family]) -> str:
     """What the number of paired seeds allows to say at most about families of comparisons."""
     if not families:
         return "There are no two arms with a finished run to compare yet."
-    seeds = {family.name: int(family.table["seeds"].min()) for family in families}
-    fewest = min(seeds.values())
-    if fewest < stats.seeds_needed(1):
-        needs = ", ".join(f"{stats.seeds_needed(len(f.table))} {holm_over(f)}" for f in families)
+    seeds = {family.name: int(family.table["seeds"].max()) for family in families}
+    most = max(seeds.values())
+    if most < stats.seeds_needed(1):
+        several = [family for family in families if len(family.table) > 1]
+        needs = "".join(f", {stats.seeds_needed(len(f.table))} {holm_over(f)}" for f in several)
         return (
-            f"Nothing can be proved with {count(fewest, 'paired seed')}: the smallest p that the exact "
-            f"sign-flip test can give is {p_value(stats.smallest_p(fewest))}. At least "
-            f"{stats.seeds_needed(1)} seeds are needed for a single comparison, {needs}."
+            f"Nothing can be proved with {count(most, 'paired seed')}: the smallest p that the exact "
+            f"sign-flip test can give is {p_value(stats.smallest_p(most))}. At least "
+            f"{stats.seeds_needed(1)} seeds are needed for a single comparison{needs}."
         )
     said = []
     for family in families:
@@ -116,7 +117,7 @@ def caution(families: Sequence[Family]) -> str:
             )
     if not said:
         return ""
-    return f"{fewest} paired seeds are too few for a verdict: {'; '.join(said)}. Read the intervals."
+    return f"{most} paired seeds are too few for a verdict: {'; '.join(said)}. Read the intervals."
 
 
 def holm_over(family: Family) -> str:
@@ -153,8 +154,8 @@ def warnings(store: Store, setting: Setting) -> list[str]:
     if len(over) and over.max() - over.min() > MATCHED:
         found.append(
             f"Compute is not matched closely: a run finishes its iteration in flight, and the arms spent "
-            f"{over.min():.0%} ({over.idxmin()}) to {over.max():.0%} ({over.idxmax()}) more than the budget. "
-            "A larger budget or smaller batches bring them together."
+            f"{percent(over.min())} ({over.idxmin()}) to {percent(over.max())} ({over.idxmax()}) more than "
+            "the budget. A larger budget or smaller batches bring them together."
         )
     return found
 
@@ -186,7 +187,10 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
             "arms of one seed share the start policy, the order of tasks, the environment's seeds and the "
             "sampling keys; differences are taken inside a seed.",
         ),
-        ("Intervals", "Student's t over runs, 95 %, on means and on paired differences; not adjusted."),
+        (
+            "Intervals",
+            "Student's t over runs, 95 %, on means (cut to 0 to 1) and on paired differences; not adjusted.",
+        ),
         (
             "Test",
             f"paired sign-flip permutation of the mean difference, two-sided, all 2ⁿ arrangements up to "
@@ -201,7 +205,7 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
 def panel(env: Record, evaluation: Record) -> str:
     """What success is measured on."""
     where = {
-        "fixed": "of the tasks that are trained on (this measures learning, not generalisation)",
+        "fixed": "of those that are trained on (this measures learning, not generalisation)",
         "unseen": "that training never sees",
     }.get(str(env.get("split")), "of the environment")
     tasks = int(env.get("eval_tasks", 0))

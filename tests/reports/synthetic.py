@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.config import RunConfig
 from harness.config.compose import compose_run, to_plain
 from harness.store import cell_id, write_json
 
@@ -39,9 +41,14 @@ PHASES = (
 
 
 @cache
+def composed(algorithm: str, env: str) -> RunConfig:
+    """Composed once: Hydra takes its time."""
+    return compose_run([f"algorithm={algorithm}", f"env={env}", f"budget.limit={LIMIT}"])
+
+
 def config(algorithm: str, env: str, seed: int) -> tuple[str, dict[str, Any]]:
     """Id and plain configuration of a cell."""
-    run = compose_run([f"algorithm={algorithm}", f"env={env}", f"budget.limit={LIMIT}", f"seed={seed}"])
+    run = replace(composed(algorithm, env), seed=seed)
     return cell_id(run), to_plain(run)
 
 

@@ -20,6 +20,11 @@ def test_t_interval_is_scipys():
     assert stats.t_interval([]).n == 0
 
 
+def test_rates_stay_rates():
+    assert (stats.rate_interval([0.0, 0.9]).low, stats.rate_interval([0.0, 0.9]).high) == (0.0, 1.0)
+    assert math.isnan(stats.rate_interval([0.3]).high)
+
+
 def test_sign_flip_by_hand_and_by_scipy():
     """Of 64 patterns, |sum| >= .30 for: all as they are, the fourth flipped, and their mirrors."""
     assert stats.sign_flip_p(SIX) == pytest.approx(4 / 64)

@@ -1,0 +1,73 @@
+"""Reading a store: arms, pairing, and what would make a comparison unfair."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.store import read_json, write_json
+from reports import tables, wording
+from reports.store import Store, arm_names, read_store
+from tests.reports.synthetic import write_sweep
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.6}, seeds=3)
+    return tmp_path
+
+
+def change(out: Path, cell: str, section: str, **values: object) -> None:
+    path = out / "runs" / cell / "config.json"
+    config = read_json(path)
+    config[section] |= values
+    write_json(path, config)
+
+
+def only(store: Store) -> tables.Setting:
+    (setting,) = tables.settings(store)
+    return setting
+
+
+def test_two_settings_of_one_algorithm_are_two_arms():
+    names = arm_names(
+        {
+            "grpo-vault-tiny-s0-00": {"algorithm": {"gamma": 1.0, "lam": 1.0}},
+            "grpo-vault-tiny-s0-01": {"algorithm": {"gamma": 0.9, "lam": 1.0}},
+            "ppo-vault-tiny-s0-02": {"algorithm": {"gamma": 0.9, "lam": 1.0}},
+        }
+    )
+    assert list(names.values()) == ["grpo gamma=1.0", "grpo gamma=0.9", "ppo"]
+
+
+def test_a_fair_sweep_has_no_warning(out):
+    store = read_store(out)
+    assert wording.warnings(store, only(store)) == []
+
+
+def test_arms_that_do_not_share_the_budget_are_pointed_out(out):
+    store = read_store(out)
+    change(out, store.runs["cell"][0], "budget", limit=1e9)
+    store = read_store(out)
+    assert any("budget.limit" in each for each in wording.warnings(store, only(store)))
+
+
+def test_pairs_use_the_seeds_that_both_finished(out):
+    cells = read_store(out).runs["cell"]
+    (out / "runs" / cells[0] / "result.json").unlink()
+    family = tables.question_family(only(read_store(out)))
+    assert list(family.table["seeds"]) == [2]
+    assert list(family.differences["steppo − ppo"].index) == [1, 2]
+    pooled = tables.unit_family(only(read_store(out)))
+    assert pooled.table["difference"][0] == pytest.approx(family.table["difference"][0])
+
+
+@pytest.mark.parametrize(
+    "result", ['{"final_success": null}', "[]", '{"final_success": NaN, "ledger": {}}', "\xff"]
+)
+def test_a_foreign_result_is_named_and_the_rest_read(out, result):
+    cells = read_store(out).runs["cell"]
+    (out / "runs" / cells[1] / "result.json").write_bytes(result.encode("latin-1"))
+    runs = read_store(out).runs.set_index("cell")
+    assert runs.loc[cells[1], "state"] == "damaged"
+    assert f"{cells[1]}/result.json" in runs.loc[cells[1], "reason"]
+    assert (runs["state"] == "done").sum() == len(cells) - 1
