@@ -72,6 +72,13 @@ class KLEstimator(Enum):
     k3 = "k3"
 
 
+class Equations(Enum):
+    """Which text is implemented where the paper and the released code differ."""
+
+    paper = "paper"
+    released = "released"
+
+
 CREDIT_UNIT_OF = {
     Baseline.token_critic: CreditUnit.token,
     Baseline.step_critic: CreditUnit.step,

@@ -13,13 +13,18 @@ from algorithms.base import (
     Baseline,
     Credit,
     CreditUnit,
+    Equations,
     KLEstimator,
     NormaliseUnit,
     RatioUnit,
 )
-from algorithms.gigpo import Equations, shared_share
 from algorithms.shared.graph import state_graph
-from algorithms.shared.groups import episode_advantage, episode_advantage_over_steps, standardise
+from algorithms.shared.groups import (
+    episode_advantage,
+    episode_advantage_over_steps,
+    shared_share,
+    standardise,
+)
 from harness.records.batch import Batch
 
 

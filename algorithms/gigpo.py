@@ -4,10 +4,7 @@ Defaults: verl-agent's ALFWorld setting (gamma 0.95, w 1, mean_std_norm, 8 rollo
 """
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import ClassVar
-
-import numpy as np
 
 from algorithms.base import (
     Aggregation,
@@ -15,20 +12,19 @@ from algorithms.base import (
     Baseline,
     Credit,
     CreditUnit,
+    Equations,
     KLEstimator,
     NormaliseUnit,
     RatioUnit,
 )
-from algorithms.shared.groups import episode_advantage, episode_advantage_over_steps, standardise
+from algorithms.shared.groups import (
+    episode_advantage,
+    episode_advantage_over_steps,
+    shared_share,
+    standardise,
+)
 from algorithms.shared.returns import suffix_sums
 from harness.records.batch import Batch
-
-
-class Equations(Enum):
-    """Which text is implemented where the paper and the released code differ."""
-
-    paper = "paper"
-    released = "released"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +71,3 @@ class GiGPO(Algorithm):
                 "steps_in_shared_states": shared_share(batch.state_S),
             },
         )
-
-
-def shared_share(state_S: np.ndarray) -> float:
-    """Share of steps whose state occurs more than once: where a state group says anything."""
-    _, index_S, count_K = np.unique(state_S, return_inverse=True, return_counts=True)
-    return float((count_K[index_S] > 1).mean())

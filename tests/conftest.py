@@ -39,11 +39,11 @@ def make_batch(
         reward_S=np.array(flat, dtype=np.float64),
         state_S=np.array([codes[key] for key in keys]),
         valid_S=np.array([v for t in valid for v in t] if valid else [True] * len(flat)),
-        **{**defaults, **columns},  # type: ignore[arg-type]
+        **{**defaults, **columns},
     )
 
 
 @pytest.fixture
-def batch_of():  # type: ignore[no-untyped-def]
+def batch_of():
     """The builder above."""
     return make_batch

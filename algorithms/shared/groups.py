@@ -40,3 +40,9 @@ def episode_advantage_over_steps(batch: Batch, *, penalty: float, divide: bool) 
     """
     score_S = batch.reward_N[batch.trajectory_S] - penalty * ~batch.valid_S
     return standardise(score_S, batch.group_S, divide=divide)
+
+
+def shared_share(state_S: Ints) -> float:
+    """Share of steps whose state occurs more than once: where a state group says anything."""
+    _, index_S, count_K = np.unique(state_S, return_inverse=True, return_counts=True)
+    return float((count_K[index_S] > 1).mean())

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.base import CreditUnit, NormaliseUnit
+from algorithms.base import CreditUnit, Equations, NormaliseUnit
 from algorithms.g2po import G2PO
-from algorithms.gigpo import Equations, GiGPO
+from algorithms.gigpo import GiGPO
 from algorithms.grpo import GRPO
 from algorithms.ppo import PPO
 from algorithms.shared.graph import state_graph

@@ -191,7 +191,7 @@ def test_a_panel_grows_without_changing_its_first_tasks() -> None:
 )
 def test_bad_dials_are_refused_in_one_line(options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        HouseholdSpec(**options)  # type: ignore[arg-type]
+        HouseholdSpec(**options)
     assert "\n" not in str(caught.value)
 
 

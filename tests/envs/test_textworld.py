@@ -228,7 +228,7 @@ def test_what_is_torn_foreign_or_missing_is_told_apart(
     if content is None:
         broken.unlink()
     else:
-        broken.write_bytes(broken.read_bytes()[:-2000] if content == "torn" else bytes(content))  # type: ignore[arg-type]
+        broken.write_bytes(broken.read_bytes()[:-2000] if content == "torn" else bytes(content))
     assert not intact(story)
 
 
