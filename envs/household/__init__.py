@@ -28,7 +28,7 @@ class HouseholdSpec(EnvironmentSpec):
     name: ClassVar[str] = "household"
     version: ClassVar[str] = "1"
 
-    horizon: int = 30
+    horizon: int = 20
     """Steps after which an episode is cut off as a failure."""
     train_tasks: int = 8
     """Number of distinct training tasks."""
