@@ -32,6 +32,8 @@ from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch
 
 CHECKPOINT_SECONDS = 60.0
+MOST_ROLLOUTS = 2**16
+"""Of one task. An episode's noise depends on its draw and its number, never on how many its arm plays."""
 
 
 class Run:
@@ -116,7 +118,7 @@ class Run:
 
     def _play_roots(self, draws: range) -> list[Episode]:
         episodes = [
-            Episode(task, group=i, rollout=r, draw=draw, seed=draw * self.plan.trajectories + r)
+            Episode(task, group=i, rollout=r, draw=draw, seed=draw * MOST_ROLLOUTS + r)
             for i, (draw, task) in enumerate((draw, self._task(draw)) for draw in draws)
             for r in range(self.plan.roots)
         ]

@@ -39,6 +39,8 @@ def attempt(config: RunConfig, run_dir: RunDir, out: Path) -> int:
     """One attempt at the cell; an exception becomes `failure.json` and a traceback in the log."""
     if run_dir.result.exists():
         return DONE
+    # An earlier attempt's reason is not this one's, should this process be killed.
+    run_dir.failure.unlink(missing_ok=True)
     try:
         Run(config, run_dir, out).finish()
     except Exception as error:
@@ -46,7 +48,6 @@ def attempt(config: RunConfig, run_dir: RunDir, out: Path) -> int:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         write_json(run_dir.failure, {"reason": reason})
         return FAILED
-    run_dir.failure.unlink(missing_ok=True)
     return DONE
 
 

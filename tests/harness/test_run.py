@@ -131,6 +131,16 @@ def test_arms_share_weights_tasks_and_first_rollouts(tmp_path, warm_starts):
     assert responses[0] == responses[1]
 
 
+def test_arms_share_the_noise_of_an_episode(tmp_path, warm_starts):
+    """However many rollouts an arm samples of a task, equal (draw, rollout) means an equal seed."""
+    seeds = []
+    for name in ("ppo", "grpo", "appo"):
+        cell = config(f"algorithm={name}", "env.slip=0.2")
+        run = Run(cell, RunDir.create(tmp_path, cell), warm_starts)
+        seeds.append({(e.draw, e.rollout): e.seed for e in run._play_roots(range(1, 3))})
+    assert seeds[0].items() <= seeds[2].items() <= seeds[1].items()
+
+
 def test_micro_batches_do_not_change_the_update(tmp_path, warm_starts):
     for name in ("ppo", "steppo", "g2po"):
         scores = []
