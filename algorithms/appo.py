@@ -1,37 +1,36 @@
 """APPO (arXiv 2606.12384): branch where the policy hesitates and is changing its mind, train the roots.
 
-The paper's equations with the gaps closed as `docs/decisions.md` says; `gain=minibatch` throughout: the
-likelihood gain compares the current mini-batch's policy with the one that sampled the roots.
-Defaults: the paper's M=16, N=4, B=3, b=0.5, half-life 32; clip and dual clip are the scripts', as the paper
-gives none.
+The paper's equations with the gaps closed as `docs/algorithms/appo.md` says. Defaults: the paper's M=16, N=4,
+B=3, b=0.5, half-life 32; clip and dual clip are the scripts', as the paper gives none.
 
 Shape suffixes: T tokens, N trajectories; L tokens of one trajectory.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.base import (
-    Aggregation,
-    Algorithm,
-    Baseline,
-    BranchPoint,
-    Credit,
-    CreditUnit,
-    NormaliseUnit,
-    RatioUnit,
-    RolloutPlan,
-)
+from algorithms.base import Algorithm, BranchPoint, Credit, RolloutPlan
+from algorithms.factors import Aggregation, Baseline, CreditUnit, Equations, NormaliseUnit, RatioUnit
 from algorithms.shared.returns import suffix_sums
 from harness.errors import UserError
 from harness.records.batch import Batch
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 SCORE_CLIP = (0.8, 1.2)
 FUTURE_CLIP = (1.0, 1.2)
+
+
+class Gain(Enum):
+    """Which two policies the likelihood gain of the Branching Score compares."""
+
+    minibatch = "minibatch"
+    lagged = "lagged"
+    engine = "engine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +39,7 @@ class APPO(Algorithm):
 
     name: ClassVar[str] = "appo"
     baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.group_mean,)
+    reads: ClassVar[tuple[str, ...]] = ("logprob_T", "current_logprob_T")
 
     credit_unit: CreditUnit = CreditUnit.trajectory
     baseline: Baseline = Baseline.group_mean
@@ -55,59 +55,125 @@ class APPO(Algorithm):
     """Weight b of the future-aware term."""
     half_life: float = 32.0
     """Tokens after which a later token's likelihood gain counts half."""
+    gain: Gain = Gain.minibatch
+    """`minibatch` (the paper): the mini-batch's policy against the one that sampled; branches before every
+    mini-batch. `lagged`: the one that sampled against the one an iteration earlier; branches once.
+    `engine` (the released code): the trainer's log-probabilities against the engine's, same weights."""
+    equations: Equations = Equations.paper
+    """`paper`: eq. 6, the mean of two standardisations. `released`: the roots' z-score plus, up to each
+    branch point, the mean z-score of the branches that left there or later."""
+    keep_split_token: bool = False
+    """Whether a branch keeps the chosen token (the released code) instead of sampling it again (Alg. 1)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.roots < 1 or self.rollouts <= self.roots or self.rollouts % self.roots:
+        if self.roots < 1 or self.rollouts < self.roots or self.rollouts % self.roots:
             raise UserError(
                 f"algorithm.roots={self.roots} must be at least 1, and algorithm.rollouts={self.rollouts} a "
-                "larger multiple of it"
+                "multiple of it"
             )
+        if self.normalise_unit is not NormaliseUnit.trajectories_of_group:
+            raise UserError(
+                f"algorithm.normalise_unit={self.normalise_unit.value} clashes with algorithm={self.name}, "
+                "whose advantage is made of z-scores: choose normalise_unit=trajectories_of_group"
+            )
+        if self.credit_unit is not CreditUnit.trajectory:
+            raise UserError(
+                f"algorithm.credit_unit={self.credit_unit.value} clashes with algorithm={self.name}, "
+                "which scales trajectory credit token by token: choose credit_unit=trajectory"
+            )
+        if not self.half_life > 0:
+            raise UserError(f"algorithm.half_life={self.half_life} must be above 0")
 
     def plan(self) -> RolloutPlan:
         """N roots and M - N branches."""
-        return RolloutPlan(roots=self.roots, branches=self.rollouts - self.roots)
+        reads = "previous_logprob_T" if self.gain is Gain.lagged else "current_logprob_T"
+        branches = self.rollouts - self.roots
+        return RolloutPlan(
+            roots=self.roots,
+            branches=branches,
+            each_minibatch=branches > 0 and self.gain is Gain.minibatch,
+            reads=(reads,) if branches else (),
+        )
 
-    def select_branches(self, batch: Batch) -> list[BranchPoint]:
+    def select_branches(self, batch: Batch, turn: int, random: np.random.Generator) -> list[BranchPoint]:
         """The top B tokens of each root by Branching Score (eq. 5), under the strict rule."""
-        gain_T = self._gain(batch, *SCORE_CLIP)
+        later_T = batch.logprob_T if self.gain is Gain.lagged else batch.current_logprob_T
+        earlier_T = batch.previous_logprob_T if self.gain is Gain.lagged else batch.logprob_T
+        gain_T = self.likelihood_gain(batch, later_T, earlier_T, SCORE_CLIP)
         each = self.rollouts // self.roots - 1
-        start_N = np.cumsum(batch.tokens_N) - batch.tokens_N
-        first_step_N = np.cumsum(batch.steps_N) - batch.steps_N
         points = []
-        for trajectory, start in enumerate(start_N):
+        for trajectory, start in enumerate(first_token(batch)):
             span = slice(start, start + batch.tokens_N[trajectory])
             chosen = select_tokens(gain_T[span], batch.entropy_T[span], batch.choice_T[span], each)
             for token in chosen:
                 step = batch.step_T[start + token]
-                within = start + token - batch.first_token_S[step]
-                points.append(BranchPoint(trajectory, int(step - first_step_N[trajectory]), int(within)))
+                within = start + token - batch.first_token_S[step] + self.keep_split_token
+                points.append(
+                    BranchPoint(trajectory, int(step - batch.first_step_N[trajectory]), int(within))
+                )
         return points
 
     def credit(self, batch: Batch) -> Credit:
         """A = A_base (1 + b A_fut) on the roots (eq. 6 and 7); branches only lend their rewards."""
-        base_N = dual_group_advantage(batch.reward_N, batch.group_N, batch.root_N)
-        future_T = self._gain(batch, *FUTURE_CLIP)
-        base_T = base_N[batch.trajectory_S][batch.step_T]
-        advantage_T = base_T * (1.0 + self.future_weight * future_T)
-        root_T = batch.root_N[batch.trajectory_S][batch.step_T]
+        base_T = self.base_advantage(batch)
+        future_T = self.future(batch)
+        root_T = batch.root_N[batch.trajectory_T]
+        advantage_T = np.where(root_T, base_T * (1.0 + self.future_weight * future_T), 0.0)
+        branch_rewards = batch.reward_N[~batch.root_N]
         return Credit(
-            advantage_T=np.where(root_T, advantage_T, 0.0),
+            advantage_T=advantage_T,
             trained_N=batch.root_N,
             diagnostics={
                 "advantage_std": float(advantage_T[root_T].std()),
                 "future_gain": float(future_T[root_T].mean()),
-                "branch_reward": float(batch.reward_N[~batch.root_N].mean())
-                if (~batch.root_N).any()
-                else 0.0,
+                "branch_reward": float(branch_rewards.mean()) if len(branch_rewards) else 0.0,
             },
         )
 
-    def _gain(self, batch: Batch, low: float, high: float) -> Floats:
-        if batch.current_logprob_T is None:
-            raise ValueError("APPO needs the current policy's log-probabilities (Batch.current_logprob_T)")
-        delta_T = batch.current_logprob_T - batch.logprob_T
-        return future_value(delta_T, batch.tokens_N, 2 ** (-1 / self.half_life), low, high)
+    def base_advantage(self, batch: Batch) -> Floats:
+        """A_base of every token."""
+        if self.equations is Equations.paper:
+            return dual_group_advantage(batch.reward_N, batch.group_N, batch.root_N)[batch.trajectory_T]
+        return prefix_local_advantage(batch, keep_split_token=self.keep_split_token)
+
+    def future(self, batch: Batch) -> Floats:
+        """A_fut (eq. 7) of every token: the current policy's gain to the rollout's end."""
+        return self.likelihood_gain(batch, batch.current_logprob_T, batch.logprob_T, FUTURE_CLIP)
+
+    def likelihood_gain(
+        self, batch: Batch, later_T: Floats | None, earlier_T: Floats | None, clip: tuple[float, float]
+    ) -> Floats:
+        """Eq. 4 between two policies."""
+        assert later_T is not None, "needs log-probabilities of a later policy (Batch.current_logprob_T)"
+        assert earlier_T is not None, "needs log-probabilities of an earlier policy"
+        return future_value(later_T - earlier_T, batch.tokens_N, 2 ** (-1 / self.half_life), *clip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class APPOConstant(APPO):
+    """Control: the future-aware term at its floor, a constant gain of 1 + b on every token."""
+
+    name: ClassVar[str] = "appo_constant"
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    def future(self, batch: Batch) -> Floats:
+        """1 everywhere."""
+        return np.ones(len(batch.logprob_T))
+
+
+@dataclass(frozen=True, kw_only=True)
+class APPOFuture(APPO):
+    """Control: the future-aware term without branching (FIPO, arXiv 2603.19835, with APPO's 1 + b f)."""
+
+    name: ClassVar[str] = "appo_future"
+
+    roots: int = 16
+
+
+def first_token(batch: Batch) -> Ints:
+    """Index of each trajectory's first token."""
+    return np.cumsum(batch.tokens_N) - batch.tokens_N
 
 
 def future_value(
@@ -148,15 +214,38 @@ def select_tokens(gain_L: Floats, entropy_L: Floats, choice_L: NDArray[np.bool_]
     return [order[i % len(order)] for i in range(count)]
 
 
-def dual_group_advantage(reward_N: Floats, group_N: NDArray[np.int64], root_N: NDArray[np.bool_]) -> Floats:
+def dual_group_advantage(reward_N: Floats, group_N: Ints, root_N: NDArray[np.bool_]) -> Floats:
     """Eq. 6: the mean of a trajectory's z-scores against its task's roots and against its task's branches.
 
-    Population std; a reference group without spread (or without members) contributes 0.
+    Population std; a reference group without spread contributes 0, one without members does not count.
     """
     advantage_N = np.zeros(len(reward_N))
     for group in np.unique(group_N):
         members = group_N == group
-        for reference in (reward_N[members & root_N], reward_N[members & ~root_N]):
-            if len(reference) and reference.std() > 1e-12:
-                advantage_N[members] += (reward_N[members] - reference.mean()) / reference.std() / 2
+        references = [reward_N[members & root_N], reward_N[members & ~root_N]]
+        references = [reference for reference in references if len(reference)]
+        for reference in references:
+            if reference.std() > 1e-12:
+                z_score_N = (reward_N[members] - reference.mean()) / reference.std()
+                advantage_N[members] += z_score_N / len(references)
     return advantage_N
+
+
+def prefix_local_advantage(batch: Batch, *, keep_split_token: bool) -> Floats:
+    """The released code's A_base: z-score among the roots, plus for token t the mean z-score (among the
+    task's branches) of the root's own branches that left at t or later.
+    """
+    z_N = np.zeros(len(batch.reward_N))
+    for kind_N in (batch.root_N, ~batch.root_N):
+        for group in np.unique(batch.group_N[kind_N]):
+            members = kind_N & (batch.group_N == group)
+            z_N[members] = z_score(batch.reward_N[members])
+    total_T, count_T = np.zeros(len(batch.logprob_T)), np.zeros(len(batch.logprob_T))
+    for branch in np.flatnonzero(~batch.root_N):
+        parent = batch.parent_N[branch]
+        step = batch.first_step_N[parent] + batch.branch_step_N[branch]
+        split = batch.first_token_S[step] + batch.branch_token_N[branch] - keep_split_token
+        span = slice(first_token(batch)[parent], split + 1)
+        total_T[span] += z_N[branch]
+        count_T[span] += 1
+    return z_N[batch.trajectory_T] + total_T / np.maximum(count_T, 1)

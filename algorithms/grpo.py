@@ -1,33 +1,34 @@
 """GRPO: every token of a trajectory gets (R - group mean) / group std.
 
 Source: GRPO as verl-agent runs it against GiGPO and G2PO (8 rollouts, token mean, k3 KL 0.01, clip 0.2,
-dual clip 3); the statistics are the paper's, over trajectories.
+dual clip 3); the statistics are the paper's, over trajectories. Dr. GRPO: arXiv 2503.20783.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.base import (
+from algorithms.base import Credit
+from algorithms.factors import (
     Aggregation,
-    Algorithm,
     Baseline,
-    Credit,
     CreditUnit,
+    Equations,
     KLEstimator,
     NormaliseUnit,
     RatioUnit,
 )
-from algorithms.shared.groups import episode_advantage
-from harness.errors import UserError
+from algorithms.shared.episode import GroupMethod
+from algorithms.shared.groups import score_over_steps
+from algorithms.shared.plain import PLAIN_BASELINES, compare, plain_credit
 from harness.records.batch import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
-class GRPO(Algorithm):
-    """Group-relative policy optimisation. `normalise_unit=none` drops the std (Dr. GRPO's advantage)."""
+class GRPO(GroupMethod):
+    """Group-relative policy optimisation."""
 
     name: ClassVar[str] = "grpo"
-    baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.group_mean,)
+    baselines: ClassVar[tuple[Baseline, ...]] = PLAIN_BASELINES
 
     credit_unit: CreditUnit = CreditUnit.trajectory
     baseline: Baseline = Baseline.group_mean
@@ -39,16 +40,22 @@ class GRPO(Algorithm):
     kl_coef: float = 0.01
     rollouts: int = 8
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rollouts < 2:
-            raise UserError(f"algorithm.rollouts={self.rollouts}: {self.name} compares at least 2 rollouts")
-
     def credit(self, batch: Batch) -> Credit:
         """(R - mean) / (std + 1e-6) over the trajectories of a group; a group of one gives 0."""
-        divide = self.normalise_unit is not NormaliseUnit.none
-        advantage_S = episode_advantage(batch, divide=divide)
-        return Credit(
-            advantage_T=advantage_S[batch.step_T],
-            diagnostics={"advantage_std": float(advantage_S.std())},
-        )
+        if self.equations is Equations.released:
+            score_S = score_over_steps(batch, self.invalid_penalty)
+            return Credit.of_steps(batch, compare(score_S, batch.group_S, self))
+        return plain_credit(batch, self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrGRPO(GRPO):
+    """GRPO done right: no division by the std, token sums over a constant instead of a length, no KL."""
+
+    name: ClassVar[str] = "dr_grpo"
+
+    normalise_unit: NormaliseUnit = NormaliseUnit.none
+    aggregation: Aggregation = Aggregation.constant
+    dual_clip: float = 0.0
+    kl_estimator: KLEstimator = KLEstimator.none
+    kl_coef: float = 0.0

@@ -45,6 +45,8 @@ class Info:
     """Whether the action just taken was valid."""
     success: bool = False
     """Whether the task is solved."""
+    distance: int | None = None
+    """Fewest steps from here to success, 0 when solved; None where the environment can't say."""
 
 
 class Transition(NamedTuple):
@@ -75,6 +77,11 @@ class Environment(ABC):
     def step(self, action: str) -> Transition:
         """Take one action. An invalid action costs a step, changes nothing, and is answered."""
 
+    @property
+    @abstractmethod
+    def state_key(self) -> str:
+        """The name of the present state, as in `Info.state_key`."""
+
     def copy(self) -> Self | None:
         """An independent environment in the same state, or None where only replay can restore one."""
         return None
@@ -90,6 +97,9 @@ class EnvironmentSpec(ABC):
 
     name: ClassVar[str]
     """The environment's name, as in `env=NAME`."""
+    repeatable: ClassVar[bool] = True
+    """Whether the same (task, seed, actions) gives the same episode. Branching needs it; an environment that
+    asks a live service, or keeps state between episodes, says False."""
     version: ClassVar[str]
     """Changes whenever an episode of some (task, seed, actions) changes; part of the panel's hash."""
 
@@ -131,6 +141,11 @@ class EnvironmentSpec(ABC):
     @abstractmethod
     def vocabulary(self) -> list[str]:
         """Every word that goals, observations and actions can hold, in a fixed order, without repeats."""
+
+    @property
+    def knows_distance(self) -> bool:
+        """Whether `Info.distance` is given."""
+        return False
 
     def check(self) -> None:
         """Raise `UserError` where this environment can't run on this machine (an extra is missing, …)."""

@@ -20,9 +20,9 @@ def evaluate(
         ledger.add(Phase.evaluation, tokens, flops, computed)
 
     def episodes(rollouts: range) -> list[Episode]:
-        # The evaluation's number is part of the draw, so that evaluations of one run err independently.
+        # The evaluation's number is part of the group's, so that evaluations of one run err independently.
         return [
-            Episode(task, group=i, rollout=r, draw=point * len(panel) + i, seed=r)
+            Episode(task, group=point * len(panel) + i, rollout=r, seed=r)
             for i, task in enumerate(panel)
             for r in rollouts
         ]

@@ -115,7 +115,7 @@ class Household(Environment):
         self.lies = dict(self.home.start)
         self.condition = dict.fromkeys(self.lies, "")
         self.steps = 0
-        return self._observation(), Info(self._state_key(), self._admissible())
+        return self._observation(), Info(self.state_key, self._admissible())
 
     def step(self, action: str) -> Transition:
         valid = action in self._admissible()
@@ -125,7 +125,7 @@ class Household(Environment):
         success = self._done()
         truncated = self.steps >= self.spec.horizon and not success
         observation = self._observation() if valid else f"{INVALID} . {self._observation()}"
-        info = Info(self._state_key(), self._admissible(), valid, success)
+        info = Info(self.state_key, self._admissible(), valid, success)
         return Transition(observation, float(success), success, truncated, info)
 
     def copy(self) -> Self:
@@ -181,6 +181,7 @@ class Household(Environment):
     def _named(self, thing: str) -> str:
         return f"{self.condition[thing]} {thing}".strip()
 
-    def _state_key(self) -> str:
+    @property
+    def state_key(self) -> str:
         things = [f"{self._named(thing)} {self.lies.get(thing, 'held')}" for thing, _ in self.home.start]
         return "/".join((self.at, "+".join(sorted(self.opened)), *things))

@@ -125,13 +125,17 @@ class TextWorld(Environment):
         observation = f"{reply} {self._state.view}".strip()
         return Transition(observation, float(won), won, truncated, self._info(valid=command is not None))
 
+    @property
+    def state_key(self) -> str:
+        return self._state.key
+
     def close(self) -> None:
         if self._story is not None:
             self._story.close()
             self._story = None
 
     def _info(self, valid: bool = True) -> Info:
-        return Info(self._state.key, tuple(self._state.actions), valid, self._state.won)
+        return Info(self.state_key, tuple(self._state.actions), valid, self._state.won)
 
 
 @functools.cache

@@ -67,6 +67,10 @@ class VaultSpec(EnvironmentSpec):
                 return Task(id=f"vault-{split}-{index}", seed=seed)
         raise UserError(f"env.horizon={self.horizon} is too short for env.rooms={self.rooms}: raise it")
 
+    @property
+    def knows_distance(self) -> bool:
+        return self.slip == 0
+
     def layout(self, seed: int) -> Layout:
         """The layout of a task with this seed."""
         return dig(seed, self.rooms, self.key, self.distractors)
@@ -92,7 +96,7 @@ class Vault(Environment):
         self.taken: frozenset[int] = frozenset()
         self.moves = (NOTHING, NOTHING)
         self.steps = 0
-        return self._observation(), Info(self._state_key(), self._admissible())
+        return self._observation(), self._info()
 
     def step(self, action: str) -> Transition:
         valid = action in self._admissible()
@@ -101,12 +105,19 @@ class Vault(Environment):
         if valid:
             self._apply(action)
         truncated = self.steps >= self.spec.horizon and not success
-        info = Info(self._state_key(), self._admissible(), valid, success)
+        info = self._info(valid, success)
         return Transition(self._observation(), float(success), success, truncated, info)
 
     def copy(self) -> Self:
         # Every attribute is replaced on change, never changed in place, so a shallow copy is independent.
         return copy(self)
+
+    def _info(self, valid: bool = True, success: bool = False) -> Info:
+        distance = None
+        if self.spec.knows_distance:
+            held = self.held or self.layout.key is None
+            distance = 0 if success else self.layout.distances[self.room, held, self.opened]
+        return Info(self.state_key, self._admissible(), valid, success, distance)
 
     def _apply(self, action: str) -> None:
         verb, *rest = action.split()
@@ -166,6 +177,7 @@ class Vault(Environment):
         ]
         return " ".join(words)
 
-    def _state_key(self) -> str:
+    @property
+    def state_key(self) -> str:
         taken = ",".join(str(room) for room in sorted(self.taken))
         return f"{self.room}/{self.held:d}{self.opened:d}/{taken}"

@@ -40,7 +40,8 @@ class BatchConfig:
     """The shape of an iteration, the same for every arm."""
 
     trajectories: int = 128
-    """Trajectories sampled in an iteration, branches included; tasks = trajectories / rollouts a task."""
+    """Most trajectories sampled in an iteration, branches included: as many whole tasks (of `rollouts`
+    each) as fit and can be dealt evenly to the mini-batches."""
     minibatches: int = 4
     """Optimiser steps in an iteration; tasks are dealt to them evenly."""
     micro_tokens: int = 32768
@@ -127,23 +128,37 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be 0 to 4294967295")
+        self._check_batch()
+        self._check_environment()
+
+    def _check_batch(self) -> None:
         rollouts = self.algorithm.plan().trajectories
-        name = self.algorithm.name
+        least = rollouts * self.batch.minibatches
         require(
-            self.batch.trajectories % rollouts == 0,
-            f"batch.trajectories={self.batch.trajectories} must be a multiple of the {rollouts} rollouts "
-            f"a task that {name} samples",
+            self.batch.trajectories >= least,
+            f"batch.trajectories={self.batch.trajectories} must be at least {least}: {self.algorithm.name} "
+            f"samples {rollouts} rollouts a task, and each of batch.minibatches={self.batch.minibatches} "
+            "needs a task",
+        )
+
+    def _check_environment(self) -> None:
+        name, env = self.algorithm.name, self.env
+        require(
+            env.repeatable or not self.algorithm.plan().branches,
+            f"algorithm={name} branches, which env={env.name} can't: the same actions need not lead to the "
+            "same state there; choose an algorithm without branches, or another environment",
         )
         require(
-            self.tasks_per_iteration % self.batch.minibatches == 0,
-            f"batch.minibatches={self.batch.minibatches} must divide the {self.tasks_per_iteration} tasks "
-            f"an iteration of {name} (batch.trajectories / rollouts a task)",
+            env.knows_distance or "distance_S" not in self.algorithm.columns,
+            f"algorithm={name} needs true values, which env={env.name} can't supply with these settings: "
+            "choose env=vault with env.slip=0",
         )
 
     @property
     def tasks_per_iteration(self) -> int:
         """Tasks drawn in one iteration."""
-        return self.batch.trajectories // self.algorithm.plan().trajectories
+        tasks = self.batch.trajectories // self.algorithm.plan().trajectories
+        return tasks - tasks % self.batch.minibatches
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Phase(Enum):
     decode_branch = "decode_branch"
     branch_scoring = "branch_scoring"
     score_reference = "score_reference"
+    ratio_centre = "ratio_centre"
     critic_forward = "critic_forward"
     critic_train = "critic_train"
     actor_train = "actor_train"
@@ -53,6 +54,9 @@ class Ledger:
     """Environment steps of evaluations."""
     trajectories: int = 0
     """Training trajectories, branches included."""
+    prefix_reused: Entry = field(default_factory=Entry)
+    """What branches took over from their parents: the prefix's tokens, and the work of prefilling and
+    sampling them, which was not done again."""
 
     def add(self, phase: Phase, tokens: int, flops: int, computed: int | None = None) -> None:
         """Book work; `computed` is `flops` unless rows were shared."""
@@ -78,4 +82,5 @@ class Ledger:
     def from_plain(cls, plain: dict[str, Any]) -> Self:
         """The inverse of `to_plain`."""
         counts = {k: v for k, v in plain.items() if k != "phases"}
+        counts["prefix_reused"] = Entry(**counts["prefix_reused"])
         return cls({Phase(name): Entry(**entry) for name, entry in plain["phases"].items()}, **counts)

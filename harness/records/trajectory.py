@@ -18,6 +18,8 @@ class Step:
     """Log-probabilities (nats) of the sampled ids under the policy that sampled them."""
     entropy_L: NDArray[np.float32]
     """Full-vocabulary entropies (nats) of the distributions they were sampled from."""
+    observation: str
+    """What the environment showed before the action."""
     action: str
     """The response as the environment read it."""
     state_key: str
@@ -26,6 +28,10 @@ class Step:
     """What the environment paid for the action."""
     valid: bool
     """Whether the environment accepted the action."""
+    distance: int | None = None
+    """Fewest steps to success before the action; None where the environment can't say."""
+    next_distance: int | None = None
+    """Fewest steps to success after it; 0 when solved."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Trajectory:
     task_id: str
     """The task's name."""
     group: int
-    """Trajectories of one draw of a task share this number."""
+    """Number of the task's draw in the run: the trajectories of one draw are a group."""
     rollout: int
     """Number within the group; roots come first."""
     steps: tuple[Step, ...]

@@ -19,6 +19,7 @@ class Snapshot:
     environment: Environment | None
     """A copy of the environment, or None where only replay can restore it."""
     observation: str
+    info: Info
     past: tuple[tuple[str, str], ...]
     """The (observation, action) pairs so far."""
 
@@ -29,9 +30,8 @@ class Episode:
 
     task: Task
     group: int
-    rollout: int
-    draw: int
     """Number of the task's draw in the run: with `rollout`, it keys every random number of the episode."""
+    rollout: int
     seed: int
     """The environment's noise."""
     environment: Environment | None = None
@@ -125,7 +125,7 @@ class Player:
     def _request(self, episode: Episode) -> Request:
         prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation)
         kept = episode.kept.response_ids[: episode.branch.token] if episode.kept and episode.branch else ()
-        return Request(prompt, kept, (episode.draw, episode.rollout, len(episode.steps)))
+        return Request(prompt, kept, (episode.group, episode.rollout, len(episode.steps)))
 
     def _step(self, episode: Episode, request: Request, generation: Generation) -> None:
         assert episode.environment is not None
@@ -142,10 +142,13 @@ class Player:
                 response_ids=response_ids,
                 logprob_L=np.array([*kept_logprobs, *generation.logprobs], dtype=np.float32),
                 entropy_L=np.array([*kept_entropies, *generation.entropies], dtype=np.float32),
+                observation=episode.observation,
                 action=action,
                 state_key=episode.info.state_key,
                 reward=reward,
                 valid=info.valid,
+                distance=episode.info.distance,
+                next_distance=info.distance,
             )
         )
         episode.kept = None
@@ -161,4 +164,6 @@ class Player:
 def snapshot(episode: Episode) -> Snapshot:
     """Where the episode stands now."""
     assert episode.environment is not None
-    return Snapshot(episode.environment.copy(), episode.observation, tuple(episode.past))
+    assert episode.info is not None
+    environment = episode.environment.copy()
+    return Snapshot(environment, episode.observation, episode.info, tuple(episode.past))

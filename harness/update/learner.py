@@ -3,6 +3,7 @@
 Shape suffixes: T action tokens of the trajectories at hand, in their order.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 
@@ -12,16 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
 
-from algorithms.base import Algorithm, KLEstimator
+from algorithms.base import Algorithm
+from algorithms.factors import RatioUnit
 from harness.config import BatchConfig, ModelConfig
 from harness.ledger import Ledger, Phase
 from harness.policy.model import Critic, closed_forms
 from harness.policy.rows import Rows, hidden_states, logprobs, rows_of
 from harness.records import Trajectory
-from harness.update.loss import clipped_loss, importance_ratio, kl, token_weights, value_loss
+from harness.update.loss import token_weights, value_loss
 from harness.update.minibatch import Minibatch
+from harness.update.objective import Tokens, kl_in_loss, objective
 
 Floats = NDArray[np.float64]
+PER_TOKEN = ("entropy", "ratio", "clip_fraction")
+"""Metrics that are means over tokens."""
 
 
 class Learner:
@@ -34,26 +39,35 @@ class Learner:
         model: ModelConfig,
         batch: BatchConfig,
         pad_id: int,
+        longest: int,
         ledger: Ledger,
     ) -> None:
+        """`longest`: the most action tokens a trajectory can have."""
         self.policy, self.algorithm, self.batch, self.pad_id = policy, algorithm, batch, pad_id
+        self.longest = longest
         self.ledger = ledger
         self.grad_clip = model.grad_clip
         self.policy_forms = closed_forms(policy, policy.config)
         self.policy_optimizer = adamw(policy, model.lr, model.weight_decay)
-        self.reference = deepcopy(policy).requires_grad_(False) if algorithm.kl_coef else None
+        self.reference = frozen_copy(policy) if algorithm.kl_coef else None
+        self.previous: GPT2LMHeadModel | None = None
+        """The policy before the last iteration's updates, once `remember` was called."""
         self.critic = Critic(policy) if algorithm.has_critic else None
         if self.critic:
             self.critic_forms = closed_forms(self.critic, policy.config)
             self.critic_optimizer = adamw(self.critic, model.critic_lr, model.weight_decay)
 
+    def remember(self) -> None:
+        """Keep the policy as it is now as `previous`."""
+        self.previous = frozen_copy(self.policy)
+
     @torch.no_grad()
-    def score(self, trajectories: Sequence[Trajectory]) -> Floats:
-        """Log-probabilities (T,) of the action tokens under the policy as it is now."""
+    def score(self, trajectories: Sequence[Trajectory], model: GPT2LMHeadModel, phase: Phase) -> Floats:
+        """Log-probabilities (T,) of the action tokens under `model`."""
         parts = []
         for rows in self._row_batches(trajectories):
-            parts.append(logprobs(self.policy, rows)[0].double().numpy())
-            self._book(Phase.branch_scoring, rows, self.policy_forms.forward)
+            parts.append(logprobs(model, rows)[0].double().numpy())
+            self._book(phase, rows, self.policy_forms.forward)
         return np.concatenate(parts)
 
     @torch.no_grad()
@@ -69,45 +83,60 @@ class Learner:
         return np.concatenate(parts)
 
     def update(self, minibatch: Minibatch) -> dict[str, float]:
-        """One optimiser step of the policy, after one of the critic if there is one; returns its metrics."""
+        """One optimiser step of the policy, after one of the critic if there is one; returns its metrics.
+
+        Nothing is done for a mini-batch without trained trajectories.
+        """
+        if not minibatch.trajectories:
+            return {}
         metrics = self._update_critic(minibatch) if self.critic else {}
         return metrics | self._update_policy(minibatch)
 
     def _update_policy(self, minibatch: Minibatch) -> dict[str, float]:
         algorithm = self.algorithm
         weight_T = token_weights(
-            algorithm.aggregation, minibatch.step_T, minibatch.trajectory_T, minibatch.counted_trajectories
+            algorithm.aggregation,
+            minibatch.step_T,
+            minibatch.trajectory_T,
+            minibatch.counted_trajectories,
+            self.longest,
         )
-        sums = dict.fromkeys(("policy_loss", "kl", "entropy", "ratio", "clip_fraction"), 0.0)
+        centre = self._centre(minibatch)
+        sums: defaultdict[str, float] = defaultdict(float)
         for part, rows in self._micro_batches(minibatch):
             logprob_T, entropy_T = logprobs(self.policy, rows)
-            w_T = torch.from_numpy(weight_T[part]).float()
-            advantage_T = torch.from_numpy(minibatch.advantage_T[part]).float()
-            ratio_T = importance_ratio(
-                logprob_T,
-                torch.from_numpy(minibatch.old_logprob_T[part]).float(),
-                algorithm.ratio_unit,
-                torch.from_numpy(minibatch.step_T[part]),
-                torch.from_numpy(minibatch.trajectory_T[part]),
+            tokens = Tokens(
+                advantage_T=torch.from_numpy(minibatch.advantage_T[part]).float(),
+                old_logprob_T=torch.from_numpy(minibatch.old_logprob_T[part]).float(),
+                weight_T=torch.from_numpy(weight_T[part]).float(),
+                step_T=torch.from_numpy(minibatch.step_T[part]),
+                trajectory_T=torch.from_numpy(minibatch.trajectory_T[part]),
             )
-            low, high = algorithm.clip_low, algorithm.clip_high
-            policy_loss = (w_T * clipped_loss(ratio_T, advantage_T, low, high, algorithm.dual_clip)).sum()
-            loss = policy_loss - algorithm.entropy_coef * (w_T * entropy_T).sum()
-            if algorithm.kl_estimator is not KLEstimator.none:
-                reference_T = self._reference_logprobs(rows)
-                divergence = (w_T * kl(logprob_T, reference_T, algorithm.kl_estimator)).sum()
-                loss = loss + algorithm.kl_coef * divergence
-                sums["kl"] += float(divergence.detach())
+            reference_T = self._reference_logprobs(rows) if kl_in_loss(algorithm) else None
+            loss, metrics = objective(algorithm, tokens, logprob_T, entropy_T, reference_T, centre)
             loss.backward()
             self._book(Phase.actor_train, rows, self.policy_forms.train)
-            share = len(ratio_T) / len(weight_T)
-            outside = (ratio_T < 1 - low) | (ratio_T > 1 + high)
-            sums["policy_loss"] += float(policy_loss.detach())
-            sums["entropy"] += share * float(entropy_T.detach().mean())
-            sums["ratio"] += share * float(ratio_T.detach().mean())
-            sums["clip_fraction"] += share * float(outside.float().mean())
-        sums["grad_norm"] = optimise(self.policy, self.policy_optimizer, self.grad_clip)
-        return sums
+            for name, value in metrics.items():
+                sums[name] += value / len(weight_T) if name in PER_TOKEN else value
+        return {**sums, "grad_norm": optimise(self.policy, self.policy_optimizer, self.grad_clip)}
+
+    @torch.no_grad()
+    def _centre(self, minibatch: Minibatch) -> Tensor | None:
+        """The mini-batch's mean log-ratio where the ratio needs it and no single pass sees all of it.
+
+        A bigger `micro_tokens` would spare this pass, so it is computed work, but no nominal work.
+        """
+        if self.algorithm.ratio_unit is not RatioUnit.step_sqrt:
+            return None
+        parts = list(self._micro_batches(minibatch))
+        if len(parts) == 1:
+            return None
+        total = torch.zeros(())
+        for part, rows in parts:
+            old_T = torch.from_numpy(minibatch.old_logprob_T[part]).float()
+            total += (logprobs(self.policy, rows)[0] - old_T).sum()
+            self.ledger.add(Phase.ratio_centre, 0, 0, self.policy_forms.forward(rows.length_U))
+        return total / len(minibatch.step_T)
 
     def _update_critic(self, minibatch: Minibatch) -> dict[str, float]:
         assert self.critic is not None
@@ -168,6 +197,11 @@ class Learner:
 
     def _book(self, phase: Phase, rows: Rows, form: Callable[[NDArray[np.int64]], int]) -> None:
         self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), form(rows.length_U))
+
+
+def frozen_copy(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
+    """A copy that is never trained."""
+    return deepcopy(model).requires_grad_(False)
 
 
 def adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:

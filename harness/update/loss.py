@@ -8,29 +8,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.base import Aggregation, KLEstimator, RatioUnit
+from algorithms.factors import Aggregation, KLEstimator, RatioUnit
 
 LARGEST_LOG_RATIO = 10.0
 
 
-def segment_mean(x_T: Tensor, segment_T: Tensor, segments: int) -> Tensor:
-    """Mean of each segment, given back to its tokens."""
+def segment_sum(x_T: Tensor, segment_T: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum and length of each token's segment, given back to its tokens."""
+    segments = int(segment_T.max()) + 1
     total = torch.zeros(segments, dtype=x_T.dtype).index_add(0, segment_T, x_T)
-    return (total / torch.bincount(segment_T, minlength=segments).clamp(min=1))[segment_T]
+    return total[segment_T], torch.bincount(segment_T, minlength=segments)[segment_T]
 
 
 def importance_ratio(
-    logprob_T: Tensor, old_logprob_T: Tensor, unit: RatioUnit, step_T: Tensor, trajectory_T: Tensor
+    log_ratio_T: Tensor, unit: RatioUnit, step_T: Tensor, trajectory_T: Tensor, centre: Tensor
 ) -> Tensor:
-    """pi/pi_old of the unit each token belongs to.
+    """pi/pi_old of the unit each token belongs to, from the tokens' own log-ratios.
 
     `token`: its own. `step` and `sequence`: the geometric mean over the step (StepPO) or the whole trajectory
-    (GSPO, arXiv 2507.18071), the same value on all of the unit's tokens. Tokens of a unit must come together.
+    (GSPO, arXiv 2507.18071). `step_sqrt` (CAPO): exp(centre + sum (z - centre) / sqrt(L)), with the
+    mini-batch's mean log-ratio as the centre. All tokens of a unit get its value; a unit must be whole.
     """
-    log_ratio_T = logprob_T - old_logprob_T
-    if unit is not RatioUnit.token:
-        segment_T = step_T if unit is RatioUnit.step else trajectory_T
-        log_ratio_T = segment_mean(log_ratio_T, segment_T, int(segment_T.max()) + 1)
+    if unit is RatioUnit.step_sqrt:
+        total_T, length_T = segment_sum(log_ratio_T - centre, step_T)
+        log_ratio_T = centre + total_T / length_T.sqrt()
+    elif unit is not RatioUnit.token:
+        total_T, length_T = segment_sum(log_ratio_T, step_T if unit is RatioUnit.step else trajectory_T)
+        log_ratio_T = total_T / length_T
     return log_ratio_T.clamp(max=LARGEST_LOG_RATIO).exp()
 
 
@@ -54,20 +58,37 @@ def kl(logprob_T: Tensor, reference_T: Tensor, estimator: KLEstimator) -> Tensor
 
 
 def token_weights(
-    aggregation: Aggregation, step_T: NDArray[np.int64], trajectory_T: NDArray[np.int64], trajectories: int
+    aggregation: Aggregation,
+    step_T: NDArray[np.int64],
+    trajectory_T: NDArray[np.int64],
+    trajectories: int,
+    longest: int,
 ) -> NDArray[np.float64]:
     """Weights w with loss = sum of w x token losses, for the trained tokens of one optimiser step.
 
     `trajectories` counts those of the mini-batch that are not trained too, as APPO's 1/M does (eq. 8).
+    `longest` is the most tokens a trajectory can have, the divisor of `constant`.
     """
     if aggregation is Aggregation.token_mean:
         return np.full(len(step_T), 1.0 / len(step_T))
     if aggregation is Aggregation.seq_mean_token_sum:
         return np.full(len(step_T), 1.0 / trajectories)
-    segment_T = step_T if aggregation is Aggregation.step_mean else trajectory_T
+    if aggregation is Aggregation.constant:
+        return np.full(len(step_T), 1.0 / (trajectories * longest))
+    if aggregation is Aggregation.seq_mean_token_mean:
+        return 1.0 / (share(trajectory_T) * trajectories)
+    if aggregation is Aggregation.step_mean:
+        return 1.0 / (share(step_T) * len(np.unique(step_T)))
+    first_T = np.diff(step_T, prepend=-1) != 0
+    _, index_T = np.unique(trajectory_T, return_inverse=True)
+    steps_T = np.bincount(index_T, first_T)[index_T]
+    return 1.0 / (share(step_T) * steps_T * trajectories)
+
+
+def share(segment_T: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many tokens each token's segment has."""
     _, index_T, count = np.unique(segment_T, return_inverse=True, return_counts=True)
-    segments = len(count) if aggregation is Aggregation.step_mean else trajectories
-    return 1.0 / (count[index_T] * segments)
+    return np.asarray(count[index_T], dtype=np.int64)
 
 
 def value_loss(value_T: Tensor, old_value_T: Tensor, return_T: Tensor, clip: float) -> Tensor:

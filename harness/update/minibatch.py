@@ -46,13 +46,13 @@ class Minibatch:
     ) -> "Minibatch":
         """The mini-batch of the batch's trajectories where `members` (N,) holds."""
         trained = members if credit.trained_N is None else members & credit.trained_N
-        mine_T = trained[batch.trajectory_S][batch.step_T]
+        mine_T = trained[batch.trajectory_T]
 
         return Minibatch(
             trajectories=[trajectories[i] for i in np.flatnonzero(trained).tolist()],
             counted_trajectories=int(members.sum()),
             step_T=batch.step_T[mine_T],
-            trajectory_T=batch.trajectory_S[batch.step_T][mine_T],
+            trajectory_T=batch.trajectory_T[mine_T],
             advantage_T=credit.advantage_T[mine_T],
             old_logprob_T=batch.logprob_T[mine_T],
             value_T=pick(batch.value_T, mine_T),

@@ -1,0 +1,97 @@
+"""Control arms, which keep the instrument honest: what they score, credit did not earn.
+
+`constant` must not move, `random_credit` must not beat `grpo`, `shuffled_steps` must lose what the placement
+of step credit gains, and `oracle` shows how much there is to gain.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import ndtri
+
+from algorithms.base import Algorithm, Credit
+from algorithms.factors import (
+    Aggregation,
+    Baseline,
+    CreditUnit,
+    KLEstimator,
+    NormaliseUnit,
+    RatioUnit,
+)
+from algorithms.g2po import G2PO
+from algorithms.grpo import GRPO
+from algorithms.shared.groups import whiten
+from harness.records.batch import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(GRPO):
+    """Plays and never trains: a learning rate of 0."""
+
+    name: ClassVar[str] = "constant"
+
+    kl_estimator: KLEstimator = KLEstimator.none
+    kl_coef: float = 0.0
+
+    def credit(self, batch: Batch) -> Credit:
+        """No trajectory is trained, so no optimiser step is taken."""
+        nothing = np.zeros(len(batch.steps_N), dtype=bool)
+        return Credit(np.zeros(len(batch.logprob_T)), trained_N=nothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomCredit(GRPO):
+    """GRPO's setting with a standard normal advantage for each step, whatever happened."""
+
+    name: ClassVar[str] = "random_credit"
+    reads: ClassVar[tuple[str, ...]] = ("uniform_S",)
+
+    def credit(self, batch: Batch) -> Credit:
+        """A ~ N(0, 1), from the step's own random number."""
+        return Credit.of_steps(batch, ndtri(np.clip(batch.uniform_S, 1e-12, 1 - 1e-12)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShuffledSteps(G2PO):
+    """G2PO with its step credits permuted inside each trajectory: the right amounts on the wrong steps."""
+
+    name: ClassVar[str] = "shuffled_steps"
+    reads: ClassVar[tuple[str, ...]] = ("state_S", "uniform_S")
+
+    def credit(self, batch: Batch) -> Credit:
+        """G2PO's advantages in the order of the steps' own random numbers."""
+        credit = super().credit(batch)
+        advantage_S = credit.advantage_T[batch.first_token_S]
+        shuffled_S = np.empty_like(advantage_S)
+        shuffled_S[np.lexsort((batch.uniform_S, batch.trajectory_S))] = advantage_S
+        return Credit(shuffled_S[batch.step_T], diagnostics=credit.diagnostics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle(Algorithm):
+    """GRPO's setting with true step advantages, those of the optimal policy, from the environment."""
+
+    name: ClassVar[str] = "oracle"
+    baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.optimal_value,)
+    reads: ClassVar[tuple[str, ...]] = ("distance_S", "next_distance_S")
+
+    credit_unit: CreditUnit = CreditUnit.step
+    baseline: Baseline = Baseline.optimal_value
+    normalise_unit: NormaliseUnit = NormaliseUnit.steps_of_batch
+    ratio_unit: RatioUnit = RatioUnit.token
+    aggregation: Aggregation = Aggregation.token_mean
+    gamma: float = 0.95
+    dual_clip: float = 3.0
+    kl_estimator: KLEstimator = KLEstimator.k3
+    kl_coef: float = 0.01
+    rollouts: int = 8
+
+    def credit(self, batch: Batch) -> Credit:
+        """A* = Q* - V*: V* = gamma^(d - 1) with d steps to success, Q* = gamma^d' with d' after the step."""
+        assert batch.distance_S is not None
+        assert batch.next_distance_S is not None
+        advantage_S = self.gamma**batch.next_distance_S - self.gamma ** (batch.distance_S - 1)
+        if self.normalise_unit is NormaliseUnit.steps_of_batch:
+            advantage_S = whiten(advantage_S)
+        return Credit.of_steps(batch, advantage_S)
