@@ -155,6 +155,7 @@ class APPOConstant(APPO):
     """Control: the future-aware term at its floor, a constant gain of 1 + b on every token."""
 
     name: ClassVar[str] = "appo_constant"
+    control: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ()
 
     def future(self, batch: Batch) -> Floats:
@@ -167,6 +168,7 @@ class APPOFuture(APPO):
     """Control: the future-aware term without branching (FIPO, arXiv 2603.19835, with APPO's 1 + b f)."""
 
     name: ClassVar[str] = "appo_future"
+    control: ClassVar[bool] = True
 
     roots: int = 16
 

@@ -83,6 +83,8 @@ class Algorithm(Factors, ABC):
     """The baselines that this file's credit function computes."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Columns of the batch that `credit` reads beside rewards, counts, groups and success."""
+    control: ClassVar[bool] = False
+    """Whether this is a control arm, which the report keeps out of comparisons of credit units."""
     fewest_rollouts: ClassVar[int] = 1
     """Trajectories of one task below which the credit says nothing."""
 

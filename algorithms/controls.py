@@ -30,6 +30,7 @@ class Constant(GRPO):
     """Plays and never trains: a learning rate of 0."""
 
     name: ClassVar[str] = "constant"
+    control: ClassVar[bool] = True
 
     kl_estimator: KLEstimator = KLEstimator.none
     kl_coef: float = 0.0
@@ -45,6 +46,7 @@ class RandomCredit(GRPO):
     """GRPO's setting with a standard normal advantage for each step, whatever happened."""
 
     name: ClassVar[str] = "random_credit"
+    control: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("uniform_S",)
 
     def credit(self, batch: Batch) -> Credit:
@@ -57,6 +59,7 @@ class ShuffledSteps(G2PO):
     """G2PO with its step credits permuted inside each trajectory: the right amounts on the wrong steps."""
 
     name: ClassVar[str] = "shuffled_steps"
+    control: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("state_S", "uniform_S")
 
     def credit(self, batch: Batch) -> Credit:
@@ -73,6 +76,7 @@ class Oracle(Algorithm):
     """GRPO's setting with true step advantages, those of the optimal policy, from the environment."""
 
     name: ClassVar[str] = "oracle"
+    control: ClassVar[bool] = True
     baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.optimal_value,)
     reads: ClassVar[tuple[str, ...]] = ("distance_S", "next_distance_S")
 

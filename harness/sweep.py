@@ -57,6 +57,7 @@ def run(
         "name": sweep.name,
         "command": command(overrides),
         "cells": [cell_id(cell) for cell in cells],
+        "controls": [cell_id(cell) for cell in cells if cell.algorithm.control],
         "creditbench": __version__,
         "commit": commit(),
     }

@@ -165,6 +165,6 @@ def compute(setting: Setting) -> Figure:
 
 def phase_colours() -> dict[str, str]:
     """Sampling in blues, scoring in greens, critic in purples, training in orange; dark text reads on all."""
-    families = [("Blues", 3, 3), ("Greens", 2, 2), ("Purples", 2, 2), ("Oranges", 1, 1)]
+    families = [("Blues", 3, 3), ("Greens", 3, 3), ("Purples", 2, 2), ("Oranges", 1, 1)]
     colours = [to_hex(c) for name, n, k in families for c in sns.color_palette(name, n + 3)[1 : k + 1]]
     return dict(zip(BUDGETED, colours, strict=True))

@@ -105,7 +105,7 @@ def read_manifest(path: Path) -> Record:
         raise UserError(f"{path}/sweep.json lists {foreign[0]!r}, not ALGORITHM-ENV-MODEL-sSEED-HASH")
     if not cells:
         raise UserError(f"{path}/sweep.json lists no cells: there is nothing to report")
-    return {"name": path.name, "command": "", "commit": "", "creditbench": "", **manifest}
+    return {"name": path.name, "command": "", "commit": "", "creditbench": "", "controls": [], **manifest}
 
 
 def read_cell(path: Path) -> Cell:

@@ -37,6 +37,8 @@ class Setting:
     done: pd.DataFrame
     curve: pd.DataFrame
     phases: pd.DataFrame
+    controls: frozenset[str]
+    """Arms that are no contestants: they take part in no comparison of credit units."""
 
     @property
     def slug(self) -> str:
@@ -44,7 +46,9 @@ class Setting:
         return f"{self.env}-{self.model}"
 
     def unit(self, arm: str) -> str:
-        """What one advantage value of the arm belongs to: token, step or trajectory."""
+        """What one advantage value of the arm belongs to: token, step or trajectory; control for a control."""
+        if arm in self.controls:
+            return "control"
         return str(self.arms[arm].get("credit_unit", "unknown"))
 
     def finals(self) -> pd.DataFrame:
@@ -67,6 +71,7 @@ def settings(store: Store) -> list[Setting]:
                 config=config_of(store, runs),
                 runs=runs.sort_values(["arm", "seed"]),
                 done=done,
+                controls=frozenset(runs[runs["cell"].isin(store.manifest["controls"])]["arm"]),
                 curve=store.curve.merge(cells, on="cell"),
                 phases=store.phases.merge(cells, on="cell"),
             )

@@ -16,6 +16,7 @@ PHASE_NAMES = {
     Phase.decode_branch.value: "decode branches",
     Phase.branch_scoring.value: "score branch points",
     Phase.score_reference.value: "score reference",
+    Phase.ratio_centre.value: "centre the ratio",
     Phase.critic_forward.value: "critic forward",
     Phase.critic_train.value: "critic train",
     Phase.actor_train.value: "actor train",

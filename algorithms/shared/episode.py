@@ -1,6 +1,7 @@
 """The term that methods with a group share: a trajectory's reward against its group's."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from harness.records.batch import Batch
 class GroupMethod(Algorithm):
     """What methods that compare the trajectories of a task have in common."""
 
-    fewest_rollouts = 2
+    fewest_rollouts: ClassVar[int] = 2
 
     equations: Equations = Equations.paper
     """`paper`: episode statistics over trajectories. `released`: over steps, as verl-agent's code runs them,
