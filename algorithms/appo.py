@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.base import Algorithm, BranchPoint, Credit, RolloutPlan
+from algorithms.base import Algorithm, BranchPoint, Computes, Credit, RolloutPlan
 from algorithms.factors import Aggregation, Baseline, CreditUnit, Equations, NormaliseUnit, RatioUnit
 from algorithms.shared.returns import suffix_sums
 from harness.errors import UserError
@@ -38,7 +38,11 @@ class APPO(Algorithm):
     """Agentic procedural policy optimisation."""
 
     name: ClassVar[str] = "appo"
-    baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.group_mean,)
+    computes: ClassVar[Computes] = {
+        "credit_unit": (CreditUnit.trajectory,),
+        "baseline": (Baseline.group_mean,),
+        "normalise_unit": (NormaliseUnit.trajectories_of_group,),
+    }
     reads: ClassVar[tuple[str, ...]] = ("logprob_T", "current_logprob_T")
 
     credit_unit: CreditUnit = CreditUnit.trajectory
@@ -71,16 +75,6 @@ class APPO(Algorithm):
             raise UserError(
                 f"algorithm.roots={self.roots} must be at least 1, and algorithm.rollouts={self.rollouts} a "
                 "multiple of it"
-            )
-        if self.normalise_unit is not NormaliseUnit.trajectories_of_group:
-            raise UserError(
-                f"algorithm.normalise_unit={self.normalise_unit.value} clashes with algorithm={self.name}, "
-                "whose advantage is made of z-scores: choose normalise_unit=trajectories_of_group"
-            )
-        if self.credit_unit is not CreditUnit.trajectory:
-            raise UserError(
-                f"algorithm.credit_unit={self.credit_unit.value} clashes with algorithm={self.name}, "
-                "which scales trajectory credit token by token: choose credit_unit=trajectory"
             )
         if not self.half_life > 0:
             raise UserError(f"algorithm.half_life={self.half_life} must be above 0")

@@ -6,7 +6,9 @@ trajectories.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 from algorithms.factors import Baseline, Factors, KLPlace
 from harness.errors import UserError
 from harness.records.batch import Batch
+
+Computes = Mapping[str, tuple[Enum, ...]]
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,8 @@ class Algorithm(Factors, ABC):
 
     name: ClassVar[str]
     """The algorithm's name, as in `algorithm=NAME`."""
-    baselines: ClassVar[tuple[Baseline, ...]]
-    """The baselines that this file's credit function computes."""
+    computes: ClassVar[Computes]
+    """By factor, the values that this file's credit function honours; a factor not named: all legal ones."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Columns of the batch that `credit` reads beside rewards, counts, groups and success."""
     control: ClassVar[bool] = False
@@ -93,12 +97,14 @@ class Algorithm(Factors, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.baseline not in self.baselines:
-            able = ", ".join(baseline.value for baseline in self.baselines)
-            raise UserError(
-                f"algorithm.baseline={self.baseline.value} is not what {self.name} computes: "
-                f"choose one of {able}, or another algorithm"
-            )
+        for factor, able in self.computes.items():
+            value = getattr(self, factor)
+            if value not in able:
+                choices = " or ".join(str(each.value) for each in able)
+                raise UserError(
+                    f"algorithm.{factor}={value.value} is not what {self.name} computes: "
+                    f"choose {factor}={choices}, or another algorithm"
+                )
         fewest = self.fewest_rollouts
         if self.baseline in (Baseline.group_mean, Baseline.leave_one_out):
             fewest = max(fewest, 2)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import ndtri
 
-from algorithms.base import Algorithm, Credit
+from algorithms.base import Algorithm, Computes, Credit
 from algorithms.factors import (
     Aggregation,
     Baseline,
@@ -20,17 +20,40 @@ from algorithms.factors import (
     RatioUnit,
 )
 from algorithms.g2po import G2PO
-from algorithms.grpo import GRPO
 from algorithms.shared.groups import whiten
 from harness.records.batch import Batch
 
+NO_CREDIT: Computes = {
+    "credit_unit": (CreditUnit.step,),
+    "baseline": (Baseline.none,),
+    "normalise_unit": (NormaliseUnit.none,),
+}
+"""Nothing to switch: the credit is no function of the outcome."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Constant(GRPO):
+class Control(Algorithm):
+    """GRPO's setting, for controls with a credit of their own."""
+
+    control: ClassVar[bool] = True
+
+    credit_unit: CreditUnit = CreditUnit.step
+    baseline: Baseline = Baseline.none
+    normalise_unit: NormaliseUnit = NormaliseUnit.none
+    ratio_unit: RatioUnit = RatioUnit.token
+    aggregation: Aggregation = Aggregation.token_mean
+    dual_clip: float = 3.0
+    kl_estimator: KLEstimator = KLEstimator.k3
+    kl_coef: float = 0.01
+    rollouts: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(Control):
     """Plays and never trains: a learning rate of 0."""
 
     name: ClassVar[str] = "constant"
-    control: ClassVar[bool] = True
+    computes: ClassVar[Computes] = NO_CREDIT
 
     kl_estimator: KLEstimator = KLEstimator.none
     kl_coef: float = 0.0
@@ -42,11 +65,11 @@ class Constant(GRPO):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomCredit(GRPO):
-    """GRPO's setting with a standard normal advantage for each step, whatever happened."""
+class RandomCredit(Control):
+    """A standard normal advantage for each step, whatever happened."""
 
     name: ClassVar[str] = "random_credit"
-    control: ClassVar[bool] = True
+    computes: ClassVar[Computes] = NO_CREDIT
     reads: ClassVar[tuple[str, ...]] = ("uniform_S",)
 
     def credit(self, batch: Batch) -> Credit:
@@ -72,24 +95,19 @@ class ShuffledSteps(G2PO):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Oracle(Algorithm):
-    """GRPO's setting with true step advantages, those of the optimal policy, from the environment."""
+class Oracle(Control):
+    """True step advantages, those of the optimal policy, from the environment."""
 
     name: ClassVar[str] = "oracle"
-    control: ClassVar[bool] = True
-    baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.optimal_value,)
+    computes: ClassVar[Computes] = {
+        "baseline": (Baseline.optimal_value,),
+        "normalise_unit": (NormaliseUnit.none, NormaliseUnit.steps_of_batch),
+    }
     reads: ClassVar[tuple[str, ...]] = ("distance_S", "next_distance_S")
 
-    credit_unit: CreditUnit = CreditUnit.step
     baseline: Baseline = Baseline.optimal_value
     normalise_unit: NormaliseUnit = NormaliseUnit.steps_of_batch
-    ratio_unit: RatioUnit = RatioUnit.token
-    aggregation: Aggregation = Aggregation.token_mean
     gamma: float = 0.95
-    dual_clip: float = 3.0
-    kl_estimator: KLEstimator = KLEstimator.k3
-    kl_coef: float = 0.01
-    rollouts: int = 8
 
     def credit(self, batch: Batch) -> Credit:
         """A* = Q* - V*: V* = gamma^(d - 1) with d steps to success, Q* = gamma^d' with d' after the step."""

@@ -7,7 +7,7 @@ A graph of one edge gives 0 (the released code gives NaN).
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.base import Credit
+from algorithms.base import Computes, Credit
 from algorithms.factors import Aggregation, Baseline, CreditUnit, KLEstimator, NormaliseUnit, RatioUnit
 from algorithms.shared.episode import GroupMethod
 from algorithms.shared.graph import StateGraph, graph_values
@@ -20,7 +20,7 @@ class G2PO(GroupMethod):
     """Group-graph policy optimisation."""
 
     name: ClassVar[str] = "g2po"
-    baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.graph_value,)
+    computes: ClassVar[Computes] = {"baseline": (Baseline.graph_value,)}
     reads: ClassVar[tuple[str, ...]] = ("state_S",)
 
     credit_unit: CreditUnit = CreditUnit.step

@@ -7,7 +7,7 @@ dual clip 3); the statistics are the paper's, over trajectories. Dr. GRPO: arXiv
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.base import Credit
+from algorithms.base import Computes, Credit
 from algorithms.factors import (
     Aggregation,
     Baseline,
@@ -19,7 +19,8 @@ from algorithms.factors import (
 )
 from algorithms.shared.episode import GroupMethod
 from algorithms.shared.groups import score_over_steps
-from algorithms.shared.plain import PLAIN_BASELINES, compare, plain_credit
+from algorithms.shared.plain import PLAIN, compare, plain_credit
+from harness.errors import UserError
 from harness.records.batch import Batch
 
 
@@ -28,7 +29,7 @@ class GRPO(GroupMethod):
     """Group-relative policy optimisation."""
 
     name: ClassVar[str] = "grpo"
-    baselines: ClassVar[tuple[Baseline, ...]] = PLAIN_BASELINES
+    computes: ClassVar[Computes] = PLAIN
 
     credit_unit: CreditUnit = CreditUnit.trajectory
     baseline: Baseline = Baseline.group_mean
@@ -39,6 +40,18 @@ class GRPO(GroupMethod):
     kl_estimator: KLEstimator = KLEstimator.k3
     kl_coef: float = 0.01
     rollouts: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        legal = (NormaliseUnit.none, NormaliseUnit.trajectories_of_group)
+        if self.equations is Equations.released and (
+            self.credit_unit is not CreditUnit.trajectory or self.normalise_unit not in legal
+        ):
+            raise UserError(
+                f"algorithm.equations=released clashes with algorithm.credit_unit={self.credit_unit.value} "
+                f"and algorithm.normalise_unit={self.normalise_unit.value}: choose equations=paper, or "
+                "credit_unit=trajectory and normalise_unit=trajectories_of_group or none"
+            )
 
     def credit(self, batch: Batch) -> Credit:
         """(R - mean) / (std + 1e-6) over the trajectories of a group; a group of one gives 0."""

@@ -8,9 +8,9 @@ change nothing else.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.base import Algorithm, Credit
+from algorithms.base import Algorithm, Computes, Credit
 from algorithms.factors import Aggregation, Baseline, CreditUnit, DiscountUnit, NormaliseUnit, RatioUnit
-from algorithms.shared.plain import PLAIN_BASELINES, plain_credit
+from algorithms.shared.plain import PLAIN, plain_credit
 from harness.records.batch import Batch
 
 
@@ -19,7 +19,7 @@ class PPO(Algorithm):
     """Token-level PPO, the published discount of 0.99 a token."""
 
     name: ClassVar[str] = "ppo"
-    baselines: ClassVar[tuple[Baseline, ...]] = PLAIN_BASELINES
+    computes: ClassVar[Computes] = PLAIN
 
     credit_unit: CreditUnit = CreditUnit.token
     baseline: Baseline = Baseline.token_critic

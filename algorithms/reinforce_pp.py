@@ -8,7 +8,7 @@ punished. Here returns are linked across steps; `reinforce_pp_unlinked` is the p
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.base import Algorithm, Credit
+from algorithms.base import Algorithm, Computes, Credit
 from algorithms.factors import (
     Aggregation,
     Baseline,
@@ -19,9 +19,8 @@ from algorithms.factors import (
     NormaliseUnit,
     RatioUnit,
 )
-from algorithms.shared.plain import PLAIN_BASELINES, normalise, plain_credit
+from algorithms.shared.plain import PLAIN, normalise, plain_credit
 from algorithms.shared.returns import discount, suffix_sums
-from harness.errors import UserError
 from harness.records.batch import Batch
 
 
@@ -30,7 +29,7 @@ class ReinforcePP(Algorithm):
     """REINFORCE++, one rollout a task."""
 
     name: ClassVar[str] = "reinforce_pp"
-    baselines: ClassVar[tuple[Baseline, ...]] = PLAIN_BASELINES
+    computes: ClassVar[Computes] = PLAIN
 
     credit_unit: CreditUnit = CreditUnit.token
     baseline: Baseline = Baseline.none
@@ -54,15 +53,7 @@ class ReinforcePPUnlinked(ReinforcePP):
     """REINFORCE++ as published for step rows: the return of a token stops at the end of its step."""
 
     name: ClassVar[str] = "reinforce_pp_unlinked"
-    baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.none,)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.credit_unit is not CreditUnit.token:
-            raise UserError(
-                f"algorithm.credit_unit={self.credit_unit.value} is not what {self.name} computes: "
-                "choose credit_unit=token, or algorithm=reinforce_pp"
-            )
+    computes: ClassVar[Computes] = {"credit_unit": (CreditUnit.token,), "baseline": (Baseline.none,)}
 
     def credit(self, batch: Batch) -> Credit:
         """A_t = sum over k >= t of gamma^(k-t) r_k to the step's end, whitened."""

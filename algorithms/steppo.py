@@ -8,9 +8,9 @@ included.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.base import Algorithm, Credit
+from algorithms.base import Algorithm, Computes, Credit
 from algorithms.factors import Aggregation, Baseline, CreditUnit, NormaliseUnit, RatioUnit
-from algorithms.shared.plain import PLAIN_BASELINES, plain_credit
+from algorithms.shared.plain import PLAIN, plain_credit
 from harness.records.batch import Batch
 
 
@@ -19,7 +19,7 @@ class StepPO(Algorithm):
     """Step-level PPO: step credit, step ratio. The value is read at the last prompt token of each step."""
 
     name: ClassVar[str] = "steppo"
-    baselines: ClassVar[tuple[Baseline, ...]] = PLAIN_BASELINES
+    computes: ClassVar[Computes] = PLAIN
 
     credit_unit: CreditUnit = CreditUnit.step
     baseline: Baseline = Baseline.step_critic

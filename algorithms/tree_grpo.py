@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.base import BranchPoint, Credit, RolloutPlan
+from algorithms.base import BranchPoint, Computes, Credit, RolloutPlan
 from algorithms.factors import Aggregation, Baseline, CreditUnit, KLEstimator, NormaliseUnit, RatioUnit
 from algorithms.shared.episode import GroupMethod
 from algorithms.shared.groups import standardise
@@ -23,7 +23,11 @@ class TreeGRPO(GroupMethod):
     """Tree-based group-relative policy optimisation."""
 
     name: ClassVar[str] = "tree_grpo"
-    baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.group_mean,)
+    computes: ClassVar[Computes] = {
+        "credit_unit": (CreditUnit.trajectory,),
+        "baseline": (Baseline.group_mean,),
+        "normalise_unit": (NormaliseUnit.none, NormaliseUnit.trajectories_of_group),
+    }
 
     credit_unit: CreditUnit = CreditUnit.trajectory
     baseline: Baseline = Baseline.group_mean

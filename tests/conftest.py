@@ -25,8 +25,12 @@ def make_batch(
     codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
     tokens_S = np.array([n for t in tokens for n in t])
     total = int(tokens_S.sum())
+    count = len(rewards)
     defaults: dict[str, object] = {
-        "root_N": np.ones(len(rewards), dtype=bool),
+        "parent_N": np.full(count, -1),
+        "branch_step_N": np.zeros(count, dtype=np.int64),
+        "branch_token_N": np.zeros(count, dtype=np.int64),
+        "uniform_S": np.random.default_rng(0).uniform(size=len(flat)),
         "logprob_T": np.zeros(total),
         "entropy_T": np.zeros(total),
         "choice_T": np.ones(total, dtype=bool),

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.base import Computes
 from algorithms.factors import Aggregation, Baseline, CreditUnit, KLEstimator, NormaliseUnit, RatioUnit
 from algorithms.shared.episode import GroupMethod
 from harness.errors import UserError
@@ -17,7 +18,7 @@ from harness.records.batch import Batch
 class AnchorMethod(GroupMethod):
     """verl-agent's ALFWorld setting: gamma 0.95, mean_std_norm, 8 rollouts, k3 KL 0.01, entropy 0.001."""
 
-    baselines: ClassVar[tuple[Baseline, ...]] = (Baseline.state_group_mean,)
+    computes: ClassVar[Computes] = {"baseline": (Baseline.state_group_mean,)}
 
     credit_unit: CreditUnit = CreditUnit.step
     baseline: Baseline = Baseline.state_group_mean

@@ -8,7 +8,7 @@ Shape suffixes: U credit units (trajectories, steps or tokens), S steps, T token
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.base import Credit
+from algorithms.base import Computes, Credit
 from algorithms.factors import Baseline, CreditUnit, Factors, NormaliseUnit
 from algorithms.shared.groups import against_others, centre, spread, whiten
 from algorithms.shared.returns import discount, gae, suffix_sums
@@ -17,13 +17,16 @@ from harness.records.batch import Batch
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PLAIN_BASELINES = (
-    Baseline.token_critic,
-    Baseline.step_critic,
-    Baseline.group_mean,
-    Baseline.leave_one_out,
-    Baseline.none,
-)
+PLAIN: Computes = {
+    "baseline": (
+        Baseline.token_critic,
+        Baseline.step_critic,
+        Baseline.group_mean,
+        Baseline.leave_one_out,
+        Baseline.none,
+    )
+}
+"""What `plain_credit` computes."""
 
 
 def plain_credit(batch: Batch, factors: Factors) -> Credit:

@@ -75,7 +75,9 @@ def hidden_states(backbone: nn.Module, rows: Rows) -> Tensor:
 
 def logprobs(model: GPT2LMHeadModel, rows: Rows) -> tuple[Tensor, Tensor]:
     """Log-probabilities and full-vocabulary entropies (nats) of the response tokens, both (T,)."""
-    logprob_MV = torch.log_softmax(model.lm_head(hidden_states(model.transformer, rows)).float(), dim=-1)
+    logits_MV = model.lm_head(hidden_states(model.transformer, rows))
+    at_least = torch.promote_types(logits_MV.dtype, torch.float32)
+    logprob_MV = torch.log_softmax(logits_MV, dim=-1, dtype=at_least)
     entropy_M = -(logprob_MV.exp() * logprob_MV).sum(-1)
     logprob_M = logprob_MV.gather(1, rows.target_M[:, None]).squeeze(1)
     return logprob_M[rows.index_T], entropy_M[rows.index_T]

@@ -6,19 +6,24 @@ import torch
 
 from algorithms.appo import (
     APPO,
+    APPOConstant,
+    APPOFuture,
+    Gain,
     branching_score,
     dual_group_advantage,
     future_value,
     select_tokens,
     z_score,
 )
-from algorithms.base import Aggregation, RatioUnit
+from algorithms.factors import Aggregation, Equations, RatioUnit
 from harness.update.loss import clipped_loss, importance_ratio, token_weights
 
 UP, DOWN, ROOT2 = np.log(1.2), np.log(0.8), np.sqrt(2)
 ENTROPY = np.array([[0.0, 2, 1, 1], [1, 1, 2, 0]])
 DELTA = np.array([[-UP / 2, UP, -DOWN / 2, DOWN], [-DOWN / 2, DOWN - UP / 2, UP, 0]])
 ALL = np.ones(4, dtype=bool)
+RANDOM = np.random.default_rng(0)
+"""APPO draws nothing."""
 
 
 def gain(row: int, low: float = 0.8) -> np.ndarray:
@@ -72,7 +77,8 @@ def whole_batch(batch_of):
     """Both roots, then their branches; the branches' log-probabilities play no part."""
     return batch_of(
         [[0, 0, 0, 1.0], [0, 0, 0, 0.0], [0.25], [0.75]],
-        root_N=np.array([True, True, False, False]),
+        parent_N=np.array([-1, -1, 0, 1]),
+        branch_step_N=np.array([0, 0, 1, 2]),
         entropy_T=np.concatenate([*ENTROPY, [0, 0]]),
         current_logprob_T=np.concatenate([*DELTA, [0, 0]]),
     )
@@ -87,16 +93,75 @@ def test_credit_is_scaled_by_the_future_and_given_to_roots_only(batch_of):
     assert credit.trained_N.tolist() == [True, True, False, False]
 
 
+def test_released_dual_group_is_prefix_local(batch_of):
+    """Roots' z +-1, branches' z -1 (left root 0 at token 1) and +1 (left root 1 at token 2)."""
+    released = APPO(rollouts=4, roots=2, half_life=1.0, equations=Equations.released, future_weight=1.0)
+    batch = whole_batch(batch_of)
+    base = [0, 0, 1, 1, 0, 0, 0, -1]
+    np.testing.assert_allclose(released.base_advantage(batch)[:8], base, atol=1e-12)
+    advantage = [0, 0, 2, 2, 0, 0, 0, -2, 0, 0]
+    np.testing.assert_allclose(released.credit(batch).advantage_T, advantage, atol=1e-9)
+
+
+def test_masked_and_clipped_before_standardising():
+    """Eq. 4 at gamma 1/2: a token that is not the model's has delta 0 but counts as distance if present."""
+    np.testing.assert_allclose(
+        future_value(np.array([0.0, 0.0, UP]), np.array([3]), 0.5, 0.8, 1.2)[0], 1.2**0.25, atol=1e-12
+    )
+    beyond = future_value(np.array([5.0, 0.0]), np.array([2]), 0.5, 0.8, 1.2)
+    np.testing.assert_allclose(z_score(beyond), [1, -1], atol=1e-12)
+
+
+def test_controls_of_the_future_term(batch_of):
+    batch = whole_batch(batch_of)
+    constant = APPOConstant(rollouts=4, roots=2).credit(batch).advantage_T
+    np.testing.assert_allclose(constant, [2.25] * 4 + [-2.25] * 4 + [0, 0], atol=1e-12)
+    alone = batch_of([[0, 0, 0, 1.0], [0, 0, 0, 0.0]], current_logprob_T=DELTA.ravel())
+    future = APPOFuture(rollouts=2, roots=2, half_life=1.0)
+    assert future.plan().branches == 0
+    np.testing.assert_allclose(
+        future.credit(alone).advantage_T, [1.5, 1.6, 1.5, 1.5, -1.5, -1.5, -1.6, -1.5], atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("gain", "column", "each_minibatch"),
+    [
+        (Gain.minibatch, "current_logprob_T", True),
+        (Gain.lagged, "previous_logprob_T", False),
+        (Gain.engine, "current_logprob_T", False),
+    ],
+)
+def test_gains_compare_the_policies_they_name(gain, column, each_minibatch, batch_of):
+    """The same gains, told in each variant's own column, choose the same tokens."""
+    algorithm = APPO(rollouts=4, roots=2, half_life=1.0, gain=gain)
+    assert algorithm.plan().reads == (column,)
+    assert algorithm.plan().each_minibatch is each_minibatch
+    later = -DELTA.ravel() if gain is Gain.lagged else DELTA.ravel()
+    batch = batch_of([[0, 0, 0, 1.0]] * 2, entropy_T=ENTROPY.ravel(), **{column: later})
+    points = algorithm.select_branches(batch, 0, RANDOM)
+    assert [(p.trajectory, p.step, p.token) for p in points] == [(0, 1, 0), (1, 2, 0)]
+
+
+def test_the_split_token_is_kept_on_request(batch_of):
+    batch = batch_of(
+        [[1.0]], tokens=[[3]], entropy_T=np.array([0.0, 1.0, 0.0]), current_logprob_T=np.zeros(3)
+    )
+    again = APPO(rollouts=2, roots=1).select_branches(batch, 0, RANDOM)
+    kept = APPO(rollouts=2, roots=1, keep_split_token=True).select_branches(batch, 0, RANDOM)
+    assert ([p.token for p in again], [p.token for p in kept]) == ([1], [2])
+
+
 def test_objective_counts_all_rollouts(batch_of):
     """Eq. 8: J = 1/M sum over roots of the token mean = -0.0122525 at eps 0.2."""
     batch = whole_batch(batch_of)
     credit = APPO(rollouts=4, roots=2, half_life=1.0).credit(batch)
     trajectory_T = torch.tensor([0] * 4 + [1] * 4)
     ratio_T = importance_ratio(
-        torch.from_numpy(DELTA.ravel()), torch.zeros(8), RatioUnit.token, torch.arange(8), trajectory_T
+        torch.from_numpy(DELTA.ravel()), RatioUnit.token, torch.arange(8), trajectory_T, torch.zeros(())
     )
     loss_T = clipped_loss(ratio_T, torch.from_numpy(credit.advantage_T[:8]), 0.2, 0.2, 0.0)
-    weight_T = token_weights(Aggregation.seq_mean_token_mean, np.arange(8), trajectory_T.numpy(), 4)
+    weight_T = token_weights(Aggregation.seq_mean_token_mean, np.arange(8), trajectory_T.numpy(), 4, 4)
     assert -float((torch.from_numpy(weight_T) * loss_T).sum()) == pytest.approx(-0.0122525, abs=1e-6)
 
 
@@ -107,5 +172,5 @@ def test_branch_points_name_step_and_token(batch_of):
         entropy_T=np.array([0.1, 0.0, 0.0, 0.9, 0.0]),
         current_logprob_T=np.zeros(5),
     )
-    (point,) = APPO(rollouts=2, roots=1).select_branches(batch)
+    (point,) = APPO(rollouts=2, roots=1).select_branches(batch, 0, RANDOM)
     assert (point.trajectory, point.step, point.token) == (0, 1, 1)

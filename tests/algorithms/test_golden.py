@@ -1,17 +1,24 @@
 """Credit functions against worked numbers from outside this project (tests/golden/README.md)."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from algorithms.base import CreditUnit, Equations, NormaliseUnit
+from algorithms.factors import CreditUnit, DiscountUnit, Equations, NormaliseUnit
 from algorithms.g2po import G2PO
 from algorithms.gigpo import GiGPO
-from algorithms.grpo import GRPO
+from algorithms.graphgpo import GraphGPO, next_distances
+from algorithms.grpo import GRPO, DrGRPO
+from algorithms.gspo import GSPO
+from algorithms.hgpo import HGPO
 from algorithms.ppo import PPO
-from algorithms.shared.graph import state_graph
+from algorithms.reinforce_pp import ReinforcePP, ReinforcePPBaseline, ReinforcePPUnlinked
+from algorithms.rloo import RLOO
+from algorithms.shared.graph import StateGraph, graph_values
+from algorithms.shared.kl_reward import with_kl_in_reward
 from algorithms.steppo import StepPO
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -57,16 +64,75 @@ def test_ragged_batch_is_whitened_as_a_whole(batch_of):
 
 def test_ppo_with_steppo_factors_is_steppo(batch_of):
     batch = batch_of([[0.0, 1.0]], tokens=[[2, 3]], value_T=np.array([0.5, 0.25, 0.75, 0.5, 0.25]))
-    step = {name: getattr(StepPO(), name) for name in ("credit_unit", "baseline", "normalise_unit")}
+    names = ("credit_unit", "baseline", "normalise_unit", "discount_unit")
+    step = {name: getattr(StepPO(), name) for name in names}
     np.testing.assert_array_equal(PPO(**step).credit(batch).advantage_T, StepPO().credit(batch).advantage_T)
     assert PPO(**step).credit_unit is CreditUnit.step
 
 
-def test_grpo_over_trajectories(batch_of):
+def test_group_methods_over_trajectories(batch_of):
     batch = batch_of([[1.0], [0.0], [0.0], [1.0]])
-    np.testing.assert_allclose(GRPO().credit(batch).advantage_T, STEPPO["G6 group"]["grpo"], **CLOSE)
-    centred = GRPO(normalise_unit=NormaliseUnit.none).credit(batch)
-    np.testing.assert_allclose(centred.advantage_T, STEPPO["G6 group"]["rfpp_baseline_prewhiten"], **CLOSE)
+    expected = STEPPO["G6 group"]
+    centred = {"normalise_unit": NormaliseUnit.none}
+    np.testing.assert_allclose(GRPO().credit(batch).advantage_T, expected["grpo"], **CLOSE)
+    np.testing.assert_allclose(GSPO().credit(batch).advantage_T, expected["grpo"], **CLOSE)
+    np.testing.assert_allclose(RLOO().credit(batch).advantage_T, expected["rloo"], **CLOSE)
+    raw = expected["rfpp_baseline_prewhiten"]
+    np.testing.assert_allclose(DrGRPO().credit(batch).advantage_T, raw, **CLOSE)
+    np.testing.assert_allclose(ReinforcePPBaseline(**centred).credit(batch).advantage_T, raw, **CLOSE)
+
+
+def test_reinforce_pp_baseline_whitens_over_tokens(batch_of):
+    """R - mean is +-1/2 on 1 + 1 + 2 + 2 tokens: mean 0, unbiased std."""
+    batch = batch_of([[1.0], [0.0], [0.0], [1.0]], tokens=[[1], [1], [2], [2]])
+    std = np.sqrt(6 * 0.25 / 5)
+    expected = np.array([0.5, -0.5, -0.5, -0.5, 0.5, 0.5]) / std
+    np.testing.assert_allclose(ReinforcePPBaseline().credit(batch).advantage_T, expected, **CLOSE)
+
+
+def test_reinforce_pp_links_returns_across_steps(batch_of):
+    """Token returns at gamma 1/2 of two steps of 2 tokens, rewards 0 and 1."""
+    batch = batch_of([[0.0, 1.0]], tokens=[[2, 2]])
+    options = {"gamma": 0.5, "normalise_unit": NormaliseUnit.none}
+    linked, unlinked = ReinforcePP(**options), ReinforcePPUnlinked(**options)
+    np.testing.assert_allclose(linked.credit(batch).advantage_T, [0.125, 0.25, 0.5, 1], **CLOSE)
+    np.testing.assert_allclose(unlinked.credit(batch).advantage_T, [0, 0, 0.5, 1], **CLOSE)
+    assert ReinforcePPUnlinked().credit(batch).advantage_T[0] < 0, "a won episode's first step is punished"
+
+
+def test_discounts_of_one_horizon(batch_of):
+    """Two steps of 2 tokens, V=0, reward 1 at the end, gamma .25: each unit's return at the first token."""
+    batch = batch_of([[0.0, 1.0]], tokens=[[2, 2]], value_T=np.zeros(4))
+    raw = {"gamma": 0.25, "normalise_unit": NormaliseUnit.none}
+
+    def returns(unit: DiscountUnit) -> list[float]:
+        return PPO(**raw, discount_unit=unit).credit(batch).advantage_T.tolist()
+
+    assert returns(DiscountUnit.token) == [0.25**3, 0.25**2, 0.25, 1]
+    assert returns(DiscountUnit.step) == [0.25, 0.25, 1, 1]
+    assert returns(DiscountUnit.mean_step) == [0.125, 0.25, 0.5, 1]
+    step = StepPO(**raw).credit(batch).advantage_T.tolist()
+    assert step == returns(DiscountUnit.step), "with no critic to learn, step credit is the same thing"
+    assert StepPO(**raw, discount_unit=DiscountUnit.token).credit(batch).advantage_T[0] == 0.25**2
+    assert StepPO(**raw, discount_unit=DiscountUnit.mean_step).credit(batch).advantage_T[0] == 0.25
+
+
+def test_kl_in_the_reward_falls_on_its_token(batch_of):
+    """k1 0.1 x (log p - log ref) = 0.1, 0.2, 0, 0.3 taken from tokens whose rewards are 0 | 0, 0, 1."""
+    batch = batch_of(
+        [[0.0, 1.0]],
+        tokens=[[1, 3]],
+        logprob_T=np.array([0.0, 0.0, -1.0, -1.0]),
+        reference_logprob_T=np.array([-1.0, -2.0, -1.0, -4.0]),
+    )
+    raw = {"normalise_unit": NormaliseUnit.none, "kl_coef": 0.1}
+    penalised = with_kl_in_reward(batch, ReinforcePP(**raw))
+    np.testing.assert_allclose(penalised.reward_T, [-0.1, -0.2, 0.0, 0.7], **CLOSE)
+    np.testing.assert_allclose(penalised.reward_S, [-0.1, 0.5], **CLOSE)
+    np.testing.assert_allclose(penalised.reward_N, [0.4], **CLOSE)
+    to_go = ReinforcePP(**raw).credit(penalised).advantage_T
+    np.testing.assert_allclose(to_go, [0.4, 0.5, 0.7, 0.7], **CLOSE)
+    assert with_kl_in_reward(batch, GRPO()) is batch, "GRPO's KL is in the loss"
 
 
 def graph_batch(batch_of):
@@ -78,18 +144,53 @@ def graph_batch(batch_of):
     )
 
 
+RELEASED = {"equations": Equations.released, "invalid_penalty": 0.1}
+NODES = "ABCD"
+
+
 @pytest.mark.parametrize("gamma", [0.5, 0.95])
 @pytest.mark.parametrize("mode", ["mean_norm", "mean_std_norm"])
 def test_released_graph_methods(gamma, mode, batch_of):
     batch = graph_batch(batch_of)
     expected = GRAPH[f"gamma={gamma},{mode}"]
-    options = {"gamma": gamma, "equations": Equations.released, "invalid_penalty": 0.1}
+    options = dict(RELEASED)
     if mode == "mean_norm":
         options["normalise_unit"] = NormaliseUnit.none
-    graph = state_graph(batch, gamma)
-    np.testing.assert_allclose(graph.next_value_S - graph.value_S, expected["delta"], **CLOSE)
-    np.testing.assert_allclose(G2PO(**options).credit(batch).advantage_T, expected["g2po"], **CLOSE)
-    np.testing.assert_allclose(GiGPO(**options).credit(batch).advantage_T, expected["gigpo"], **CLOSE)
+    value_S, next_value_S = graph_values(batch, StateGraph.of(batch, batch.state_S), gamma)
+    np.testing.assert_allclose(value_S, [expected["V"][node] for node in "ABCABDAADC"], **CLOSE)
+    np.testing.assert_allclose(next_value_S - value_S, expected["delta"], **CLOSE)
+    np.testing.assert_allclose(GRPO(**options).credit(batch).advantage_T, expected["grpo"], **CLOSE)
+    g2po, gigpo = G2PO(gamma=gamma, **options), GiGPO(gamma=gamma, **options)
+    np.testing.assert_allclose(g2po.credit(batch).advantage_T, expected["g2po"], **CLOSE)
+    np.testing.assert_allclose(gigpo.credit(batch).advantage_T, expected["gigpo"], **CLOSE)
+    without = replace(gigpo, step_weight=0.0).credit(batch).advantage_T
+    np.testing.assert_allclose(gigpo.credit(batch).advantage_T - without, expected["gigpo_step"], **CLOSE)
+    terms = np.add(expected["a_nc"], expected["a_ec"])
+    episode = replace(g2po, graph_weight=0.0).credit(batch).advantage_T
+    np.testing.assert_allclose(g2po.credit(batch).advantage_T - episode, terms, **CLOSE)
+
+
+def test_graphgpo(batch_of):
+    batch = graph_batch(batch_of)
+    expected = GRAPH["graphgpo,gamma=0.1"]
+    graph = StateGraph.of(batch, batch.state_S)
+    assert graph.distance_K.tolist() == [expected["dist"][node] for node in NODES]
+    assert next_distances(batch, graph)[5] == expected["dist"]["X"]
+    algorithm = GraphGPO(gamma=0.1, success_value=10.0, **RELEASED)
+    np.testing.assert_allclose(algorithm.credit(batch).advantage_T, expected["A"], **CLOSE)
+    step = algorithm.credit(batch).advantage_T - replace(algorithm, step_weight=0.0).credit(batch).advantage_T
+    np.testing.assert_allclose(step, expected["a_g"], **CLOSE)
+
+
+def test_hgpo(batch_of):
+    expected = GRAPH["hgpo,gamma=0.95,K=2"]
+    credit = HGPO(**RELEASED).credit(graph_batch(batch_of))
+    np.testing.assert_allclose(credit.advantage_T, expected, **CLOSE)
+
+
+def test_rloo_over_steps(batch_of):
+    credit = RLOO(**RELEASED).credit(graph_batch(batch_of))
+    np.testing.assert_allclose(credit.advantage_T, GRAPH["rloo"], **CLOSE)
 
 
 def test_g2po_as_the_paper_writes_it(batch_of):

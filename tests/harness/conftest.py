@@ -34,4 +34,4 @@ def player(policy, prompts):
 def roots():
     """Two tasks, three episodes each, not yet played."""
     panel = SPEC.training_panel()
-    return [Episode(panel[i], group=i, rollout=r, draw=i, seed=r) for i in range(2) for r in range(3)]
+    return [Episode(panel[i], group=i, rollout=r, seed=r) for i in range(2) for r in range(3)]

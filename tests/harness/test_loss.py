@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.base import Aggregation, KLEstimator, RatioUnit
+from algorithms.factors import Aggregation, KLEstimator, RatioUnit
 from harness.update.loss import clipped_loss, importance_ratio, kl, token_weights, value_loss
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "steppo.json").read_text())
@@ -17,27 +17,39 @@ STEP = np.array([0, 0, 1, 1, 1])
 ADVANTAGE = torch.tensor(np.repeat(G3["adv"], [2, 3]))
 
 
+def ratios(unit: RatioUnit, log_ratio=LOG_RATIO) -> torch.Tensor:
+    trajectory = torch.zeros(5, dtype=torch.long)
+    return importance_ratio(log_ratio, unit, torch.from_numpy(STEP), trajectory, LOG_RATIO.mean())
+
+
 def loss(unit: RatioUnit, clip: float, aggregation: Aggregation, log_ratio=LOG_RATIO) -> torch.Tensor:
-    ratio = importance_ratio(
-        log_ratio, torch.zeros(5), unit, torch.from_numpy(STEP), torch.zeros(5, dtype=torch.long)
-    )
-    weights = torch.from_numpy(token_weights(aggregation, STEP, np.zeros(5, int), 1))
+    ratio = ratios(unit, log_ratio)
+    weights = torch.from_numpy(token_weights(aggregation, STEP, np.zeros(5, int), 1, 10))
     return (weights * clipped_loss(ratio, ADVANTAGE, clip, clip, 0.0)).sum()
 
 
 def test_geometric_mean_ratio():
-    ratio = importance_ratio(
-        LOG_RATIO, torch.zeros(5), RatioUnit.step, torch.from_numpy(STEP), torch.zeros(5).long()
-    )
+    ratio = ratios(RatioUnit.step)
     np.testing.assert_allclose(ratio[[0, 2]], G3["ratio_geo"], atol=1e-9)
     np.testing.assert_array_equal(ratio[[0, 2, 2]], ratio[[1, 3, 4]])
 
 
-def test_sequence_ratio_spans_the_trajectory():
-    ratio = importance_ratio(
-        LOG_RATIO, torch.zeros(5), RatioUnit.sequence, torch.from_numpy(STEP), torch.zeros(5).long()
+def test_centred_ratio_of_capo():
+    assert float(LOG_RATIO.mean()) == pytest.approx(G3["mu_hat"], abs=1e-12)
+    np.testing.assert_allclose(ratios(RatioUnit.step_sqrt)[[0, 2]], G3["ratio_capo_v5"], atol=1e-9)
+    np.testing.assert_array_equal(
+        ratios(RatioUnit.step_sqrt)[[0, 2, 2]], ratios(RatioUnit.step_sqrt)[[1, 3, 4]]
     )
-    np.testing.assert_allclose(ratio, np.exp(0.01), atol=1e-12)
+
+
+def test_product_ratio_is_the_uncentred_sum():
+    """Steps' product ratios, which the three step ratios temper: z times L under the geometric mean."""
+    scaled = LOG_RATIO * torch.tensor([2.0, 2, 3, 3, 3], dtype=torch.float64)
+    np.testing.assert_allclose(ratios(RatioUnit.step, scaled)[[0, 2]], G3["ratio_sum"], atol=1e-9)
+
+
+def test_sequence_ratio_spans_the_trajectory():
+    np.testing.assert_allclose(ratios(RatioUnit.sequence), np.exp(0.01), atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +57,7 @@ def test_sequence_ratio_spans_the_trajectory():
     [
         (RatioUnit.step, 0.2, Aggregation.step_mean, "loss_step_geo_clip_02"),
         (RatioUnit.step, 3e-4, Aggregation.step_mean, "loss_step_geo_clip_3e4"),
+        (RatioUnit.step_sqrt, 1e-3, Aggregation.step_mean, "loss_capo_clip_1e3"),
         (RatioUnit.token, 0.2, Aggregation.step_mean, "loss_vanilla_02_seqmean_tokmean"),
         (RatioUnit.token, 0.2, Aggregation.token_mean, "loss_vanilla_02_tokmean"),
     ],
@@ -95,10 +108,28 @@ def test_kl_estimators():
     np.testing.assert_allclose(kl(torch.zeros(3), d, KLEstimator.k2), d**2 / 2)
 
 
-def test_weights_sum_to_one_and_count_untrained_trajectories():
-    trajectory = np.array([0, 0, 0, 1, 1])
-    for aggregation in (Aggregation.token_mean, Aggregation.step_mean, Aggregation.seq_mean_token_mean):
-        assert token_weights(aggregation, STEP, trajectory, 2).sum() == pytest.approx(1)
-    halved = token_weights(Aggregation.seq_mean_token_mean, STEP, trajectory, 4)
+TWO_TRAJECTORIES = np.array([0, 0, 0, 1, 1, 1])
+THREE_STEPS = np.array([0, 1, 1, 2, 2, 2])
+LONGEST = 10
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "weights"),
+    [
+        (Aggregation.token_mean, [1 / 6] * 6),
+        (Aggregation.step_mean, [1 / 3, 1 / 6, 1 / 6, 1 / 9, 1 / 9, 1 / 9]),
+        (Aggregation.seq_mean_step_mean, [1 / 4, 1 / 8, 1 / 8, 1 / 6, 1 / 6, 1 / 6]),
+        (Aggregation.seq_mean_token_mean, [1 / 6] * 6),
+        (Aggregation.seq_mean_token_sum, [1 / 2] * 6),
+        (Aggregation.constant, [1 / 20] * 6),
+    ],
+)
+def test_aggregations(aggregation, weights):
+    measured = token_weights(aggregation, THREE_STEPS, TWO_TRAJECTORIES, 2, LONGEST)
+    np.testing.assert_allclose(measured, weights, atol=1e-12)
+
+
+def test_untrained_trajectories_count():
+    """APPO's 1/M: two of four trajectories trained, half the weight."""
+    halved = token_weights(Aggregation.seq_mean_token_mean, THREE_STEPS, TWO_TRAJECTORIES, 4, LONGEST)
     assert halved.sum() == pytest.approx(0.5)
-    assert token_weights(Aggregation.seq_mean_token_sum, STEP, trajectory, 2).sum() == pytest.approx(2.5)

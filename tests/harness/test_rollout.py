@@ -59,12 +59,12 @@ def test_sampling_follows_the_distribution():
 
 def test_same_seed_same_episodes(player, roots):
     player.play(roots, "rollout", book)
-    again = [Episode(e.task, e.group, e.rollout, e.draw, e.seed) for e in roots]
+    again = [Episode(e.task, e.group, e.rollout, e.seed) for e in roots]
     player.play(again, "rollout", book)
     assert [e.trajectory().steps[-1].response_ids for e in again] == [
         e.trajectory().steps[-1].response_ids for e in roots
     ]
-    other = [Episode(e.task, e.group, e.rollout, e.draw + 100, e.seed) for e in roots]
+    other = [Episode(e.task, e.group + 100, e.rollout, e.seed) for e in roots]
     player.play(other, "rollout", book)
     assert [s.response_ids for e in other for s in e.steps] != [
         s.response_ids for e in roots for s in e.steps
@@ -111,7 +111,7 @@ def test_branches_keep_the_prefix_and_restore_the_state(kind, player, roots, mon
 def test_an_environment_that_does_not_come_back_is_refused(player, roots, monkeypatch):
     monkeypatch.setattr(type(SPEC), "make", lambda spec: Amnesiac(spec))
     player.play(roots[:1], "rollout", book, keep_snapshots=True)
-    with pytest.raises(RuntimeError, match="replay of"):
+    with pytest.raises(RuntimeError, match="restored after 0 actions"):
         continuation(roots[0], BranchPoint(0, 5, 0), 3, player.pool)
 
 

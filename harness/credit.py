@@ -1,0 +1,319 @@
+"""`python -m harness.credit FILE --algorithms NAME,...`: the credit of recorded trajectories, as JSON Lines.
+
+No model and no training: each algorithm's credit function reads the file (docs/trajectory-format.md), and
+every trajectory of it gives one line: its advantages, a critic's targets, whether it is trained. Exit codes:
+0 done, 2 bad input (nothing was written), 130 interrupted.
+"""
+
+import argparse
+import contextlib
+import gzip
+import io
+import json
+import math
+import os
+import re
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import yaml
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from algorithms.base import Algorithm, Credit
+from algorithms.shared.kl_reward import with_kl_in_reward
+from harness.config.compose import CONFIG_DIR, explain, group_options, suggest, typed
+from harness.errors import UserError
+from harness.records import Batch
+from harness.records.files import (
+    COLUMN_KEYS,
+    GIVEN_COLUMNS,
+    RecordedTrajectory,
+    batch_of,
+    read_trajectories,
+    require,
+)
+from harness.store.files import replacing
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One algorithm's credit, ready to be written."""
+
+    algorithm: str
+    """The algorithm's name."""
+    batch: Batch
+    """What the file holds."""
+    credit: Credit
+    """What the algorithm made of it."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    try:
+        if "--help" in arguments or "-h" in arguments:
+            to_stdout([help_text()])
+            return 0
+        options = parser().parse_args(arguments)
+        algorithms = chosen(options.algorithms, options.set)
+        if options.out:
+            check_out(options.out, options.file)
+        records = read(options.file)
+        results = credited(records, algorithms, options.seed)
+        lines = (line for result in results for line in result_lines(result, records))
+        if options.out:
+            to_file(lines, options.out)
+        else:
+            to_stdout(lines)
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+# --- the command line -------------------------------------------------------------------------------------
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line, like any other bad input's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UserError`."""
+        raise UserError(f"{message} (--help says more)")
+
+
+def parser() -> Parser:
+    """The arguments and their descriptions."""
+    made = Parser(
+        prog="python -m harness.credit",
+        description="Computes the credit that algorithms give to recorded trajectories.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument(
+        "file",
+        metavar="FILE",
+        help="trajectories, one a line (docs/trajectory-format.md); .gz, or - for stdin",
+    )
+    made.add_argument("--algorithms", metavar="NAMES", required=True, help="names with commas between them")
+    made.add_argument(
+        "--set",
+        metavar="NAME.OPTION=VALUE",
+        action="append",
+        default=[],
+        help="an algorithm's option, as steppo.gamma=0.95; may be given many times",
+    )
+    made.add_argument(
+        "--out",
+        type=Path,
+        help="file to write, whole or not at all, .gz compressed; default: standard output",
+    )
+    made.add_argument(
+        "--seed", type=seed, default=0, help="keys the random numbers of random credit; default: 0"
+    )
+    return made
+
+
+def seed(value: str) -> int:
+    """A seed from the command line."""
+    if not value.isascii() or not value.isdigit() or int(value) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{value} is not a whole number from 0 to {2**32 - 1}")
+    return int(value)
+
+
+def help_text() -> str:
+    """Usage, and the algorithms with what each asks of every step at its published setting."""
+    lines = ["\nalgorithms, and the optional fields that each asks for in every step:"]
+    for name in group_options("algorithm"):
+        asked = [COLUMN_KEYS[column] for column in built(name, {}).columns - GIVEN_COLUMNS]
+        lines.append(f"  {name:22}{', '.join(sorted(asked)) or '-'}")
+    return parser().format_help() + "\n".join(lines) + "\n"
+
+
+def chosen(names: str, settings: Sequence[str]) -> list[Algorithm]:
+    """The algorithms that the command line names, with its settings. Raises `UserError`."""
+    listed = [name.strip() for name in names.split(",")]
+    known = group_options("algorithm")
+    for i, name in enumerate(listed):
+        if name not in known:
+            raise UserError(f"algorithm={name} does not exist{suggest(name, known)}")
+        if name in listed[:i]:
+            raise UserError(f"--algorithms names {name} twice")
+    options: dict[str, dict[str, Any]] = {name: {} for name in listed}
+    for setting in settings:
+        name, option, value = parsed(setting)
+        if name not in options:
+            raise UserError(f"--set {setting}: {name} is not among --algorithms{suggest(name, listed)}")
+        options[name][option] = value
+    return [built(name, options[name]) for name in listed]
+
+
+def parsed(setting: str) -> tuple[str, str, Any]:
+    """Algorithm, option and value of `NAME.OPTION=VALUE`; the value as YAML has it."""
+    match = re.fullmatch(r"(\w+)\.(\w+)=(.*)", setting, re.DOTALL)
+    if not match:
+        raise UserError(f"--set {setting} is not NAME.OPTION=VALUE, as steppo.gamma=0.95")
+    name, option, value = match.groups()
+    try:
+        plain = OmegaConf.to_container(OmegaConf.from_dotlist([f"{option}={value}"]), resolve=True)
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
+        raise UserError(f"--set {setting}: {explain(error)}") from error
+    assert isinstance(plain, dict)
+    return name, option, plain[option]
+
+
+def built(name: str, options: dict[str, Any]) -> Algorithm:
+    """The algorithm of `sweeps/algorithm/NAME.yaml` with other options. Raises `UserError`."""
+    loaded = OmegaConf.load(CONFIG_DIR / "algorithm" / f"{name}.yaml")
+    assert isinstance(loaded, DictConfig)
+    node = OmegaConf.to_container(loaded.get("algorithm", loaded), resolve=True)
+    assert isinstance(node, dict)
+    values = {str(option): value for option, value in node.items()}
+    algorithm = typed(get_class(values.pop("_target_")), {**values, **options}, name)
+    assert isinstance(algorithm, Algorithm)
+    for field in fields(algorithm):
+        value = getattr(algorithm, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name}.{field.name}={value} must be finite")
+    return algorithm
+
+
+# --- in ---------------------------------------------------------------------------------------------------
+
+
+def read(file: str) -> list[RecordedTrajectory]:
+    """The trajectories of a file, of a gzip file, or of standard input. Raises `UserError`."""
+    if file == STDIN:
+        return read_trajectories(sys.stdin.buffer, "stdin")
+    try:
+        with gzip.open(file) if file.endswith(".gz") else open(file, "rb") as lines:
+            return read_trajectories(lines, file)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{file} can't be unpacked ({error})") from error
+    except OSError as error:
+        raise UserError(f"{file} can't be read ({error.strerror})") from error
+
+
+# --- credit -----------------------------------------------------------------------------------------------
+
+
+def credited(
+    records: Sequence[RecordedTrajectory], algorithms: Sequence[Algorithm], seed: int
+) -> list[Result]:
+    """Every algorithm's credit. Raises `UserError` where the file lacks what one asks for."""
+    for algorithm in algorithms:
+        require(records, algorithm.columns, algorithm.name)
+    batch = batch_of(records, seed)
+    return [Result(each.name, batch, finite_credit(each, batch)) for each in algorithms]
+
+
+def finite_credit(algorithm: Algorithm, batch: Batch) -> Credit:
+    """The algorithm's credit; RuntimeError where it is not finite, which is the algorithm's fault."""
+    credit = algorithm.credit(with_kl_in_reward(batch, algorithm))
+    wrong = [name for name, value in credit.diagnostics.items() if not math.isfinite(value)]
+    if not np.isfinite(credit.advantage_T).all():
+        wrong.append("advantages")
+    if credit.return_T is not None and not np.isfinite(credit.return_T[credit.critic_T]).all():
+        wrong.append("returns")
+    if wrong:
+        raise RuntimeError(f"the credit of algorithm {algorithm.name} is not finite: {', '.join(wrong)}")
+    return credit
+
+
+# --- out --------------------------------------------------------------------------------------------------
+
+
+def result_lines(result: Result, records: Sequence[RecordedTrajectory]) -> Iterator[str]:
+    """The lines of one algorithm, one a trajectory, in the file's order."""
+    batch, credit = result.batch, result.credit
+    advantages = by_step(batch, credit.advantage_T.tolist())
+    returns = by_step(batch, targets(credit)) if credit.return_T is not None else None
+    trained = np.ones(len(records), dtype=bool) if credit.trained_N is None else credit.trained_N
+    for row, record in enumerate(records):
+        steps = slice(batch.first_step_N[row], batch.last_step_N[row] + 1)
+        line = {
+            "algorithm": result.algorithm,
+            "trajectory": record.id,
+            "advantages": advantages[steps],
+            "returns": returns and returns[steps],
+            "trained": bool(trained[row]),
+            "diagnostics": credit.diagnostics,
+        }
+        yield json.dumps(line, allow_nan=False) + "\n"
+
+
+def targets(credit: Credit) -> list[float | None]:
+    """The critic's target at each token (T,), None where there is none."""
+    assert credit.return_T is not None
+    return_T = credit.return_T.astype(object)
+    return_T[~credit.critic_T] = None
+    return list(return_T)
+
+
+def by_step(batch: Batch, values: list[Any]) -> list[list[Any]]:
+    """Values of all tokens as one list a step."""
+    ends = zip(batch.first_token_S.tolist(), batch.last_token_S.tolist(), strict=True)
+    return [values[first : last + 1] for first, last in ends]
+
+
+def check_out(out: Path, file: str) -> None:
+    """Raise `UserError` for what would fail after the work: a place for the output that can't be written."""
+    if out.exists() and not out.is_file():
+        raise UserError(f"--out {out} is not a regular file")
+    if file != STDIN and out.exists() and Path(file).exists() and out.samefile(file):
+        raise UserError(f"--out {out} is FILE itself")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"--out {out} can't be written ({error.strerror})") from error
+
+
+def to_file(lines: Iterator[str], out: Path) -> None:
+    """Write `out` whole, or leave what was there; `UserError` when that fails."""
+    try:
+        with replacing(out) as temporary, packed(temporary, out.suffix == ".gz") as file:
+            for line in lines:
+                file.write(line.encode())
+    except OSError as error:
+        raise UserError(f"--out {out} can't be written ({error.strerror})") from error
+
+
+@contextlib.contextmanager
+def packed(path: Path, compressed: bool) -> Iterator[io.BufferedIOBase]:
+    """A file to write bytes to, gzip or plain; equal bytes make equal files."""
+    with path.open("wb") as file:
+        if not compressed:
+            yield file
+            return
+        # Neither name nor time in the header.
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as gzipped:
+            yield gzipped
+
+
+def to_stdout(lines: Iterator[str] | list[str]) -> None:
+    """Print lines. A reader that has seen enough (`| head`) is no error; a full disk is."""
+    try:
+        for line in lines:
+            sys.stdout.write(line)
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes again at its exit, and would complain there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise UserError(f"standard output can't be written ({error.strerror})") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

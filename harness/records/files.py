@@ -1,0 +1,515 @@
+"""Recorded trajectories as JSON Lines: the format of `docs/trajectory-format.md`, checked and made a `Batch`.
+
+Everything wrong is one `UserError`, `FILE:LINE: what is wrong`. Steps, and numbers in a list, count from 0.
+Shape suffixes: L tokens of one step, T tokens, S steps, N trajectories.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.config.compose import suggest
+from harness.errors import UserError
+from harness.records.batch import NO_PARENT, Batch
+from harness.rng import uniforms
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+VERSION = 1
+"""The version of the format that this program reads."""
+LARGEST = 1e30
+"""No number may be larger in size: sums and squares of such numbers are finite."""
+LARGEST_ID = 2**63 - 1
+
+REQUIRED_KEYS = ("version", "id", "group", "success", "steps")
+BRANCH_KEYS = ("parent", "branch_step", "branch_token")
+REQUIRED_STEP_KEYS = ("reward", "response_ids")
+NUMBER_KEYS = ("logprobs", "entropies", "values", "current_logprobs", "reference_logprobs")
+OPTIONAL_STEP_KEYS = (
+    *("valid", "choices", "state", "observation", "prompt_ids"),
+    *NUMBER_KEYS,
+    *("distance", "next_distance"),
+)
+INFO = "info"
+"""An object with whatever the writer likes, in a trajectory or a step; ignored."""
+
+COLUMN_KEYS = {
+    "state_S": "state",
+    "observation_S": "observation",
+    "distance_S": "distance",
+    "next_distance_S": "next_distance",
+    "logprob_T": "logprobs",
+    "entropy_T": "entropies",
+    "value_T": "values",
+    "current_logprob_T": "current_logprobs",
+    "reference_logprob_T": "reference_logprobs",
+}
+"""The key of a step that fills each column of the batch that an algorithm may ask for."""
+GIVEN_COLUMNS = frozenset({"uniform_S"})
+"""Columns that an algorithm may ask for and that need nothing from the file."""
+
+
+@dataclass(frozen=True)
+class RecordedStep:
+    """One decision of L tokens, as the file has it."""
+
+    reward: float
+    """What the step paid."""
+    ids_L: Ints
+    """The sampled token ids."""
+    valid: bool
+    """Whether the environment accepted the action."""
+    choice_L: Bools
+    """False for an end token."""
+    given: dict[str, Any]
+    """What else the file says, by its key: texts, whole numbers, arrays (L,) of float64."""
+
+
+@dataclass(frozen=True)
+class RecordedBranch:
+    """Where a continuation left its parent: before token `token` of step `step`."""
+
+    parent: str
+    """The parent's id."""
+    step: int
+    """Step within the parent, from 0."""
+    token: int
+    """Token within that step, from 0."""
+
+
+@dataclass(frozen=True)
+class RecordedTrajectory:
+    """One line of a file."""
+
+    place: str
+    """`FILE:LINE`, for messages."""
+    id: str
+    """Its name, unique in the file."""
+    group: str
+    """The draw of a task that it belongs to."""
+    success: bool
+    """Whether the task was solved."""
+    steps: tuple[RecordedStep, ...]
+    """The decisions in order, at least one."""
+    branch: RecordedBranch | None
+    """None for a root."""
+
+
+def read_trajectories(lines: Iterable[bytes], file: str) -> list[RecordedTrajectory]:
+    """The trajectories of a file's lines, checked each and against each other; blank lines are skipped.
+
+    `file` is its name in messages. Raises `UserError` for the first line that is wrong, and for no lines.
+    """
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    records = []
+    for number, line in numbered:
+        place = f"{file}:{number}"
+        try:
+            records.append(trajectory_of(decode(line), place))
+        except NotJSON as error:
+            torn = "; it is the last line and may be cut off" if next(numbered, None) is None else ""
+            raise UserError(f"{place}: {error}{torn}") from error
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from error
+    if not records:
+        raise UserError(f"{file} is empty: it must have one trajectory a line")
+    check_ids(records)
+    check_branches(records)
+    return records
+
+
+def require(records: Iterable[RecordedTrajectory], columns: Collection[str], algorithm: str) -> None:
+    """Raise `UserError` for the first step without what fills the batch's `columns`."""
+    keys = sorted(COLUMN_KEYS[column] for column in columns if column not in GIVEN_COLUMNS)
+    for record in records:
+        for number, step in enumerate(record.steps):
+            for key in keys:
+                if key not in step.given:
+                    raise UserError(
+                        f'{record.place}: algorithm {algorithm} needs "{key}" in every step; '
+                        f"step {number} of trajectory {quoted(record.id)} has none"
+                    )
+
+
+def batch_of(records: Sequence[RecordedTrajectory], seed: int) -> Batch:
+    """The flat form of checked records, in their order; `seed` keys the steps' own random numbers.
+
+    What some step lacks is None, or for log-probabilities and entropies NaN. A step without a state is in one
+    of its own.
+    """
+    steps = [step for record in records for step in record.steps]
+    groups = {group: i for i, group in enumerate(dict.fromkeys(record.group for record in records))}
+    rows = {record.id: row for row, record in enumerate(records)}
+    branches = [record.branch for record in records]
+    return Batch(
+        steps_N=np.array([len(record.steps) for record in records], dtype=np.int64),
+        group_N=np.array([groups[record.group] for record in records], dtype=np.int64),
+        success_N=np.array([record.success for record in records], dtype=bool),
+        parent_N=np.array([rows[b.parent] if b else NO_PARENT for b in branches], dtype=np.int64),
+        branch_step_N=np.array([b.step if b else 0 for b in branches], dtype=np.int64),
+        branch_token_N=np.array([b.token if b else 0 for b in branches], dtype=np.int64),
+        tokens_S=np.array([len(step.ids_L) for step in steps], dtype=np.int64),
+        reward_S=np.array([step.reward for step in steps], dtype=np.float64),
+        state_S=state_codes(records),
+        valid_S=np.array([step.valid for step in steps], dtype=bool),
+        uniform_S=uniforms(seed, "credit", counters(records, groups)),
+        logprob_T=known_or_nan(steps, "logprobs"),
+        entropy_T=known_or_nan(steps, "entropies"),
+        choice_T=np.concatenate([step.choice_L for step in steps]),
+        value_T=of_tokens(steps, "values"),
+        current_logprob_T=of_tokens(steps, "current_logprobs"),
+        reference_logprob_T=of_tokens(steps, "reference_logprobs"),
+        distance_S=of_steps(steps, "distance"),
+        next_distance_S=of_steps(steps, "next_distance"),
+        observation_S=tuple(s.given["observation"] for s in steps) if has(steps, "observation") else None,
+    )
+
+
+# --- the columns ------------------------------------------------------------------------------------------
+
+
+def has(steps: Iterable[RecordedStep], key: str) -> bool:
+    """Whether every step has `key`."""
+    return all(key in step.given for step in steps)
+
+
+def of_tokens(steps: Sequence[RecordedStep], key: str) -> Floats | None:
+    """The numbers (T,) under `key`, or None where a step lacks them."""
+    return np.concatenate([step.given[key] for step in steps]) if has(steps, key) else None
+
+
+def known_or_nan(steps: Sequence[RecordedStep], key: str) -> Floats:
+    """The numbers (T,) under `key`, NaN in steps that lack them."""
+    return np.concatenate(
+        [step.given[key] if key in step.given else np.full(len(step.ids_L), np.nan) for step in steps]
+    )
+
+
+def of_steps(steps: Sequence[RecordedStep], key: str) -> Floats | None:
+    """The numbers (S,) under `key`, or None where a step lacks one."""
+    return np.array([step.given[key] for step in steps], dtype=np.float64) if has(steps, key) else None
+
+
+def state_codes(records: Iterable[RecordedTrajectory]) -> Ints:
+    """Codes (S,): equal for equal states of one group, one of its own for a step without a state."""
+    codes: dict[object, int] = {}
+    keys = [
+        (record.group, step.given["state"]) if "state" in step.given else (record.id, number)
+        for record in records
+        for number, step in enumerate(record.steps)
+    ]
+    return np.array([codes.setdefault(key, len(codes)) for key in keys], dtype=np.int64)
+
+
+def counters(records: Iterable[RecordedTrajectory], groups: dict[str, int]) -> NDArray[np.uint64]:
+    """Counters (S, 4) of the steps' random numbers: group, place of the trajectory in its group, step, 0."""
+    seen: Counter[str] = Counter()
+    rows = []
+    for record in records:
+        rows += [(groups[record.group], seen[record.group], i, 0) for i in range(len(record.steps))]
+        seen[record.group] += 1
+    return np.array(rows, dtype=np.uint64)
+
+
+# --- one line ---------------------------------------------------------------------------------------------
+
+
+class NotJSON(UserError):
+    """A line that is no JSON text, perhaps because its end is missing."""
+
+
+def decode(line: bytes) -> object:
+    """The JSON value of a line. Python's extensions (NaN, Infinity) and repeated keys are refused."""
+    try:
+        return DECODER.decode(line.decode())
+    except UnicodeDecodeError as error:
+        raise NotJSON("not UTF-8 (the name of a gzip file must end in .gz)") from error
+    except RecursionError as error:
+        raise UserError("nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise NotJSON(f"not JSON: {error.msg} at character {error.pos + 1}") from error
+    except ValueError as error:  # a whole number with more digits than Python converts
+        raise UserError(f"not a usable number: {error}") from error
+
+
+def refuse_constant(name: str) -> None:
+    """`NaN`, `Infinity` and `-Infinity`."""
+    raise UserError(f"{name} is no number in JSON, and credit needs finite numbers")
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no key stands twice: Python would keep the last and say nothing."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        [(key, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise UserError(f"the key {quoted(key)} stands twice in one object")
+    return built
+
+
+DECODER = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=object_of)
+
+
+def trajectory_of(value: object, place: str) -> RecordedTrajectory:
+    """A line's trajectory from its JSON value."""
+    line = an_object(value, "the line")
+    check_version(line)
+    check_keys(line, "the trajectory", REQUIRED_KEYS, BRANCH_KEYS)
+    steps = a_list(line["steps"], '"steps"')
+    if not steps:
+        raise UserError('"steps" is empty: a trajectory has at least one step')
+    return RecordedTrajectory(
+        place=place,
+        id=text(line["id"], '"id"'),
+        group=text(line["group"], '"group"'),
+        success=boolean(line["success"], '"success"'),
+        steps=tuple(step_of(step, f"step {number}") for number, step in enumerate(steps)),
+        branch=branch_of(line),
+    )
+
+
+def check_version(line: dict[str, Any]) -> None:
+    """Raise `UserError` unless the line is of the version that this program reads."""
+    reads = f"this program reads version {VERSION}"
+    if "version" not in line:
+        raise UserError(f'"version" is missing: {reads}')
+    version = line["version"]
+    if type(version) is not int or version != VERSION:
+        raise UserError(f'"version" is {shown(version)}: {reads}')
+
+
+def branch_of(line: dict[str, Any]) -> RecordedBranch | None:
+    """Where the trajectory left its parent; None without any of the three keys, which go together."""
+    given = [key for key in BRANCH_KEYS if key in line]
+    if not given:
+        return None
+    for key in BRANCH_KEYS:
+        if key not in line:
+            raise UserError(f'"{given[0]}" needs "{key}" beside it')
+    parent = text(line["parent"], '"parent"')
+    step, token = (whole(line[key], f'"{key}"') for key in BRANCH_KEYS[1:])
+    return RecordedBranch(parent, step, token)
+
+
+def step_of(value: object, where: str) -> RecordedStep:
+    """A step from its JSON value; `where` names it in messages."""
+    step = an_object(value, where)
+    check_keys(step, where, REQUIRED_STEP_KEYS, OPTIONAL_STEP_KEYS)
+    ids_L = token_ids(step["response_ids"], f'{where}: "response_ids"')
+    if not len(ids_L):
+        raise UserError(f'{where}: "response_ids" is empty: a step has at least one token')
+    if "prompt_ids" in step:
+        token_ids(step["prompt_ids"], f'{where}: "prompt_ids"')
+    given: dict[str, Any] = {}
+    for key in NUMBER_KEYS:
+        if key in step:
+            given[key] = numbers(step[key], f'{where}: "{key}"', len(ids_L))
+    for key in ("state", "observation"):
+        if key in step:
+            given[key] = text(step[key], f'{where}: "{key}"')
+    for key in ("distance", "next_distance"):
+        if key in step:
+            given[key] = whole(step[key], f'{where}: "{key}"')
+    return RecordedStep(
+        reward=number(step["reward"], f'{where}: "reward"'),
+        ids_L=ids_L,
+        valid=boolean(step.get("valid", True), f'{where}: "valid"'),
+        choice_L=choices(step, where, len(ids_L)),
+        given=given,
+    )
+
+
+def choices(step: dict[str, Any], where: str, count: int) -> Bools:
+    """The step's `choices` (L,), all true by default."""
+    if "choices" not in step:
+        return np.ones(count, dtype=bool)
+    what = f'{where}: "choices"'
+    return np.array(right_length(list_of(step["choices"], what, (bool,), "true or false"), what, count))
+
+
+# --- values -----------------------------------------------------------------------------------------------
+
+
+def an_object(value: object, what: str) -> dict[str, Any]:
+    """`value`, an object."""
+    if not isinstance(value, dict):
+        raise UserError(f"{what} must be an object, not {shown(value)}")
+    return value
+
+
+def check_keys(
+    value: dict[str, Any], what: str, required: tuple[str, ...], optional: tuple[str, ...]
+) -> None:
+    """Raise `UserError` for keys that are unknown or missing, or an `info` that is no object."""
+    known = (*required, *optional, INFO)
+    for key in value:
+        if key not in known:
+            raise UserError(f"{what}: {quoted(key)} is not a key{suggest(key, known)}")
+    for key in required:
+        if key not in value:
+            raise UserError(f'{what}: "{key}" is missing')
+    an_object(value.get(INFO, {}), f'{what}: "{INFO}"')
+
+
+def text(value: object, what: str) -> str:
+    """`value`, a string."""
+    if not isinstance(value, str):
+        raise UserError(f"{what} must be a string, not {shown(value)}")
+    return value
+
+
+def boolean(value: object, what: str) -> bool:
+    """`value`, true or false."""
+    if not isinstance(value, bool):
+        raise UserError(f"{what} must be true or false, not {shown(value)}")
+    return value
+
+
+def number(value: object, what: str) -> float:
+    """`value`, a finite number."""
+    # type() and not isinstance() here and below: to Python, true is a whole number.
+    if type(value) not in (int, float):
+        raise UserError(f"{what} must be a number, not {shown(value)}")
+    return float(numbers([value], what, 1)[0])
+
+
+def whole(value: object, what: str) -> int:
+    """`value`, a whole number from 0."""
+    if type(value) is not int or not 0 <= value <= LARGEST:
+        raise UserError(f"{what} must be a whole number of at least 0, not {shown(value)}")
+    return value
+
+
+def a_list(value: object, what: str) -> list[Any]:
+    """`value`, a list."""
+    if not isinstance(value, list):
+        raise UserError(f"{what} must be a list, not {shown(value)}")
+    return value
+
+
+def list_of(value: object, what: str, kinds: tuple[type, ...], name: str) -> list[Any]:
+    """`value`, a list whose elements are of exactly these types."""
+    values = a_list(value, what)
+    if not set(map(type, values)) <= set(kinds):
+        wrong = next(i for i, each in enumerate(values) if type(each) not in kinds)
+        raise UserError(f"{what} must hold {name}, but number {wrong} is {shown(values[wrong])}")
+    return values
+
+
+def right_length(values: list[Any], what: str, count: int) -> list[Any]:
+    """`values`, as many as the step has tokens."""
+    if len(values) != count:
+        unit = "number" if len(values) == 1 else "numbers"
+        raise UserError(f'{what} has {len(values)} {unit}, but "response_ids" has {count}')
+    return values
+
+
+def numbers(value: object, what: str, count: int) -> Floats:
+    """A list of `count` finite numbers as an array (L,)."""
+    values = right_length(list_of(value, what, (int, float), "numbers"), what, count)
+    try:
+        array_L = np.array(values, dtype=np.float64)
+        if (np.abs(array_L) <= LARGEST).all():
+            return array_L
+    except OverflowError:  # a whole number beyond float64
+        pass
+    wrong = next(i for i, each in enumerate(values) if not abs(each) <= LARGEST)
+    raise UserError(
+        f"{what}: number {wrong} is {shown(values[wrong])}; numbers must be finite and at most {LARGEST:g} in size"
+    )
+
+
+def token_ids(value: object, what: str) -> Ints:
+    """A list of token ids as an array (L,)."""
+    values = list_of(value, what, (int,), "whole numbers")
+    if values and not 0 <= min(values) <= max(values) <= LARGEST_ID:
+        wrong = next(i for i, each in enumerate(values) if not 0 <= each <= LARGEST_ID)
+        raise UserError(f"{what}: number {wrong} is {shown(values[wrong])}, which is no token id")
+    return np.array(values, dtype=np.int64)
+
+
+def quoted(string: str) -> str:
+    """A string of the file as JSON, so that whatever is in it a message stays one line."""
+    return json.dumps(string)
+
+
+def shown(value: object) -> str:
+    """The beginning of a value of the file, as JSON."""
+    whole_text = json.dumps(value)
+    return whole_text if len(whole_text) <= 40 else f"{whole_text[:37]}..."
+
+
+# --- trajectories against each other ----------------------------------------------------------------------
+
+
+def check_ids(records: Iterable[RecordedTrajectory]) -> None:
+    """Raise `UserError` for the first id that stands twice."""
+    first: dict[str, str] = {}
+    for record in records:
+        if record.id in first:
+            raise UserError(f"{record.place}: the id {quoted(record.id)} is taken, by {first[record.id]}")
+        first[record.id] = record.place
+
+
+def check_branches(records: Iterable[RecordedTrajectory]) -> None:
+    """Raise `UserError` for the first continuation that does not continue a trajectory of the file."""
+    by_id = {record.id: record for record in records}
+    for record in by_id.values():
+        if record.branch:
+            if record.branch.parent not in by_id:
+                name = quoted(record.branch.parent)
+                raise UserError(f'{record.place}: the "parent" {name} is no trajectory of the file')
+            check_branch(record, record.branch, by_id[record.branch.parent])
+    check_descent(by_id)
+
+
+def check_branch(record: RecordedTrajectory, branch: RecordedBranch, parent: RecordedTrajectory) -> None:
+    """Raise `UserError` unless `record` repeats its parent up to a token that the parent has."""
+    name = quoted(parent.id)
+    if record.group != parent.group:
+        raise UserError(f'{record.place}: the "parent" {name} is of another group, {quoted(parent.group)}')
+    if branch.step >= len(parent.steps):
+        raise UserError(
+            f'{record.place}: "branch_step" is {branch.step}, but {name} has {len(parent.steps)} steps'
+        )
+    tokens = len(parent.steps[branch.step].ids_L)
+    if branch.token >= tokens:
+        raise UserError(
+            f'{record.place}: "branch_token" is {branch.token}, but step {branch.step} of {name} has '
+            f"{tokens} tokens"
+        )
+    if not repeats(record, branch, parent):
+        raise UserError(
+            f"{record.place}: a continuation repeats its parent's tokens up to the branch point, but not "
+            f"all those of {name} before token {branch.token} of step {branch.step} are here"
+        )
+
+
+def repeats(record: RecordedTrajectory, branch: RecordedBranch, parent: RecordedTrajectory) -> bool:
+    """Whether `record` has its parent's tokens before the branch point, and at least one after them."""
+    if len(record.steps) <= branch.step or len(record.steps[branch.step].ids_L) <= branch.token:
+        return False
+    own, other = record.steps[branch.step].ids_L, parent.steps[branch.step].ids_L
+    return np.array_equal(own[: branch.token], other[: branch.token]) and all(
+        np.array_equal(record.steps[i].ids_L, parent.steps[i].ids_L) for i in range(branch.step)
+    )
+
+
+def check_descent(by_id: dict[str, RecordedTrajectory]) -> None:
+    """Raise `UserError` for a trajectory that is its own ancestor."""
+    rooted: set[str] = set()
+    for record in by_id.values():
+        line: list[str] = []
+        current: RecordedTrajectory = record
+        while current.branch and current.id not in rooted:
+            line.append(current.id)
+            current = by_id[current.branch.parent]
+            if current.id in line:
+                raise UserError(f"{current.place}: the trajectory {quoted(current.id)} is its own ancestor")
+        rooted.update(line)
