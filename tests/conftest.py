@@ -8,6 +8,10 @@ import pytest
 from harness.records import Batch
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--algorithm", help="contract tests of these algorithms only: NAME[,NAME]")
+
+
 def make_batch(
     rewards: Sequence[Sequence[float]],
     tokens: Sequence[Sequence[int]] | None = None,

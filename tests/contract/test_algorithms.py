@@ -1,7 +1,12 @@
-"""What every algorithm must do. An outsider's algorithm is picked up from its YAML."""
+"""What every algorithm must do.
 
-from dataclasses import replace
+Algorithms are picked up from `sweeps/algorithm/*.yaml`; for one alone:
+`python -m pytest tests/contract --algorithm NAME`.
+"""
+
+from dataclasses import fields, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +15,24 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from algorithms.base import Algorithm
+from algorithms.factors import Baseline, CreditUnit
 from harness.config.compose import CONFIG_DIR, compose_run, group_options, to_plain
+from harness.ledger import Phase
+from harness.policy.model import weights
 from harness.records import Batch
+from harness.run import Run
+from harness.store import RunDir
 from tests.conftest import make_batch
 
-NAMES = group_options("algorithm")
+OPTIONAL = ("value_T", "current_logprob_T", "previous_logprob_T", "reference_logprob_T")
+ANYTIME = {"logprob_T", "entropy_T", "uniform_S", "distance_S", "next_distance_S", *OPTIONAL}
+"""Columns of floats that only algorithms which name them may read."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "name" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--algorithm")
+        metafunc.parametrize("name", asked.split(",") if asked else group_options("algorithm"))
 
 
 @cache
@@ -23,90 +41,173 @@ def algorithm(name: str) -> Algorithm:
 
 
 @st.composite
-def batches(draw: st.DrawFn) -> Batch:
-    """One or two groups, roots first, then (perhaps) continuations; ragged, with shared states."""
-    shapes = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=4), min_size=1, max_size=5)
-    tokens = draw(shapes)
+def batches(draw: st.DrawFn, most: int = 5, groups: int = 2) -> Batch:
+    """Up to `most` trajectories of up to `groups` groups; ragged, with shared states, some continuations."""
+    steps = st.lists(st.integers(1, 4), min_size=1, max_size=4)
+    tokens = draw(st.lists(steps, min_size=1, max_size=most))
     count = len(tokens)
     rewards = [[0.0] * (len(t) - 1) + [float(draw(st.booleans()))] for t in tokens]
     states = [[draw(st.sampled_from("abc")) for _ in t] for t in tokens]
-    groups = sorted(draw(st.integers(0, 1)) for _ in range(count))
-    total = sum(map(sum, tokens))
+    group_N = sorted(draw(st.integers(0, groups - 1)) for _ in range(count))
     noise = np.random.default_rng(draw(st.integers(0, 999)))
-    roots = np.array([draw(st.booleans()) for _ in range(count)])
-    roots[0] = True
     return make_batch(
-        rewards,
-        tokens,
-        states,
-        groups,
-        root_N=roots,
-        entropy_T=noise.uniform(0, 2, total),
-        logprob_T=-noise.uniform(0, 2, total),
-        current_logprob_T=-noise.uniform(0, 2, total),
-        value_T=noise.normal(0, 1, total),
+        rewards, tokens, states, group_N, **family(draw, tokens, group_N), **columns(noise, tokens)
     )
 
 
+def family(draw: st.DrawFn, tokens: list[list[int]], group_N: list[int]) -> dict[str, np.ndarray]:
+    """Parents among the earlier trajectories of the same group; the first of a group is a root."""
+    parent, step, token = [], [], []
+    for i, group in enumerate(group_N):
+        elders = [j for j in range(i) if group_N[j] == group]
+        mine = draw(st.sampled_from([-1, *elders]))
+        at = draw(st.integers(0, len(tokens[mine]) - 1)) if mine >= 0 else 0
+        parent.append(mine)
+        step.append(at)
+        token.append(draw(st.integers(0, tokens[mine][at] - 1)) if mine >= 0 else 0)
+    return {
+        "parent_N": np.array(parent),
+        "branch_step_N": np.array(step),
+        "branch_token_N": np.array(token),
+    }
+
+
+def columns(noise: np.random.Generator, tokens: list[list[int]]) -> dict[str, object]:
+    """Every optional column, at random."""
+    steps, total = sum(map(len, tokens)), sum(map(sum, tokens))
+    return {
+        "entropy_T": noise.uniform(0, 2, total),
+        "logprob_T": -noise.uniform(0, 2, total),
+        "uniform_S": noise.uniform(size=steps),
+        "distance_S": noise.integers(1, 9, steps).astype(float),
+        "next_distance_S": noise.integers(0, 9, steps).astype(float),
+        "observation_S": tuple(f"room {noise.integers(3)}" for _ in range(steps)),
+        "vocabulary": 20,
+        **{name: noise.normal(0, 1, total) for name in OPTIONAL},
+    }
+
+
 def permuted(batch: Batch, order: np.ndarray) -> tuple[Batch, np.ndarray]:
-    """The batch with its trajectories in another order, and where each token went."""
+    """The batch with its trajectories in another order, and where each token came from."""
     steps = np.concatenate([np.flatnonzero(batch.trajectory_S == n) for n in order])
     tokens = np.concatenate([np.flatnonzero(batch.step_T == s) for s in steps])
-    pick = {"N": order, "S": steps, "T": tokens}
-    columns = {
-        name: None if value is None else value[pick[name[-1]]]
-        for name, value in ((f, getattr(batch, f)) for f in batch.__dataclass_fields__)
-    }
-    return Batch(**columns), tokens
+    rows = {"N": order, "S": steps, "T": tokens}
+    changed: dict[str, object] = {}
+    for field in fields(batch):
+        value = getattr(batch, field.name)
+        if isinstance(value, np.ndarray):
+            changed[field.name] = value[rows[field.name[-1]]]
+        elif isinstance(value, tuple):
+            changed[field.name] = tuple(value[s] for s in steps)
+    place = np.argsort(order)
+    parent_N = batch.parent_N[order]
+    changed["parent_N"] = np.where(parent_N < 0, -1, place[parent_N])
+    return replace(batch, **changed), tokens
 
 
-@pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40, deadline=None)
-@given(batch=batches(), seed=st.integers(0, 99))
-def test_credit_is_finite_whole_and_blind_to_order(name, batch, seed):
-    credit = algorithm(name).credit(batch)
+def assert_sound(chosen: Algorithm, batch: Batch) -> np.ndarray:
+    """A credit is finite and whole; returns the advantages."""
+    credit = chosen.credit(batch)
     assert credit.advantage_T.shape == batch.logprob_T.shape
     assert np.isfinite(credit.advantage_T).all()
     assert all(np.isfinite(value) for value in credit.diagnostics.values())
+    assert (credit.return_T is not None) == (credit.critic_T is not None) == chosen.has_critic
+    if credit.return_T is not None:
+        assert np.isfinite(credit.return_T[credit.critic_T]).all()
+    if credit.trained_N is not None:
+        assert (credit.advantage_T[~credit.trained_N[batch.trajectory_T]] == 0).all()
+    return credit.advantage_T
+
+
+@settings(max_examples=25, deadline=None)
+@given(batch=batches(), seed=st.integers(0, 99))
+def test_credit_is_sound_and_blind_to_order(name, batch, seed):
+    advantage_T = assert_sound(algorithm(name), batch)
     order = np.random.default_rng(seed).permutation(len(batch.steps_N))
     shuffled, tokens = permuted(batch, order)
-    again = algorithm(name).credit(shuffled)
-    np.testing.assert_allclose(again.advantage_T, credit.advantage_T[tokens], atol=1e-9)
-    if credit.trained_N is not None:
-        untrained = ~credit.trained_N[batch.trajectory_S][batch.step_T]
-        assert (credit.advantage_T[untrained] == 0).all()
+    again_T = algorithm(name).credit(shuffled).advantage_T
+    np.testing.assert_allclose(again_T, advantage_T[tokens], atol=1e-9)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
+@given(batch=batches(most=1))
+def test_one_trajectory_gives_numbers(name, batch):
+    assert_sound(algorithm(name), batch)
+
+
+def test_one_step_of_one_token_gives_numbers(name):
+    noise = np.random.default_rng(0)
+    assert_sound(algorithm(name), make_batch([[1.0]], **columns(noise, [[1]])))
+
+
+@settings(max_examples=10, deadline=None)
 @given(batch=batches())
-def test_critics_get_targets_and_others_do_not(name, batch):
+def test_credit_reads_only_the_columns_it_names(name, batch):
+    """`columns` is what `harness.credit` asks a file for: everything else may be missing."""
     chosen = algorithm(name)
-    credit = chosen.credit(batch)
-    assert (credit.return_T is not None) == (credit.critic_T is not None) == chosen.has_critic
+    poisoned = {column: np.full_like(getattr(batch, column), np.nan) for column in ANYTIME - chosen.columns}
+    if "state_S" not in chosen.columns:
+        poisoned["state_S"] = np.arange(len(batch.state_S))
+    if "observation_S" not in chosen.columns:
+        poisoned["observation_S"] = None
+    again = chosen.credit(replace(batch, **poisoned))
+    np.testing.assert_array_equal(again.advantage_T, chosen.credit(batch).advantage_T)
+    assert all(np.isfinite(value) for value in again.diagnostics.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=10, deadline=None)
+@given(batch=batches(), more=st.integers(1, 3))
+def test_tokens_of_a_step_share_its_credit(name, batch, more):
+    """The token counts decide who gets credit: a longer step's new tokens get the step's."""
+    chosen = algorithm(name)
+    if chosen.credit_unit is CreditUnit.token or "current_logprob_T" in chosen.columns:
+        return  # credit of single tokens
+    advantage_T = chosen.credit(batch).advantage_T
+    for step in range(len(batch.tokens_S)):
+        assert np.ptp(advantage_T[batch.step_T == step]) == 0
+    if chosen.normalise_unit.value == "tokens_of_batch":
+        return  # whitening counts tokens, so longer steps weigh more
+    source_T = np.sort(np.append(np.arange(len(batch.logprob_T)), [batch.last_token_S[-1]] * more))
+    longer = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name.endswith("_T")}
+    longer = {column: value[source_T] for column, value in longer.items() if value is not None}
+    tokens_S = batch.tokens_S.copy()
+    tokens_S[-1] += more
+    again_T = chosen.credit(replace(batch, tokens_S=tokens_S, **longer)).advantage_T
+    np.testing.assert_allclose(again_T, advantage_T[source_T], atol=1e-9)
+
+
+@settings(max_examples=10, deadline=None)
+@given(batch=batches(groups=1), constant=st.floats(-3, 3))
+def test_a_constant_reward_more_changes_no_group_method(name, batch, constant):
+    """Methods that compare trajectories of a task, or at gamma 1 steps of a state, see differences only.
+
+    G2PO is none: it values a failed end at 0, whatever it paid.
+    """
+    chosen = algorithm(name)
+    compares = (Baseline.group_mean, Baseline.leave_one_out, Baseline.state_group_mean)
+    if chosen.baseline not in compares:
+        return
+    chosen = replace(chosen, gamma=1.0) if name in ("gigpo", "hgpo") else chosen
+    reward_S = batch.reward_S.copy()
+    reward_S[batch.last_step_N] += constant
+    more_T = chosen.credit(replace(batch, reward_S=reward_S)).advantage_T
+    np.testing.assert_allclose(more_T, chosen.credit(batch).advantage_T, atol=1e-6)
+
+
 def test_credit_does_not_change_its_input(name):
-    batch = make_batch([[0, 1.0], [0.0], [0, 0.0]], value_T=np.ones(5), current_logprob_T=np.zeros(5))
+    noise = np.random.default_rng(1)
+    tokens = [[1, 2], [1], [3, 1]]
+    batch = make_batch([[0, 1.0], [0.0], [0, 0.0]], tokens, **columns(noise, tokens))
     before = {
-        f: None if getattr(batch, f) is None else getattr(batch, f).copy() for f in batch.__dataclass_fields__
+        field.name: value.copy()
+        for field in fields(batch)
+        if isinstance(value := getattr(batch, field.name), np.ndarray)
     }
     algorithm(name).credit(batch)
-    for field, value in before.items():
-        np.testing.assert_array_equal(getattr(batch, field), value)
+    for column, value in before.items():
+        np.testing.assert_array_equal(getattr(batch, column), value)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_batch_without_differences_gives_no_group_credit(name):
-    chosen = algorithm(name)
-    if chosen.has_critic:
-        pytest.skip("a critic's credit compares with values, not within a group")
-    batch = make_batch([[1.0], [1.0], [1.0]], states=[["a"], ["a"], ["a"]], current_logprob_T=np.zeros(3))
-    np.testing.assert_allclose(chosen.credit(batch).advantage_T, 0, atol=1e-9)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_yaml_is_the_dataclass_defaults(name):
     yaml = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "algorithm" / f"{name}.yaml"))
     config = compose_run([f"algorithm={name}"])
@@ -114,15 +215,73 @@ def test_yaml_is_the_dataclass_defaults(name):
     assert config.algorithm.name == name
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_branch_plans_select_what_they_plan(name):
+def test_every_option_is_described(name):
+    from harness.config.help import field_docs
+
+    cls = type(algorithm(name))
+    described = field_docs(cls)
+    assert all(described.get(field.name) for field in fields(cls)), "a field's docstring is its documentation"
+    assert (cls.__doc__ or "").strip()
+
+
+def test_branches_come_turn_by_turn_until_all_are_there(name):
+    """Plays the skeleton's part: every continuation runs to the end that its parent had."""
     chosen = algorithm(name)
     plan = chosen.plan()
     assert plan.trajectories == chosen.rollouts
     if not plan.branches:
         return
-    rewards = [[0, 0, 1.0]] * plan.roots
-    batch = make_batch(rewards, [[2, 2, 2]] * plan.roots, current_logprob_T=np.zeros(6 * plan.roots))
-    points = chosen.select_branches(batch)
-    assert len(points) == plan.branches
-    assert all(0 <= p.step < 3 and 0 <= p.token < 2 and p.trajectory < plan.roots for p in points)
+    shape = [2, 2, 2]
+    parent, step, token = [-1] * plan.roots, [0] * plan.roots, [0] * plan.roots
+    for turn in range(5):
+        count = len(parent)
+        if count == plan.trajectories:
+            return
+        noise = np.random.default_rng(turn)
+        batch = make_batch(
+            [[0, 0, 1.0]] * count,
+            [shape] * count,
+            parent_N=np.array(parent),
+            branch_step_N=np.array(step),
+            branch_token_N=np.array(token),
+            **columns(noise, [shape] * count),
+        )
+        points = chosen.select_branches(batch, turn, noise)
+        assert count + len(points) <= plan.trajectories
+        for point in points:
+            assert 0 <= point.trajectory < count
+            assert 0 <= point.step < len(shape)
+            assert 0 <= point.token < shape[point.step]
+            parent.append(point.trajectory)
+            step.append(point.step)
+            token.append(point.token)
+    raise AssertionError(f"{name} plans {plan.branches} branches and made {len(parent) - plan.roots}")
+
+
+def test_it_plays_and_learns_in_the_skeleton(name, tmp_path_factory):
+    """Two iterations of the real loop: everything is booked, all metrics are numbers, the weights move."""
+    cell = compose_run(
+        [
+            f"algorithm={name}",
+            "batch.trajectories=32",
+            "batch.minibatches=2",
+            "model.clone_updates=20",
+            "env.horizon=6",
+            "env.train_tasks=2",
+            "env.eval_tasks=1",
+            "evaluation.episodes=1",
+            "evaluation.points=1",
+            "evaluation.window=1",
+            "budget.axis=tokens",
+            "budget.limit=400",
+        ]
+    )
+    warm = tmp_path_factory.getbasetemp() / "contract-warm-start"
+    run = Run(cell, RunDir.create(tmp_path_factory.mktemp(name), cell), Path(warm))
+    before = {key: tensor.clone() for key, tensor in weights(run.learner.policy).items()}
+    result = run.finish()
+    assert result["iterations"] >= 1
+    moved = [not before[key].equal(tensor) for key, tensor in weights(run.learner.policy).items()]
+    assert any(moved) == (run.ledger.entries[Phase.actor_train].flops > 0) == (name != "constant")
+    assert (run.ledger.entries[Phase.decode_branch].tokens > 0) == (run.plan.branches > 0)
+    assert run.ledger.trajectories == run.iteration * cell.tasks_per_iteration * run.plan.trajectories
