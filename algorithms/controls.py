@@ -96,24 +96,23 @@ class ShuffledSteps(G2PO):
 
 @dataclass(frozen=True, kw_only=True)
 class Oracle(Control):
-    """True step advantages, those of the optimal policy, from the environment."""
+    """True step advantages of the policy that played, exact, from the environment."""
 
     name: ClassVar[str] = "oracle"
     computes: ClassVar[Computes] = {
-        "baseline": (Baseline.optimal_value,),
+        "credit_unit": (CreditUnit.step,),
+        "baseline": (Baseline.true_value,),
         "normalise_unit": (NormaliseUnit.none, NormaliseUnit.steps_of_batch),
     }
-    reads: ClassVar[tuple[str, ...]] = ("distance_S", "next_distance_S")
+    reads: ClassVar[tuple[str, ...]] = ("true_advantage_S",)
 
-    baseline: Baseline = Baseline.optimal_value
+    baseline: Baseline = Baseline.true_value
     normalise_unit: NormaliseUnit = NormaliseUnit.steps_of_batch
-    gamma: float = 0.95
 
     def credit(self, batch: Batch) -> Credit:
-        """A* = Q* - V*: V* = gamma^(d - 1) with d steps to success, Q* = gamma^d' with d' after the step."""
-        assert batch.distance_S is not None
-        assert batch.next_distance_S is not None
-        advantage_S = self.gamma**batch.next_distance_S - self.gamma ** (batch.distance_S - 1)
+        """A = Q - V, success probabilities after the step's action and before it."""
+        assert batch.true_advantage_S is not None, "needs exact values (Batch.true_advantage_S)"
+        advantage_S = batch.true_advantage_S
         if self.normalise_unit is NormaliseUnit.steps_of_batch:
             advantage_S = whiten(advantage_S)
         return Credit.of_steps(batch, advantage_S)

@@ -23,7 +23,7 @@ class Baseline(Enum):
     state_group_mean = "state_group_mean"
     graph_value = "graph_value"
     leave_one_out = "leave_one_out"
-    optimal_value = "optimal_value"
+    true_value = "true_value"
     none = "none"
 
 
@@ -97,7 +97,7 @@ CREDIT_UNITS_OF = {
     Baseline.none: (CreditUnit.trajectory, CreditUnit.step, CreditUnit.token),
     Baseline.state_group_mean: (CreditUnit.step,),
     Baseline.graph_value: (CreditUnit.step,),
-    Baseline.optimal_value: (CreditUnit.step,),
+    Baseline.true_value: (CreditUnit.step,),
 }
 """A baseline fixes what can be compared with it: a critic of steps says nothing about a token."""
 

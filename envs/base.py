@@ -45,8 +45,6 @@ class Info:
     """Whether the action just taken was valid."""
     success: bool = False
     """Whether the task is solved."""
-    distance: int | None = None
-    """Fewest steps from here to success, 0 when solved; None where the environment can't say."""
 
 
 class Transition(NamedTuple):
@@ -143,8 +141,12 @@ class EnvironmentSpec(ABC):
         """Every word that goals, observations and actions can hold, in a fixed order, without repeats."""
 
     @property
-    def knows_distance(self) -> bool:
-        """Whether `Info.distance` is given."""
+    def enumerable(self) -> bool:
+        """Whether all situations of a task can be listed, so that values of a policy can be computed exactly.
+
+        Environments copy, have no noise and few situations; what comes next depends on the action, the
+        observation and the state key alone; and the policy sees nothing but the observation (no history).
+        """
         return False
 
     def check(self) -> None:

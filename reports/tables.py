@@ -46,7 +46,7 @@ class Setting:
         return f"{self.env}-{self.model}"
 
     def unit(self, arm: str) -> str:
-        """What one advantage value of the arm belongs to: token, step or trajectory; control for a control."""
+        """What one advantage value of the arm belongs to: token, step, trajectory, or control."""
         if arm in self.controls:
             return "control"
         return str(self.arms[arm].get("credit_unit", "unknown"))

@@ -22,6 +22,7 @@ PHASE_NAMES = {
     Phase.actor_train.value: "actor train",
     Phase.evaluation.value: "evaluation",
     Phase.warm_start.value: "warm start",
+    Phase.true_values.value: "true values",
 }
 COMPUTE_ROWS = [
     ("flops_nominal", "training FLOPs, nominal"),

@@ -68,8 +68,8 @@ class VaultSpec(EnvironmentSpec):
         raise UserError(f"env.horizon={self.horizon} is too short for env.rooms={self.rooms}: raise it")
 
     @property
-    def knows_distance(self) -> bool:
-        return self.slip == 0
+    def enumerable(self) -> bool:
+        return self.slip == 0 and self.history == 0
 
     def layout(self, seed: int) -> Layout:
         """The layout of a task with this seed."""
@@ -96,7 +96,7 @@ class Vault(Environment):
         self.taken: frozenset[int] = frozenset()
         self.moves = (NOTHING, NOTHING)
         self.steps = 0
-        return self._observation(), self._info()
+        return self._observation(), Info(self.state_key, self._admissible())
 
     def step(self, action: str) -> Transition:
         valid = action in self._admissible()
@@ -105,19 +105,12 @@ class Vault(Environment):
         if valid:
             self._apply(action)
         truncated = self.steps >= self.spec.horizon and not success
-        info = self._info(valid, success)
+        info = Info(self.state_key, self._admissible(), valid, success)
         return Transition(self._observation(), float(success), success, truncated, info)
 
     def copy(self) -> Self:
         # Every attribute is replaced on change, never changed in place, so a shallow copy is independent.
         return copy(self)
-
-    def _info(self, valid: bool = True, success: bool = False) -> Info:
-        distance = None
-        if self.spec.knows_distance:
-            held = self.held or self.layout.key is None
-            distance = 0 if success else self.layout.distances[self.room, held, self.opened]
-        return Info(self.state_key, self._admissible(), valid, success, distance)
 
     def _apply(self, action: str) -> None:
         verb, *rest = action.split()

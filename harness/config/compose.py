@@ -59,8 +59,17 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     sweep = typed(SweepConfig, _plain(composed)["sweep"], "sweep")
     launcher = typed(LauncherConfig, _plain(composed)["launcher"], "launcher")
     arms = [_plain(compose([*overrides, f"algorithm={name}"])) for name in sweep.algorithms]
-    cells = [run_config({**arm, "seed": seed}) for seed in sweep.seeds for arm in arms]
+    cells = [_cell(arm, seed) for seed in sweep.seeds for arm in zip(sweep.algorithms, arms, strict=True)]
     return sweep, launcher, cells
+
+
+def _cell(arm: tuple[str, dict[str, Any]], seed: int) -> RunConfig:
+    """The configuration of one arm and seed; what is wrong with it names the arm."""
+    name, plain = arm
+    try:
+        return run_config({**plain, "seed": seed})
+    except UserError as error:
+        raise UserError(f"{error} (arm {name})") from error
 
 
 def run_config(plain: dict[str, Any]) -> RunConfig:

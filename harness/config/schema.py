@@ -149,9 +149,9 @@ class RunConfig:
             "same state there; choose an algorithm without branches, or another environment",
         )
         require(
-            env.knows_distance or "distance_S" not in self.algorithm.columns,
+            env.enumerable or "true_advantage_S" not in self.algorithm.columns,
             f"algorithm={name} needs true values, which env={env.name} can't supply with these settings: "
-            "choose env=vault with env.slip=0",
+            "choose env=vault with env.slip=0 and env.history=0",
         )
 
     @property

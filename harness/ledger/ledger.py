@@ -7,7 +7,7 @@ the configuration) by the run's timing file.
 
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, Self
+from typing import Any
 
 
 class Phase(Enum):
@@ -24,9 +24,10 @@ class Phase(Enum):
     actor_train = "actor_train"
     evaluation = "evaluation"
     warm_start = "warm_start"
+    true_values = "true_values"
 
 
-OUTSIDE_BUDGET = (Phase.evaluation, Phase.warm_start)
+OUTSIDE_BUDGET = (Phase.evaluation, Phase.warm_start, Phase.true_values)
 
 
 @dataclass
@@ -42,6 +43,16 @@ class Entry:
 
 
 @dataclass
+class Reused:
+    """Work that was not done again."""
+
+    tokens: int = 0
+    """Tokens not sampled again."""
+    flops: int = 0
+    """What prefilling for them and sampling them had cost."""
+
+
+@dataclass
 class Ledger:
     """A run's account. Every number is a function of the configuration alone."""
 
@@ -54,9 +65,8 @@ class Ledger:
     """Environment steps of evaluations."""
     trajectories: int = 0
     """Training trajectories, branches included."""
-    prefix_reused: Entry = field(default_factory=Entry)
-    """What branches took over from their parents: the prefix's tokens, and the work of prefilling and
-    sampling them, which was not done again."""
+    prefix_reused: Reused = field(default_factory=Reused)
+    """What branches took over from their parents: the steps before the branch point, and the kept tokens."""
 
     def add(self, phase: Phase, tokens: int, flops: int, computed: int | None = None) -> None:
         """Book work; `computed` is `flops` unless rows were shared."""
@@ -78,9 +88,9 @@ class Ledger:
         counts = {k: v for k, v in asdict(self).items() if k != "entries"}
         return {**counts, "phases": {phase.value: asdict(entry) for phase, entry in self.entries.items()}}
 
-    @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Self:
-        """The inverse of `to_plain`."""
-        counts = {k: v for k, v in plain.items() if k != "phases"}
-        counts["prefix_reused"] = Entry(**counts["prefix_reused"])
-        return cls({Phase(name): Entry(**entry) for name, entry in plain["phases"].items()}, **counts)
+    def load(self, plain: dict[str, Any]) -> None:
+        """Take over what `to_plain` gave."""
+        self.entries = {Phase(name): Entry(**entry) for name, entry in plain["phases"].items()}
+        self.prefix_reused = Reused(**plain["prefix_reused"])
+        for name in ("env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories"):
+            setattr(self, name, plain[name])

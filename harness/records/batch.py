@@ -62,10 +62,8 @@ class Batch:
     """Log-probability under the start policy."""
     penalty_T: Floats | None = None
     """What each token lost of its step's reward to the KL penalty; `reward_S` has it taken off."""
-    distance_S: Floats | None = None
-    """Fewest steps to success from the state before the step."""
-    next_distance_S: Floats | None = None
-    """Fewest steps to success from the state after the step; 0 when solved."""
+    true_advantage_S: Floats | None = None
+    """Exact advantage of the step's action under the policy that sampled it."""
     observation_S: tuple[str, ...] | None = None
     """What the policy was shown before the step."""
     vocabulary: int = 0
@@ -149,8 +147,6 @@ class Batch:
         ]
         ids_T = [token for step in steps for token in step.response_ids]
         branches = [t.branch or Branch(NO_PARENT, 0, 0) for t in trajectories]
-        distances = [(step.distance, step.next_distance) for step in steps]
-        known = all(before is not None and after is not None for before, after in distances)
         return Batch(
             steps_N=np.array([len(t.steps) for t in trajectories], dtype=np.int64),
             group_N=np.array([t.group for t in trajectories], dtype=np.int64),
@@ -166,8 +162,6 @@ class Batch:
             logprob_T=np.concatenate([s.logprob_L for s in steps]).astype(np.float64),
             entropy_T=np.concatenate([s.entropy_L for s in steps]).astype(np.float64),
             choice_T=np.array(ids_T, dtype=np.int64) != end_id,
-            distance_S=np.array([before for before, _ in distances], dtype=np.float64) if known else None,
-            next_distance_S=np.array([after for _, after in distances], dtype=np.float64) if known else None,
             observation_S=tuple(step.observation for step in steps),
             vocabulary=vocabulary,
         )

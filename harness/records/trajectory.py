@@ -28,10 +28,6 @@ class Step:
     """What the environment paid for the action."""
     valid: bool
     """Whether the environment accepted the action."""
-    distance: int | None = None
-    """Fewest steps to success before the action; None where the environment can't say."""
-    next_distance: int | None = None
-    """Fewest steps to success after it; 0 when solved."""
 
 
 @dataclass(frozen=True)

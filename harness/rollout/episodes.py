@@ -147,8 +147,6 @@ class Player:
                 state_key=episode.info.state_key,
                 reward=reward,
                 valid=info.valid,
-                distance=episode.info.distance,
-                next_distance=info.distance,
             )
         )
         episode.kept = None

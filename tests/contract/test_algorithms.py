@@ -25,7 +25,7 @@ from harness.store import RunDir
 from tests.conftest import make_batch
 
 OPTIONAL = ("value_T", "current_logprob_T", "previous_logprob_T", "reference_logprob_T")
-ANYTIME = {"logprob_T", "entropy_T", "uniform_S", "distance_S", "next_distance_S", *OPTIONAL}
+ANYTIME = {"logprob_T", "entropy_T", "uniform_S", "true_advantage_S", *OPTIONAL}
 """Columns of floats that only algorithms which name them may read."""
 
 
@@ -79,8 +79,7 @@ def columns(noise: np.random.Generator, tokens: list[list[int]]) -> dict[str, ob
         "entropy_T": noise.uniform(0, 2, total),
         "logprob_T": -noise.uniform(0, 2, total),
         "uniform_S": noise.uniform(size=steps),
-        "distance_S": noise.integers(1, 9, steps).astype(float),
-        "next_distance_S": noise.integers(0, 9, steps).astype(float),
+        "true_advantage_S": noise.normal(0, 1, steps),
         "observation_S": tuple(f"room {noise.integers(3)}" for _ in range(steps)),
         "vocabulary": 20,
         **{name: noise.normal(0, 1, total) for name in OPTIONAL},
@@ -283,5 +282,5 @@ def test_it_plays_and_learns_in_the_skeleton(name, tmp_path_factory):
     assert result["iterations"] >= 1
     moved = [not before[key].equal(tensor) for key, tensor in weights(run.learner.policy).items()]
     assert any(moved) == (run.ledger.entries[Phase.actor_train].flops > 0) == (name != "constant")
-    assert (run.ledger.entries[Phase.decode_branch].tokens > 0) == (run.plan.branches > 0)
-    assert run.ledger.trajectories == run.iteration * cell.tasks_per_iteration * run.plan.trajectories
+    assert (run.ledger.entries[Phase.decode_branch].tokens > 0) == (run.sampler.plan.branches > 0)
+    assert run.ledger.trajectories == run.iteration * cell.tasks_per_iteration * run.sampler.plan.trajectories

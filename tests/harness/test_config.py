@@ -24,7 +24,7 @@ def test_a_sweep_is_algorithms_times_seeds():
 
 def test_overrides():
     overrides = [
-        "algorithm.gamma=0.9",
+        "algorithm.clip_high=0.3",
         "sweep.seeds=[4,7]",
         "env.rooms=6",
         "budget.limit=5",
@@ -32,7 +32,7 @@ def test_overrides():
     ]
     _, _, cells = compose_sweep(["+sweep=smoke", *overrides])
     assert {cell.seed for cell in cells} == {4, 7}
-    assert {cell.algorithm.gamma for cell in cells} == {0.9}
+    assert {cell.algorithm.clip_high for cell in cells} == {0.3}
     assert {(cell.env.rooms, cell.budget.limit, cell.budget.axis.value) for cell in cells} == {
         (6, 5, "tokens")
     }
@@ -64,6 +64,7 @@ def test_round_trip_and_identity():
         ),
         (["+sweep=smoke", "algorithm.graph_weight=2"], "algorithm.graph_weight is not an option of PPO"),
         (["+sweep=smoke", "envy.rooms=2"], "envy.rooms is not an option; there are seed, batch"),
+        (["+sweep=smoke", "algorithm.gamma=0.9"], "choose gamma=1, or credit_unit=step (arm grpo)"),
         (["+sweep=smoke", "algorithm.gamma=high"], "algorithm.gamma: Value 'high'"),
         (["+sweep=smoke", "sweep.seeds=[]"], "sweep.seeds is empty"),
         (["+sweep=smoke", "sweep.seeds=[1,1]"], "names one twice"),
@@ -71,8 +72,8 @@ def test_round_trip_and_identity():
         (["+sweep=smoke", "sweep.algorithms=[]"], "sweep.algorithms is empty"),
         (["+sweep=smoke", "budget.limit=0"], "budget.limit=0 must be above 0"),
         (["+sweep=smoke", "budget.axis=euros"], "expected one of [flops, tokens, env_steps]"),
-        (["+sweep=smoke", "batch.trajectories=12"], "multiple of the 8 rollouts"),
-        (["+sweep=smoke", "batch.minibatches=5"], "must divide"),
+        (["+sweep=smoke", "batch.trajectories=12"], "must be at least 16: grpo samples 8 rollouts"),
+        (["+sweep=smoke", "batch.minibatches=5"], "each of batch.minibatches=5 needs a task"),
         (["+sweep=smoke", "algorithm.credit_unit=trajectory"], "clashes with algorithm.baseline"),
         (["+sweep=smoke", "env.rooms=77"], "env.rooms=77 must be 2 to 9"),
         (["+sweep=smoke", "model.width=63"], "multiple of model.heads"),

@@ -111,8 +111,34 @@ def test_branches_keep_the_prefix_and_restore_the_state(kind, player, roots, mon
 def test_an_environment_that_does_not_come_back_is_refused(player, roots, monkeypatch):
     monkeypatch.setattr(type(SPEC), "make", lambda spec: Amnesiac(spec))
     player.play(roots[:1], "rollout", book, keep_snapshots=True)
-    with pytest.raises(RuntimeError, match="restored after 0 actions"):
+    with pytest.raises(RuntimeError, match="replay of 5 actions gave another observation"):
         continuation(roots[0], BranchPoint(0, 5, 0), 3, player.pool)
+
+
+class Forgetful(Vault):
+    """A vault whose copies are in another state."""
+
+    def copy(self):
+        twin = super().copy()
+        twin.room = (self.room + 1) % len(self.layout.names)
+        return twin
+
+
+def test_a_copy_in_another_state_is_refused(player, roots, monkeypatch):
+    monkeypatch.setattr(type(SPEC), "make", lambda spec: Forgetful(spec))
+    player.play(roots[:1], "rollout", book, keep_snapshots=True)
+    with pytest.raises(RuntimeError, match="can't be branched"):
+        continuation(roots[0], BranchPoint(0, 2, 0), 3, player.pool)
+
+
+def test_continuations_can_be_continued(player, roots):
+    player.play(roots[:1], "rollout", book, keep_snapshots=True)
+    first, _ = continuation(roots[0], BranchPoint(0, 3, 0), 3, player.pool)
+    player.play([first], "rollout", book, keep_snapshots=True)
+    assert len(first.snapshots) == len(first.steps)
+    second, _ = continuation(first, BranchPoint(1, len(first.steps) - 1, 0), 4, player.pool)
+    player.play([second], "rollout", book)
+    assert second.steps[: len(first.steps) - 1] == first.steps[:-1]
 
 
 def test_prompts_drop_the_oldest_history_first():

@@ -8,6 +8,7 @@ import pytest
 
 import harness.run
 from harness.config import RunConfig, compose_run
+from harness.ledger import Phase
 from harness.run import Run
 from harness.store import RunDir, read_json
 
@@ -23,8 +24,9 @@ SMALL = [
     "env.eval_tasks=2",
     "budget.limit=5e9",
 ]
-WITH_ALL_STATE = ["ppo", "g2po", "appo"]
-"""A critic, a reference policy, branches: all the state that a run can have."""
+LAGGED = ["algorithm=appo", "algorithm.gain=lagged", "batch.trajectories=32", "batch.minibatches=2"]
+WITH_ALL_STATE = [["algorithm=ppo"], ["algorithm=g2po"], ["algorithm=appo"], LAGGED]
+"""A critic, a reference policy, branches, an older policy: all the state that a run can have."""
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +52,9 @@ class Killed(Exception):
     """Stands for SIGKILL: nothing of the run's own code handles it."""
 
 
-@pytest.mark.parametrize("name", WITH_ALL_STATE)
-def test_a_killed_run_ends_with_the_bytes_of_an_undisturbed_one(name, tmp_path, warm_starts, monkeypatch):
-    cell = config(f"algorithm={name}")
+@pytest.mark.parametrize("overrides", WITH_ALL_STATE, ids=lambda o: "+".join(o[:2]))
+def test_a_killed_run_ends_with_the_bytes_of_a_calm_one(overrides, tmp_path, warm_starts, monkeypatch):
+    cell = config(*overrides)
     calm = finish(cell, tmp_path / "calm", warm_starts)
     again = finish(cell, tmp_path / "again", warm_starts)
     assert calm.metrics.read_bytes() == again.metrics.read_bytes()
@@ -103,7 +105,8 @@ def test_the_ledger_adds_up(tmp_path, warm_starts):
     """Phases against the closed forms that must hold between them."""
     phases = {}
     for name in ("grpo", "ppo", "appo"):
-        ledger = read_json(finish(config(f"algorithm={name}"), tmp_path, warm_starts).result)["ledger"]
+        cell = config(f"algorithm={name}", "batch.trajectories=32", "batch.minibatches=2")
+        ledger = read_json(finish(cell, tmp_path, warm_starts).result)["ledger"]
         phases[name] = ledger["phases"]
         assert all(entry["computed"] <= entry["flops"] for entry in ledger["phases"].values())
     grpo, ppo, appo = phases["grpo"], phases["ppo"], phases["appo"]
@@ -112,7 +115,9 @@ def test_the_ledger_adds_up(tmp_path, warm_starts):
     assert grpo["critic_train"]["flops"] == grpo["decode_branch"]["flops"] == 0
     assert ppo["critic_train"]["flops"] == 3 * ppo["critic_forward"]["flops"]
     assert ppo["score_reference"]["flops"] == 0
-    assert appo["actor_train"]["flops"] == 3 * appo["branch_scoring"]["flops"], "roots only are trained"
+    assert 0 < 3 * appo["branch_scoring"]["flops"] < appo["actor_train"]["flops"], (
+        "roots only are trained, and before the first mini-batch there is nothing to score"
+    )
     assert appo["decode_branch"]["tokens"] > appo["decode"]["tokens"]
 
 
@@ -126,7 +131,7 @@ def test_arms_share_weights_tasks_and_first_rollouts(tmp_path, warm_starts):
         runs[0].learner.policy.parameters(), runs[1].learner.policy.parameters(), strict=True
     ):
         assert np.array_equal(left.detach().numpy(), right.detach().numpy())
-    first = [run._play_roots(range(4)) for run in runs]
+    first = [run.sampler.play_roots(range(4)) for run in runs]
     responses = [[step.response_ids for e in episodes for step in e.steps] for episodes in first]
     assert responses[0] == responses[1]
 
@@ -137,18 +142,53 @@ def test_arms_share_the_noise_of_an_episode(tmp_path, warm_starts):
     for name in ("ppo", "grpo", "appo"):
         cell = config(f"algorithm={name}", "env.slip=0.2")
         run = Run(cell, RunDir.create(tmp_path, cell), warm_starts)
-        seeds.append({(e.draw, e.rollout): e.seed for e in run._play_roots(range(1, 3))})
+        seeds.append({(e.group, e.rollout): e.seed for e in run.sampler.play_roots(range(1, 3))})
     assert seeds[0].items() <= seeds[2].items() <= seeds[1].items()
 
 
 def test_micro_batches_do_not_change_the_update(tmp_path, warm_starts):
-    for name in ("ppo", "steppo", "g2po"):
+    for name in ("ppo", "steppo", "capo", "g2po"):
         scores = []
         for tokens in (200, 10**6):
             cell = config(f"algorithm={name}", f"batch.micro_tokens={tokens}", "budget.limit=1")
             rows = lines(finish(cell, tmp_path, warm_starts), "train")
             scores.append([rows[0][key] for key in ("policy_loss", "grad_norm", "entropy", "ratio")])
         np.testing.assert_allclose(scores[0], scores[1], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["appo", "arpo", "tree_grpo"])
+def test_prefixes_are_neither_sampled_nor_prefilled_again(name, tmp_path, warm_starts):
+    """Every token of a continuation was sampled for it or taken over from its parent, and is booked so."""
+    cell = config(f"algorithm={name}", "env.horizon=10")
+    run = Run(cell, RunDir.create(tmp_path, cell), warm_starts)
+    roots = run.sampler.play_roots(range(2))
+    before = run.ledger.entries[Phase.prefill].tokens
+    trajectories, _ = run.sampler.play_branches(roots, sampler_is_current=True)
+    branches = trajectories[len(roots) :]
+    assert len(trajectories) == 2 * cell.algorithm.rollouts
+    tokens = sum(len(step.response_ids) for branch in branches for step in branch.steps)
+    sampled, reused = run.ledger.entries[Phase.decode_branch].tokens, run.ledger.prefix_reused
+    assert tokens == sampled + reused.tokens
+    assert reused.tokens > 0
+    assert reused.flops > 0
+    played = [step for branch in branches for step in branch.steps[branch.branch.step :]]
+    kept = sum(branch.branch.token for branch in branches)
+    prefilled = run.ledger.entries[Phase.prefill].tokens - before
+    assert prefilled == sum(len(step.prompt_ids) for step in played) + kept
+    for branch in branches:
+        parent, left = trajectories[branch.branch.parent], branch.branch.step
+        assert branch.steps[:left] == parent.steps[:left]
+        assert branch.steps[left].state_key == parent.steps[left].state_key
+
+
+def test_kl_in_the_reward_is_zero_before_any_update(tmp_path, warm_starts):
+    """The sampling policy is the start policy then, so that RLOO first credits the bare reward."""
+    cell = config("algorithm=rloo")
+    run = Run(cell, RunDir.create(tmp_path, cell), warm_starts)
+    trajectories, _ = run.sampler.play_branches(run.sampler.play_roots(range(2)), sampler_is_current=True)
+    batch = run.trainer._with_columns(run.sampler.batch(trajectories), trajectories)
+    np.testing.assert_allclose(batch.reward_N, [t.reward for t in trajectories], atol=1e-6)
+    assert run.ledger.entries[Phase.score_reference].flops > 0
 
 
 def test_first_update_of_an_iteration_has_ratio_one(tmp_path, warm_starts):

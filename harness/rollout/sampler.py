@@ -1,0 +1,130 @@
+"""What one iteration plays: roots of every drawn task, then the continuations that the algorithm asks for.
+
+Shape suffixes: T action tokens.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import GPT2LMHeadModel
+
+from algorithms.base import BranchPoint
+from envs.base import Task
+from harness.config import RunConfig
+from harness.ledger import Ledger, Phase
+from harness.policy.text import Prompts
+from harness.records import Batch, Trajectory
+from harness.rng import generator
+from harness.rollout.branching import continuation
+from harness.rollout.engine import Usage
+from harness.rollout.episodes import Episode, Player
+from harness.update.learner import Learner
+
+Floats = NDArray[np.float64]
+MOST_ROLLOUTS = 2**16
+"""Of one task. An episode's noise depends on its draw and its number, never on how many its arm plays."""
+
+
+class Sampler:
+    """Plays the tasks of an iteration by the algorithm's rollout plan."""
+
+    def __init__(
+        self, config: RunConfig, player: Player, prompts: Prompts, learner: Learner, ledger: Ledger
+    ) -> None:
+        self.config, self.player, self.prompts, self.learner = config, player, prompts, learner
+        self.ledger = ledger
+        self.algorithm, self.plan = config.algorithm, config.algorithm.plan()
+        self.panel = config.env.training_panel()
+
+    def play_roots(self, draws: range) -> list[Episode]:
+        """The roots of the tasks number `draws` of the run."""
+        episodes = [
+            Episode(self._task(draw), group=draw, rollout=r, seed=draw * MOST_ROLLOUTS + r)
+            for draw in draws
+            for r in range(self.plan.roots)
+        ]
+        self._play(episodes, Phase.decode)
+        return episodes
+
+    def play_branches(
+        self, roots: Sequence[Episode], *, sampler_is_current: bool
+    ) -> tuple[list[Trajectory], Floats | None]:
+        """The roots' trajectories, then those of their continuations, until the plan is filled.
+
+        Beside them, the current policy's log-probabilities (T,) of the roots' tokens if the algorithm asked
+        for those. `sampler_is_current`: no update has been made since the roots were played.
+        """
+        episodes = list(roots)
+        current_T: Floats | None = None
+        # One turn for each step that a trajectory can have, and one for what is left then.
+        for turn in range(self.config.env.horizon + 1):
+            trajectories = [episode.trajectory() for episode in episodes]
+            if len(episodes) == len(roots) // self.plan.roots * self.plan.trajectories:
+                return trajectories, current_T
+            batch = self.batch(trajectories)
+            if "current_logprob_T" in self.plan.reads:
+                known = self.plan.each_minibatch and sampler_is_current
+                current_T = batch.logprob_T if known else self._score(trajectories, self.learner.policy)
+                batch = replace(batch, current_logprob_T=current_T)
+            if "previous_logprob_T" in self.plan.reads:
+                previous = self.learner.previous
+                previous_T = self._score(trajectories, previous) if previous else batch.logprob_T
+                batch = replace(batch, previous_logprob_T=previous_T)
+            random = generator(self.config.seed, "branch points", roots[0].group, turn)
+            branches = self._continuations(episodes, self.algorithm.select_branches(batch, turn, random))
+            self._play(branches, Phase.decode_branch)
+            episodes += branches
+        raise RuntimeError(f"{self.algorithm.name} did not ask for the branches it plans")
+
+    def batch(self, trajectories: Sequence[Trajectory]) -> Batch:
+        """The flat form of trajectories."""
+        vocabulary = len(self.prompts.tokenizer)
+        end_id, seed = self.prompts.end_id, self.config.seed
+        return Batch.of(trajectories, end_id=end_id, vocabulary=vocabulary, seed=seed)
+
+    def _score(self, trajectories: list[Trajectory], policy: GPT2LMHeadModel) -> Floats:
+        return self.learner.score(trajectories, policy, Phase.branch_scoring)
+
+    def _continuations(self, episodes: list[Episode], points: list[BranchPoint]) -> list[Episode]:
+        """Episodes that leave others at `points`, with what they reuse booked."""
+        counts = Counter(episode.group for episode in episodes)
+        branches = []
+        for point in points:
+            parent = episodes[point.trajectory]
+            branch, replayed = continuation(parent, point, counts[parent.group], self.player.pool)
+            counts[parent.group] += 1
+            self.ledger.env_steps_replayed += replayed
+            self._book_prefix(parent, point)
+            branches.append(branch)
+        return branches
+
+    def _play(self, episodes: list[Episode], decode: Phase) -> None:
+        forms = self.learner.policy_forms
+
+        def book(usage: Usage) -> None:
+            flops, computed = forms.forward(usage.prefill_R), forms.forward(usage.prefill_U)
+            self.ledger.add(Phase.prefill, int(usage.prefill_R.sum()), flops, computed)
+            self.ledger.add(decode, usage.sampled, forms.decode(usage.decode))
+
+        keep = self.plan.branches > 0
+        self.ledger.env_steps += self.player.play(episodes, "rollout", book, keep_snapshots=keep)
+
+    def _book_prefix(self, parent: Episode, point: BranchPoint) -> None:
+        """What a continuation need not do again: its parent's steps before the point, and the kept tokens."""
+        forms = self.learner.policy_forms
+        for number, step in enumerate(parent.steps[: point.step + 1]):
+            prompt, whole = len(step.prompt_ids), number < point.step
+            sampled = len(step.response_ids) if whole else point.token
+            # The last token of a response is sampled and never fed back.
+            decode = forms.decode(prompt + 1 + np.arange(sampled - 1 if whole else sampled))
+            self.ledger.prefix_reused.tokens += sampled
+            self.ledger.prefix_reused.flops += decode + (forms.forward([prompt]) if whole else 0)
+
+    def _task(self, draw: int) -> Task:
+        """Every task once an epoch, in an order that depends on the seed alone."""
+        epoch, place = divmod(draw, len(self.panel))
+        order = generator(self.config.seed, "task order", epoch).permutation(len(self.panel))
+        return self.panel[int(order[place])]
