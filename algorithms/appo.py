@@ -62,12 +62,14 @@ class APPO(Algorithm):
     gain: Gain = Gain.minibatch
     """`minibatch` (the paper): the mini-batch's policy against the one that sampled; branches before every
     mini-batch. `lagged`: the one that sampled against the one an iteration earlier; branches once.
-    `engine` (the released code): the trainer's log-probabilities against the engine's, same weights."""
+    `engine` (the released code): the trainer's log-probabilities against the engine's, same weights; with
+    the embedded engine that is rounding noise."""
     equations: Equations = Equations.paper
     """`paper`: eq. 6, the mean of two standardisations. `released`: the roots' z-score plus, up to each
     branch point, the mean z-score of the branches that left there or later."""
     keep_split_token: bool = False
-    """Whether a branch keeps the chosen token (the released code) instead of sampling it again (Alg. 1)."""
+    """Whether a branch keeps the chosen token (the released code) instead of sampling it again (Alg. 1); the
+    last token of a response is sampled again in any case."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,7 +104,9 @@ class APPO(Algorithm):
             chosen = select_tokens(gain_T[span], batch.entropy_T[span], batch.choice_T[span], each)
             for token in chosen:
                 step = batch.step_T[start + token]
-                within = start + token - batch.first_token_S[step] + self.keep_split_token
+                within = start + token - batch.first_token_S[step]
+                if self.keep_split_token and within + 1 < batch.tokens_S[step]:
+                    within += 1
                 points.append(
                     BranchPoint(trajectory, int(step - batch.first_step_N[trajectory]), int(within))
                 )

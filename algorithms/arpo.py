@@ -11,9 +11,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.base import BranchPoint, RolloutPlan
+from algorithms.base import BranchPoint, Computes, RolloutPlan
 from algorithms.factors import Equations, KLEstimator
 from algorithms.grpo import GRPO
+from algorithms.shared.plain import PLAIN
 from harness.errors import UserError
 from harness.records.batch import Batch
 
@@ -25,6 +26,7 @@ class ARPO(GRPO):
     """Agentic reinforced policy optimisation."""
 
     name: ClassVar[str] = "arpo"
+    computes: ClassVar[Computes] = {**PLAIN, "equations": (Equations.paper,)}
 
     kl_estimator: KLEstimator = KLEstimator.none
     kl_coef: float = 0.0

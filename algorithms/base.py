@@ -84,7 +84,7 @@ class Algorithm(Factors, ABC):
     name: ClassVar[str]
     """The algorithm's name, as in `algorithm=NAME`."""
     computes: ClassVar[Computes]
-    """By factor, the values that this file's credit function honours; a factor not named: all legal ones."""
+    """By option, the values that this file's credit function honours; for one not named, all legal ones."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Columns of the batch that `credit` reads beside rewards, counts, groups and success."""
     control: ClassVar[bool] = False

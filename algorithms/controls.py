@@ -50,7 +50,7 @@ class Control(Algorithm):
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Control):
-    """Plays and never trains: a learning rate of 0."""
+    """Plays and never trains: what a learning rate of 0 does, weight decay included."""
 
     name: ClassVar[str] = "constant"
     computes: ClassVar[Computes] = NO_CREDIT

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import BranchPoint, Computes, Credit, RolloutPlan
-from algorithms.factors import Aggregation, Baseline, CreditUnit, KLEstimator, NormaliseUnit, RatioUnit
+from algorithms.factors import (
+    Aggregation,
+    Baseline,
+    CreditUnit,
+    Equations,
+    KLEstimator,
+    NormaliseUnit,
+    RatioUnit,
+)
 from algorithms.shared.episode import GroupMethod
 from algorithms.shared.groups import standardise
 from harness.errors import UserError
@@ -27,6 +35,7 @@ class TreeGRPO(GroupMethod):
         "credit_unit": (CreditUnit.trajectory,),
         "baseline": (Baseline.group_mean,),
         "normalise_unit": (NormaliseUnit.none, NormaliseUnit.trajectories_of_group),
+        "equations": (Equations.paper,),
     }
 
     credit_unit: CreditUnit = CreditUnit.trajectory

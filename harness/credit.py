@@ -31,7 +31,7 @@ from algorithms.base import Algorithm, Credit
 from algorithms.shared.kl_reward import with_kl_in_reward
 from harness.config.compose import CONFIG_DIR, explain, group_options, suggest, typed
 from harness.errors import UserError
-from harness.records import Batch
+from harness.records.batch import Batch, Bools, Floats
 from harness.records.files import (
     COLUMN_KEYS,
     GIVEN_COLUMNS,
@@ -80,9 +80,6 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-# --- the command line -------------------------------------------------------------------------------------
 
 
 class Parser(argparse.ArgumentParser):
@@ -166,7 +163,9 @@ def parsed(setting: str) -> tuple[str, str, Any]:
         raise UserError(f"--set {setting} is not NAME.OPTION=VALUE, as steppo.gamma=0.95")
     name, option, value = match.groups()
     try:
-        plain = OmegaConf.to_container(OmegaConf.from_dotlist([f"{option}={value}"]), resolve=True)
+        plain = OmegaConf.to_container(
+            OmegaConf.from_dotlist([f"{option}={value}"]), resolve=True, throw_on_missing=True
+        )
     except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise UserError(f"--set {setting}: {explain(error)}") from error
     assert isinstance(plain, dict)
@@ -189,23 +188,23 @@ def built(name: str, options: dict[str, Any]) -> Algorithm:
     return algorithm
 
 
-# --- in ---------------------------------------------------------------------------------------------------
-
-
 def read(file: str) -> list[RecordedTrajectory]:
     """The trajectories of a file, of a gzip file, or of standard input. Raises `UserError`."""
-    if file == STDIN:
-        return read_trajectories(sys.stdin.buffer, "stdin")
+    name = "stdin" if file == STDIN else file
     try:
-        with gzip.open(file) if file.endswith(".gz") else open(file, "rb") as lines:
-            return read_trajectories(lines, file)
+        with opened(file) as lines:
+            return read_trajectories(lines, name)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{file} can't be unpacked ({error})") from error
+        raise UserError(f"{name} can't be unpacked ({error})") from error
     except OSError as error:
-        raise UserError(f"{file} can't be read ({error.strerror})") from error
+        raise UserError(f"{name} can't be read ({error.strerror})") from error
 
 
-# --- credit -----------------------------------------------------------------------------------------------
+def opened(file: str) -> io.BufferedIOBase:
+    """The file's bytes, unpacked."""
+    if file == STDIN:
+        return open(0, "rb", closefd=False)
+    return gzip.open(file) if file.endswith(".gz") else open(file, "rb")
 
 
 def credited(
@@ -224,21 +223,18 @@ def finite_credit(algorithm: Algorithm, batch: Batch) -> Credit:
     wrong = [name for name, value in credit.diagnostics.items() if not math.isfinite(value)]
     if not np.isfinite(credit.advantage_T).all():
         wrong.append("advantages")
-    if credit.return_T is not None and not np.isfinite(credit.return_T[credit.critic_T]).all():
+    if credit.return_T is not None and not np.isfinite(credit.return_T[trains_critic(credit)]).all():
         wrong.append("returns")
     if wrong:
         raise RuntimeError(f"the credit of algorithm {algorithm.name} is not finite: {', '.join(wrong)}")
     return credit
 
 
-# --- out --------------------------------------------------------------------------------------------------
-
-
 def result_lines(result: Result, records: Sequence[RecordedTrajectory]) -> Iterator[str]:
     """The lines of one algorithm, one a trajectory, in the file's order."""
     batch, credit = result.batch, result.credit
     advantages = by_step(batch, credit.advantage_T.tolist())
-    returns = by_step(batch, targets(credit)) if credit.return_T is not None else None
+    returns = None if credit.return_T is None else by_step(batch, targets(credit.return_T, credit))
     trained = np.ones(len(records), dtype=bool) if credit.trained_N is None else credit.trained_N
     for row, record in enumerate(records):
         steps = slice(batch.first_step_N[row], batch.last_step_N[row] + 1)
@@ -246,34 +242,39 @@ def result_lines(result: Result, records: Sequence[RecordedTrajectory]) -> Itera
             "algorithm": result.algorithm,
             "trajectory": record.id,
             "advantages": advantages[steps],
-            "returns": returns and returns[steps],
+            "returns": None if returns is None else returns[steps],
             "trained": bool(trained[row]),
             "diagnostics": credit.diagnostics,
         }
         yield json.dumps(line, allow_nan=False) + "\n"
 
 
-def targets(credit: Credit) -> list[float | None]:
+def targets(return_T: Floats, credit: Credit) -> list[float | None]:
     """The critic's target at each token (T,), None where there is none."""
-    assert credit.return_T is not None
-    return_T = credit.return_T.astype(object)
-    return_T[~credit.critic_T] = None
-    return list(return_T)
+    target_T = return_T.astype(object)
+    target_T[~trains_critic(credit)] = None
+    return list(target_T)
+
+
+def trains_critic(credit: Credit) -> Bools:
+    """Where the critic has a target (T,); returns come with it."""
+    assert credit.critic_T is not None
+    return credit.critic_T
 
 
 def by_step(batch: Batch, values: list[Any]) -> list[list[Any]]:
     """Values of all tokens as one list a step."""
-    ends = zip(batch.first_token_S.tolist(), batch.last_token_S.tolist(), strict=True)
-    return [values[first : last + 1] for first, last in ends]
+    bounds = zip(batch.first_token_S.tolist(), batch.last_token_S.tolist(), strict=True)
+    return [values[first : last + 1] for first, last in bounds]
 
 
 def check_out(out: Path, file: str) -> None:
-    """Raise `UserError` for what would fail after the work: a place for the output that can't be written."""
-    if out.exists() and not out.is_file():
-        raise UserError(f"--out {out} is not a regular file")
-    if file != STDIN and out.exists() and Path(file).exists() and out.samefile(file):
-        raise UserError(f"--out {out} is FILE itself")
+    """Raise `UserError` for an output that could not be written, or would replace what it is made from."""
     try:
+        if out.exists() and not out.is_file():
+            raise UserError(f"--out {out} is not a regular file")
+        if out.exists() and file != STDIN and Path(file).exists() and out.samefile(file):
+            raise UserError(f"--out {out} is FILE itself")
         with tempfile.TemporaryFile(dir=out.parent):
             pass
     except OSError as error:

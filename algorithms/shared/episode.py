@@ -23,7 +23,8 @@ class GroupMethod(Algorithm):
     """`paper`: episode statistics over trajectories. `released`: over steps, as verl-agent's code runs them,
     less `invalid_penalty` on invalid steps."""
     invalid_penalty: float = 0.0
-    """Taken from an invalid step's scores under `equations=released` (the code: 0.1 at a reward of 10)."""
+    """Taken from an invalid step's scores under `equations=released` (the code: 0.1 at a
+    reward of 10, so 0.01 at a reward of 1)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -88,7 +88,7 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
     plain: dict[str, Any] = {"seed": config.seed}
     for name in ("algorithm", "env", *SECTIONS):
         part = getattr(config, name)
-        plain[name] = {option: _json_able(value) for option, value in asdict(part).items()}
+        plain[name] = {option: json_able(value) for option, value in asdict(part).items()}
         if name in ("algorithm", "env"):
             plain[name]["_target_"] = f"{type(part).__module__}.{type(part).__qualname__}"
     return plain
@@ -147,7 +147,8 @@ def _unknown_option(key: str, overrides: Sequence[str]) -> str:
     return f"{key} is not an option{arm}{suggest(name, known)}"
 
 
-def _json_able(value: Any) -> Any:
+def json_able(value: Any) -> Any:
+    """An option's value as JSON and YAML hold it."""
     if isinstance(value, Enum):
         return value.value
     return list(value) if isinstance(value, tuple) else value

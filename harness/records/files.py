@@ -15,12 +15,8 @@ from numpy.typing import NDArray
 
 from harness.config.compose import suggest
 from harness.errors import UserError
-from harness.records.batch import NO_PARENT, Batch
+from harness.records.batch import NO_PARENT, Batch, Bools, Floats, Ints
 from harness.rng import uniforms
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 VERSION = 1
 """The version of the format that this program reads."""
@@ -35,7 +31,7 @@ NUMBER_KEYS = ("logprobs", "entropies", "values", "current_logprobs", "reference
 OPTIONAL_STEP_KEYS = (
     *("valid", "choices", "state", "observation", "prompt_ids"),
     *NUMBER_KEYS,
-    *("distance", "next_distance"),
+    "true_advantage",
 )
 INFO = "info"
 """An object with whatever the writer likes, in a trajectory or a step; ignored."""
@@ -43,8 +39,7 @@ INFO = "info"
 COLUMN_KEYS = {
     "state_S": "state",
     "observation_S": "observation",
-    "distance_S": "distance",
-    "next_distance_S": "next_distance",
+    "true_advantage_S": "true_advantage",
     "logprob_T": "logprobs",
     "entropy_T": "entropies",
     "value_T": "values",
@@ -69,7 +64,7 @@ class RecordedStep:
     choice_L: Bools
     """False for an end token."""
     given: dict[str, Any]
-    """What else the file says, by its key: texts, whole numbers, arrays (L,) of float64."""
+    """What else the file says, by its key: texts, numbers, arrays (L,) of float64."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,7 @@ def read_trajectories(lines: Iterable[bytes], file: str) -> list[RecordedTraject
 
     `file` is its name in messages. Raises `UserError` for the first line that is wrong, and for no lines.
     """
-    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if not line.isspace())
     records = []
     for number, line in numbered:
         place = f"{file}:{number}"
@@ -166,13 +161,9 @@ def batch_of(records: Sequence[RecordedTrajectory], seed: int) -> Batch:
         value_T=of_tokens(steps, "values"),
         current_logprob_T=of_tokens(steps, "current_logprobs"),
         reference_logprob_T=of_tokens(steps, "reference_logprobs"),
-        distance_S=of_steps(steps, "distance"),
-        next_distance_S=of_steps(steps, "next_distance"),
+        true_advantage_S=of_steps(steps, "true_advantage"),
         observation_S=tuple(s.given["observation"] for s in steps) if has(steps, "observation") else None,
     )
-
-
-# --- the columns ------------------------------------------------------------------------------------------
 
 
 def has(steps: Iterable[RecordedStep], key: str) -> bool:
@@ -216,9 +207,6 @@ def counters(records: Iterable[RecordedTrajectory], groups: dict[str, int]) -> N
         rows += [(groups[record.group], seen[record.group], i, 0) for i in range(len(record.steps))]
         seen[record.group] += 1
     return np.array(rows, dtype=np.uint64)
-
-
-# --- one line ---------------------------------------------------------------------------------------------
 
 
 class NotJSON(UserError):
@@ -313,9 +301,8 @@ def step_of(value: object, where: str) -> RecordedStep:
     for key in ("state", "observation"):
         if key in step:
             given[key] = text(step[key], f'{where}: "{key}"')
-    for key in ("distance", "next_distance"):
-        if key in step:
-            given[key] = whole(step[key], f'{where}: "{key}"')
+    if "true_advantage" in step:
+        given["true_advantage"] = number(step["true_advantage"], f'{where}: "true_advantage"')
     return RecordedStep(
         reward=number(step["reward"], f'{where}: "reward"'),
         ids_L=ids_L,
@@ -331,9 +318,6 @@ def choices(step: dict[str, Any], where: str, count: int) -> Bools:
         return np.ones(count, dtype=bool)
     what = f'{where}: "choices"'
     return np.array(right_length(list_of(step["choices"], what, (bool,), "true or false"), what, count))
-
-
-# --- values -----------------------------------------------------------------------------------------------
 
 
 def an_object(value: object, what: str) -> dict[str, Any]:
@@ -371,12 +355,12 @@ def boolean(value: object, what: str) -> bool:
     return value
 
 
-def number(value: object, what: str) -> float:
+def number(value: Any, what: str) -> float:
     """`value`, a finite number."""
     # type() and not isinstance() here and below: to Python, true is a whole number.
-    if type(value) not in (int, float):
-        raise UserError(f"{what} must be a number, not {shown(value)}")
-    return float(numbers([value], what, 1)[0])
+    if type(value) not in (int, float) or not abs(value) <= LARGEST:
+        raise UserError(f"{what} must be a number of at most {LARGEST:g} in size, not {shown(value)}")
+    return float(value)
 
 
 def whole(value: object, what: str) -> int:
@@ -420,9 +404,8 @@ def numbers(value: object, what: str, count: int) -> Floats:
     except OverflowError:  # a whole number beyond float64
         pass
     wrong = next(i for i, each in enumerate(values) if not abs(each) <= LARGEST)
-    raise UserError(
-        f"{what}: number {wrong} is {shown(values[wrong])}; numbers must be finite and at most {LARGEST:g} in size"
-    )
+    found = f"number {wrong} is {shown(values[wrong])}"
+    raise UserError(f"{what} must hold numbers of at most {LARGEST:g} in size, but {found}")
 
 
 def token_ids(value: object, what: str) -> Ints:
@@ -445,9 +428,6 @@ def shown(value: object) -> str:
     return whole_text if len(whole_text) <= 40 else f"{whole_text[:37]}..."
 
 
-# --- trajectories against each other ----------------------------------------------------------------------
-
-
 def check_ids(records: Iterable[RecordedTrajectory]) -> None:
     """Raise `UserError` for the first id that stands twice."""
     first: dict[str, str] = {}
@@ -461,12 +441,26 @@ def check_branches(records: Iterable[RecordedTrajectory]) -> None:
     """Raise `UserError` for the first continuation that does not continue a trajectory of the file."""
     by_id = {record.id: record for record in records}
     for record in by_id.values():
-        if record.branch:
-            if record.branch.parent not in by_id:
-                name = quoted(record.branch.parent)
-                raise UserError(f'{record.place}: the "parent" {name} is no trajectory of the file')
-            check_branch(record, record.branch, by_id[record.branch.parent])
+        if record.branch and record.branch.parent not in by_id:
+            name = quoted(record.branch.parent)
+            raise UserError(f'{record.place}: the "parent" {name} is no trajectory of the file')
     check_descent(by_id)
+    for record in by_id.values():
+        if record.branch:
+            check_branch(record, record.branch, by_id[record.branch.parent])
+
+
+def check_descent(by_id: dict[str, RecordedTrajectory]) -> None:
+    """Raise `UserError` for a trajectory that is its own ancestor."""
+    rooted: set[str] = set()
+    for record in by_id.values():
+        passed: set[str] = set()
+        while record.branch and record.id not in rooted:
+            if record.id in passed:
+                raise UserError(f"{record.place}: the trajectory {quoted(record.id)} is its own ancestor")
+            passed.add(record.id)
+            record = by_id[record.branch.parent]
+        rooted |= passed
 
 
 def check_branch(record: RecordedTrajectory, branch: RecordedBranch, parent: RecordedTrajectory) -> None:
@@ -474,15 +468,16 @@ def check_branch(record: RecordedTrajectory, branch: RecordedBranch, parent: Rec
     name = quoted(parent.id)
     if record.group != parent.group:
         raise UserError(f'{record.place}: the "parent" {name} is of another group, {quoted(parent.group)}')
-    if branch.step >= len(parent.steps):
+    last_step = len(parent.steps) - 1
+    if branch.step > last_step:
         raise UserError(
-            f'{record.place}: "branch_step" is {branch.step}, but {name} has {len(parent.steps)} steps'
+            f'{record.place}: "branch_step" is {branch.step}, but the last step of {name} is {last_step}'
         )
-    tokens = len(parent.steps[branch.step].ids_L)
-    if branch.token >= tokens:
+    last_token = len(parent.steps[branch.step].ids_L) - 1
+    if branch.token > last_token:
         raise UserError(
-            f'{record.place}: "branch_token" is {branch.token}, but step {branch.step} of {name} has '
-            f"{tokens} tokens"
+            f'{record.place}: "branch_token" is {branch.token}, but the last token of step {branch.step} '
+            f"of {name} is {last_token}"
         )
     if not repeats(record, branch, parent):
         raise UserError(
@@ -499,17 +494,3 @@ def repeats(record: RecordedTrajectory, branch: RecordedBranch, parent: Recorded
     return np.array_equal(own[: branch.token], other[: branch.token]) and all(
         np.array_equal(record.steps[i].ids_L, parent.steps[i].ids_L) for i in range(branch.step)
     )
-
-
-def check_descent(by_id: dict[str, RecordedTrajectory]) -> None:
-    """Raise `UserError` for a trajectory that is its own ancestor."""
-    rooted: set[str] = set()
-    for record in by_id.values():
-        line: list[str] = []
-        current: RecordedTrajectory = record
-        while current.branch and current.id not in rooted:
-            line.append(current.id)
-            current = by_id[current.branch.parent]
-            if current.id in line:
-                raise UserError(f"{current.place}: the trajectory {quoted(current.id)} is its own ancestor")
-        rooted.update(line)

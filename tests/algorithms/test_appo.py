@@ -1,5 +1,7 @@
 """APPO against numbers worked by hand from the paper's equations (gamma 1/2, two roots, four tokens each)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -150,6 +152,9 @@ def test_the_split_token_is_kept_on_request(batch_of):
     again = APPO(rollouts=2, roots=1).select_branches(batch, 0, RANDOM)
     kept = APPO(rollouts=2, roots=1, keep_split_token=True).select_branches(batch, 0, RANDOM)
     assert ([p.token for p in again], [p.token for p in kept]) == ([1], [2])
+    last = replace(batch, entropy_T=np.array([0.0, 0.0, 1.0]))
+    kept = APPO(rollouts=2, roots=1, keep_split_token=True).select_branches(last, 0, RANDOM)
+    assert [p.token for p in kept] == [2], "nothing would be left to sample after a response's last token"
 
 
 def test_objective_counts_all_rollouts(batch_of):

@@ -268,6 +268,8 @@ NO_BASELINE = {"baseline": Baseline.none}
         (APPO, {"credit_unit": CreditUnit.step, "normalise_unit": NormaliseUnit.none}, ("appo", "choose")),
         (ARPO, {"roots": 17}, ("roots=17", "rollouts=16")),
         (ARPO, {"beam": 0}, ("beam=0",)),
+        (ARPO, {"equations": Equations.released}, ("equations=released", "choose equations=paper")),
+        (TreeGRPO, {"equations": Equations.released}, ("equations=released", "choose equations=paper")),
         (TreeGRPO, {"rollouts": 8}, ("rollouts=8", "3 leaves")),
     ],
 )
