@@ -30,6 +30,7 @@ class ARPO(GRPO):
 
     kl_estimator: KLEstimator = KLEstimator.none
     kl_coef: float = 0.0
+    entropy_coef: float = 0.0
     rollouts: int = 16
     roots: int = 8
     """Initial rollouts of a task; the others branch, or start afresh when the roots end first."""

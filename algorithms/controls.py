@@ -45,6 +45,7 @@ class Control(Algorithm):
     dual_clip: float = 3.0
     kl_estimator: KLEstimator = KLEstimator.k3
     kl_coef: float = 0.01
+    entropy_coef: float = 0.001
     rollouts: int = 8
 
 
@@ -57,6 +58,7 @@ class Constant(Control):
 
     kl_estimator: KLEstimator = KLEstimator.none
     kl_coef: float = 0.0
+    entropy_coef: float = 0.0
 
     def credit(self, batch: Batch) -> Credit:
         """No trajectory is trained, so no optimiser step is taken."""

@@ -1,7 +1,7 @@
 """GRPO: every token of a trajectory gets (R - group mean) / group std.
 
-Source: GRPO as verl-agent runs it against GiGPO and G2PO (8 rollouts, token mean, k3 KL 0.01, clip 0.2,
-dual clip 3); the statistics are the paper's, over trajectories. Dr. GRPO: arXiv 2503.20783.
+Source: GRPO as verl-agent runs it against GiGPO and G2PO (8 rollouts, token mean, k3 KL 0.01, entropy
+0.001, clip 0.2, dual clip 3); the statistics are the paper's, over trajectories. Dr. GRPO: arXiv 2503.20783.
 """
 
 from dataclasses import dataclass
@@ -39,6 +39,7 @@ class GRPO(GroupMethod):
     dual_clip: float = 3.0
     kl_estimator: KLEstimator = KLEstimator.k3
     kl_coef: float = 0.01
+    entropy_coef: float = 0.001
     rollouts: int = 8
 
     def __post_init__(self) -> None:
@@ -72,3 +73,4 @@ class DrGRPO(GRPO):
     dual_clip: float = 0.0
     kl_estimator: KLEstimator = KLEstimator.none
     kl_coef: float = 0.0
+    entropy_coef: float = 0.0

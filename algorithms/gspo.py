@@ -22,3 +22,4 @@ class GSPO(GRPO):
     aggregation: Aggregation = Aggregation.seq_mean_token_mean
     dual_clip: float = 0.0
     kl_coef: float = 0.001
+    entropy_coef: float = 0.0

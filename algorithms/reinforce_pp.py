@@ -1,8 +1,9 @@
 """REINFORCE++ (arXiv 2501.03262): token returns, whitened over the batch's tokens; no critic, no group.
 
-Source: StepPO's scripts: gamma 1, clip 0.2, dual clip 3, k1 KL 0.001 in the reward. Their returns stop at the
-end of each step, so that every step but the last gets 0 before whitening: early steps of won episodes are
-punished. Here returns are linked across steps; `reinforce_pp_unlinked` is the published variant.
+Clip 0.2, dual clip 3 and k1 KL 0.001 in the reward are StepPO's and CAPO's scripts'. Their returns stop at
+the end of each step, so that every step but the last gets 0 before whitening: early steps of won episodes are
+punished. Here returns are linked across steps and not discounted; `reinforce_pp_unlinked` is the published
+variant, with its gamma of 0.99 a token and its 8 rollouts.
 """
 
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ class ReinforcePPUnlinked(ReinforcePP):
 
     name: ClassVar[str] = "reinforce_pp_unlinked"
     computes: ClassVar[Computes] = {"credit_unit": (CreditUnit.token,), "baseline": (Baseline.none,)}
+
+    gamma: float = 0.99
+    rollouts: int = 8
 
     def credit(self, batch: Batch) -> Credit:
         """A_t = sum over k >= t of gamma^(k-t) r_k to the step's end, whitened."""

@@ -23,3 +23,4 @@ class RLOO(GRPO):
     kl_place: KLPlace = KLPlace.reward
     kl_estimator: KLEstimator = KLEstimator.k1
     kl_coef: float = 0.001
+    entropy_coef: float = 0.0

@@ -1,8 +1,8 @@
-"""StepPO (arXiv 2604.18401 v4): step GAE and the geometric-mean step ratio; nothing else differs from PPO.
+"""StepPO (arXiv 2604.18401 v4): PPO with step GAE and the geometric-mean step ratio.
 
 Defaults are the HotpotQA script's: gamma 0.99 per step, lambda 1, clip 0.2, no KL. The other classes are the
 corners of the paper's ablation: each switches one half off, or both, and holds the rest still, gamma's unit
-included.
+and the missing dual clip included.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,8 @@ class StepPO(Algorithm):
 
 @dataclass(frozen=True, kw_only=True)
 class StepPOTokenRatio(StepPO):
-    """Step credit under the token ratio: StepPO v1, and the ablation without the step ratio."""
+    """Step credit under the token ratio: the ablation without the step ratio, and StepPO v1 but for v1's dual
+    clip of 3."""
 
     name: ClassVar[str] = "steppo_token_ratio"
 

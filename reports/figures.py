@@ -40,7 +40,7 @@ def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
         "seeds": ("Success over the budget, one line a seed", lambda: curves_by_arm(setting)),
         "compute": ("Where the budget went, share of FLOPs by phase", lambda: compute(setting)),
     }
-    if not comparisons.table["seeds"].eq(0).all():
+    if len(comparisons.table) and not comparisons.table["seeds"].eq(0).all():
         drawn["forest"] = ("Paired differences in final success", lambda: forest(setting, comparisons))
     found = {}
     with mpl.rc_context(STYLE):

@@ -59,7 +59,7 @@ class StateGraph:
 
 
 def graph_values(batch: Batch, graph: StateGraph, gamma: float) -> tuple[Floats, Floats]:
-    """G2PO's values (section 1.2 of its notes) of the node each step leaves, and of the one it reaches.
+    """G2PO's values (arXiv 2606.22995) of the node each step leaves, and of the one it reaches.
 
     V(G) = mean over visits of gamma^(steps left, this one included) x the reward of a solved task; at the
     end the reward of a solved task, else 0.

@@ -45,11 +45,14 @@ def against_others(x_X: Floats, group_X: Ints) -> Floats:
     return np.asarray(centre(x_X, group_X) * (count_G / np.maximum(count_G - 1, 1))[index_X])
 
 
-def whiten(x_X: Floats, epsilon: float = 1e-8) -> Floats:
-    """(x - mean) / (std + epsilon) over all elements, each counting once; one element alone gives 0."""
-    if len(x_X) == 1:
-        return np.zeros(1)
-    return np.asarray((x_X - x_X.mean()) / (x_X.std(ddof=1) + epsilon))
+def whiten(x_X: Floats) -> Floats:
+    """(x - mean) / (std + 1e-8) over all elements, as StepPO does over steps; one element alone gives 0."""
+    return x_X - x_X if len(x_X) == 1 else np.asarray((x_X - x_X.mean()) / (x_X.std(ddof=1) + 1e-8))
+
+
+def whiten_tokens(x_T: Floats) -> Floats:
+    """(x - mean) / sqrt(variance + 1e-8), as verl's `masked_whiten`; one element alone gives 0."""
+    return x_T - x_T if len(x_T) == 1 else np.asarray((x_T - x_T.mean()) / np.sqrt(x_T.var(ddof=1) + 1e-8))
 
 
 def shared_share(state_S: Ints) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from algorithms.base import Computes, Credit
 from algorithms.factors import Baseline, CreditUnit, Factors, NormaliseUnit
-from algorithms.shared.groups import against_others, centre, spread, whiten
+from algorithms.shared.groups import against_others, centre, spread, whiten, whiten_tokens
 from algorithms.shared.returns import discount, gae, suffix_sums
 from harness.records.batch import Batch
 
@@ -35,7 +35,7 @@ def plain_credit(batch: Batch, factors: Factors) -> Credit:
 
 
 def critic_credit(batch: Batch, factors: Factors) -> Credit:
-    """GAE over tokens or over steps (StepPO, sections 1.4 and 2 of its notes), then whitening.
+    """GAE over tokens or over steps (StepPO's `core_algos.py`: token_gae, step GAE), then whitening.
 
     A step's value is read at its first token, which is the critic's output at the last prompt token. Targets
     are the un-whitened returns.
@@ -106,4 +106,4 @@ def normalise(batch: Batch, advantage_U: Floats, factors: Factors) -> Floats:
     if over is NormaliseUnit.steps_of_batch:
         advantage_U = whiten(advantage_U)
     advantage_T = advantage_U[batch.step_T] if unit is CreditUnit.step else advantage_U
-    return whiten(advantage_T) if over is NormaliseUnit.tokens_of_batch else advantage_T
+    return whiten_tokens(advantage_T) if over is NormaliseUnit.tokens_of_batch else advantage_T

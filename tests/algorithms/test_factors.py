@@ -35,7 +35,7 @@ from harness.errors import UserError
 
 VERL_AGENT = {
     # verl-agent, run_alfworld.sh of GRPO, GiGPO, HGPO, GraphGPO and G2PO (Nala-YN/G2PO @ b8ffaf5): group 8,
-    # k3 KL .01 in the loss, clip .2/.2, c 3, token mean.
+    # k3 KL .01 in the loss, entropy .001 (its yaml), clip .2/.2, c 3, token mean.
     "ratio_unit": "token",
     "aggregation": "token_mean",
     "clip_low": 0.2,
@@ -44,9 +44,10 @@ VERL_AGENT = {
     "kl_place": "loss",
     "kl_estimator": "k3",
     "kl_coef": 0.01,
+    "entropy_coef": 0.001,
     "rollouts": 8,
 }
-VERL_AGENT_STEPS = {**VERL_AGENT, "credit_unit": "step", "gamma": 0.95, "entropy_coef": 0.001}
+VERL_AGENT_STEPS = {**VERL_AGENT, "credit_unit": "step", "gamma": 0.95}
 STEPPO_SCRIPTS = {
     # StepPO @ 26107f1, run_hotpotqa_{step,token}_adv.sh: gamma .99, lam 1, clip .2/.2, no KL, n 1; rows are
     # steps and the loss is seq-mean-token-mean.
@@ -63,7 +64,7 @@ STEPPO_GROUPS = {
     # The group and REINFORCE++ baselines of the same scripts: k1 KL 1e-3 in the reward, vanilla clip, c 3.
     "ratio_unit": "token",
     "aggregation": "step_mean",
-    "gamma": 1.0,
+    "entropy_coef": 0.0,
     "clip_low": 0.2,
     "clip_high": 0.2,
     "dual_clip": 3.0,
@@ -78,7 +79,7 @@ PUBLISHED: dict[type[Algorithm], dict[str, object]] = {
     PPOUndiscounted: {**STEPPO_SCRIPTS, **TOKEN, "gamma": 1.0, "discount_unit": "token"},
     PPOMatched: {**STEPPO_SCRIPTS, **TOKEN, "discount_unit": "mean_step"},
     StepPO: {**STEPPO_SCRIPTS, **STEP, "ratio_unit": "step", "dual_clip": 0.0, "discount_unit": "step"},
-    # v1 (scripts of 8e4cd97): step GAE under the vanilla token ratio.
+    # v1 (scripts of 8e4cd97) but for its c 3: step GAE under the vanilla token ratio.
     StepPOTokenRatio: {**STEPPO_SCRIPTS, **STEP, "ratio_unit": "token", "dual_clip": 0.0},
     StepPOTokenCredit: {**STEPPO_SCRIPTS, **TOKEN, "ratio_unit": "step", "discount_unit": "step"},
     StepPONeither: {**STEPPO_SCRIPTS, **TOKEN, "ratio_unit": "token", "discount_unit": "step"},
@@ -101,8 +102,17 @@ PUBLISHED: dict[type[Algorithm], dict[str, object]] = {
         "credit_unit": "token",
         "baseline": "none",
         "normalise_unit": "tokens_of_batch",
+        "gamma": 1.0,
+        "rollouts": 1,
     },
-    ReinforcePPUnlinked: {**STEPPO_GROUPS, "credit_unit": "token", "baseline": "none"},
+    # AgentR1/CAPO's scripts: gamma .99 a token, n 8.
+    ReinforcePPUnlinked: {
+        **STEPPO_GROUPS,
+        "credit_unit": "token",
+        "baseline": "none",
+        "gamma": 0.99,
+        "rollouts": 8,
+    },
     ReinforcePPBaseline: {
         **STEPPO_GROUPS,
         "credit_unit": "trajectory",

@@ -20,11 +20,12 @@ from harness.config.compose import CONFIG_DIR, compose_run, group_options, to_pl
 from harness.ledger import Phase
 from harness.policy.model import weights
 from harness.records import Batch
+from harness.records.files import COLUMN_KEYS, GIVEN_COLUMNS
 from harness.run import Run
 from harness.store import RunDir
 from tests.conftest import make_batch
 
-OPTIONAL = ("value_T", "current_logprob_T", "previous_logprob_T", "reference_logprob_T")
+OPTIONAL = ("value_T", "current_logprob_T", "reference_logprob_T")
 ANYTIME = {"logprob_T", "entropy_T", "uniform_S", "true_advantage_S", *OPTIONAL}
 """Columns of floats that only algorithms which name them may read."""
 
@@ -144,6 +145,7 @@ def test_one_step_of_one_token_gives_numbers(name):
 def test_credit_reads_only_the_columns_it_names(name, batch):
     """`columns` is what `harness.credit` asks a file for: everything else may be missing."""
     chosen = algorithm(name)
+    assert chosen.columns <= set(COLUMN_KEYS) | GIVEN_COLUMNS, "a column that no file and no loop can give"
     poisoned = {column: np.full_like(getattr(batch, column), np.nan) for column in ANYTIME - chosen.columns}
     if "state_S" not in chosen.columns:
         poisoned["state_S"] = np.arange(len(batch.state_S))
@@ -186,7 +188,7 @@ def test_a_constant_reward_more_changes_no_group_method(name, batch, constant):
     compares = (Baseline.group_mean, Baseline.leave_one_out, Baseline.state_group_mean)
     if chosen.baseline not in compares:
         return
-    chosen = replace(chosen, gamma=1.0) if name in ("gigpo", "hgpo") else chosen
+    chosen = replace(chosen, gamma=1.0)
     reward_S = batch.reward_S.copy()
     reward_S[batch.last_step_N] += constant
     more_T = chosen.credit(replace(batch, reward_S=reward_S)).advantage_T
