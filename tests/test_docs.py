@@ -1,0 +1,59 @@
+"""The pages keep what they promise: each algorithm has one, commands compose, tests named there exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness import credit, sweep
+from harness.config import compose_run
+from harness.config.compose import compose, group_options
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs" / "algorithms").glob("*.md"))
+WITH_COMMANDS = [*PAGES, ROOT / "README.md"]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every `python -m harness...` in the page's fenced blocks, comments dropped."""
+    blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", page.read_text(), flags=re.DOTALL))
+    lines = blocks.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("python -m harness.")]
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+def test_commands_compose(page, tmp_path, capsys):
+    for _, _, module, *arguments in commands(page):
+        if module == "harness.sweep":
+            elsewhere = [] if "--help" in arguments else [f"sweep.out={tmp_path}", "--dry-run"]
+            assert sweep.main([*arguments, *elsewhere]) == 0, capsys.readouterr().err
+        elif module == "harness.run":
+            compose_run(arguments)
+        elif module == "harness.credit":
+            options = credit.parser().parse_args(arguments)
+            assert credit.chosen(options.algorithms, options.set)
+        else:
+            assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+
+
+@pytest.mark.parametrize("name", group_options("algorithm"))
+def test_every_algorithm_has_its_page(name):
+    module = compose([f"algorithm={name}"]).algorithm._target_.split(".")[1]
+    assert f"`{name}`" in (ROOT / "docs" / "algorithms" / f"{module}.md").read_text() or module == name
+    assert f"`{name}`" in (ROOT / "docs" / "algorithms" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_named_on_a_page_exist(page):
+    defined = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", page.read_text()):
+        assert f"def {name}(" in defined, f"{page.name} names {name}"
+    for path in re.findall(r"`(tests/[\w/]+\.py)`", page.read_text()):
+        assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
