@@ -32,11 +32,11 @@ REPEATS = 5
 
 
 def synthetic(trajectories: int, steps: int, tokens: int) -> Batch:
-    """Groups of 8 ragged trajectories (10 % shorter at most) over 40 states, half of them solved."""
+    """Groups of 8 trajectories over 40 states, lengths 10 % about the mean, half of them solved."""
     draw = np.random.default_rng(0)
-    steps_N = draw.integers(steps * 9 // 10, steps + 1, trajectories)
+    steps_N = draw.integers(steps * 9 // 10, steps * 11 // 10 + 1, trajectories)
     total = int(steps_N.sum())
-    tokens_S = draw.integers(tokens * 9 // 10, tokens + 1, total)
+    tokens_S = draw.integers(tokens * 9 // 10, tokens * 11 // 10 + 1, total)
     count = int(tokens_S.sum())
     group_N = np.arange(trajectories) // GROUP
     group_S = np.repeat(group_N, steps_N)

@@ -10,6 +10,7 @@ import torch
 from algorithms.base import Credit
 from algorithms.factors import Aggregation, KLEstimator, RatioUnit
 from algorithms.grpo import GRPO
+from algorithms.steppo import StepPO
 from harness.config import ModelConfig
 from harness.policy.model import new_policy
 from harness.policy.rows import Rows, logprobs, rows_of
@@ -158,8 +159,7 @@ def test_masked_continuations_have_no_gradient(policy, trajectories):
 
 def test_a_clipped_step_is_not_trained(policy, trajectories):
     """StepPO: where every step's ratio is outside and on the side its credit asks for, the gradient is 0."""
-    algorithm = GRPO(ratio_unit=RatioUnit.step, clip_low=0.01, clip_high=0.01, kl_coef=0.0, dual_clip=0.0,
-                     kl_estimator=KLEstimator.none)  # fmt: skip
+    algorithm = StepPO(clip_low=0.01, clip_high=0.01)
     case = Case(policy, trajectories[:1])
     outside = np.where(case.minibatch.step_T % 2 == 0, 0.5, -0.5)
     with torch.no_grad():
