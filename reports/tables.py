@@ -222,6 +222,7 @@ def compute_table(setting: Setting) -> pd.DataFrame:
         return frame.groupby(["arm", "cell"])[column].sum().groupby("arm").mean()
 
     counts = ["iterations", "trajectories", "env_steps", "env_steps_replayed", "overshoot"]
+    counts += ["tokens_reused", "flops_reused"]
     seconds = ["rollout_seconds", "update_seconds", "evaluation_seconds"]
     measured = (
         setting.done.astype(dict.fromkeys(counts + seconds, float)).groupby("arm")[counts + seconds].mean()

@@ -30,6 +30,8 @@ COMPUTE_ROWS = [
     ("overshoot", "spent beyond the budget"),
     ("tokens_sampled", "tokens sampled"),
     ("tokens_trained", "tokens trained on (actor)"),
+    ("tokens_reused", "tokens that branches took over"),
+    ("flops_reused", "FLOPs that this spared"),
     ("trajectories", "trajectories"),
     ("env_steps", "environment steps"),
     ("env_steps_replayed", "environment steps replayed to branch"),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from algorithms.factors import CreditUnit, DiscountUnit, Equations, NormaliseUnit
 from algorithms.g2po import G2PO
@@ -20,6 +22,7 @@ from algorithms.rloo import RLOO
 from algorithms.shared.graph import StateGraph, graph_values
 from algorithms.shared.kl_reward import with_kl_in_reward
 from algorithms.steppo import StepPO
+from tests.conftest import make_batch
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 STEPPO = json.loads((GOLDEN / "steppo.json").read_text())
@@ -115,6 +118,33 @@ def test_discounts_of_one_horizon(batch_of):
     assert step == returns(DiscountUnit.step), "with no critic to learn, step credit is the same thing"
     assert StepPO(**raw, discount_unit=DiscountUnit.token).credit(batch).advantage_T[0] == 0.25**2
     assert StepPO(**raw, discount_unit=DiscountUnit.mean_step).credit(batch).advantage_T[0] == 0.25
+
+
+lengths = st.lists(st.integers(1, 5), min_size=1, max_size=4)
+unit_interval = st.floats(0, 1)
+
+
+@given(lengths=lengths, gamma=unit_interval, lam=unit_interval, seed=st.integers(0, 99))
+def test_with_one_token_a_step_both_units_are_one(lengths, gamma, lam, seed):
+    draw = np.random.default_rng(seed)
+    batch = make_batch(
+        [draw.normal(size=n).tolist() for n in lengths],
+        groups=list(range(len(lengths))),
+        value_T=draw.normal(size=sum(lengths)),
+    )
+    step, token = StepPO(gamma=gamma, lam=lam).credit(batch), PPO(gamma=gamma, lam=lam).credit(batch)
+    np.testing.assert_allclose(step.return_T, token.return_T, atol=1e-9)
+    raw = {"gamma": gamma, "lam": lam, "normalise_unit": NormaliseUnit.none}
+    one_T, other_T = StepPO(**raw).credit(batch).advantage_T, PPO(**raw).credit(batch).advantage_T
+    np.testing.assert_allclose(one_T, other_T, atol=1e-9)
+    # Eq. 16 of Schulman et al. spelled out: A_t = sum over l of (gamma lam)^l delta_(t+l).
+    ends = np.cumsum(lengths)
+    for first, last in zip(ends - lengths, ends, strict=True):
+        value = np.append(batch.value_T[first:last], 0.0)
+        delta = batch.reward_S[first:last] + gamma * value[1:] - value[:-1]
+        for t in range(len(delta)):
+            expected = sum((gamma * lam) ** k * d for k, d in enumerate(delta[t:]))
+            assert one_T[first + t] == pytest.approx(expected, abs=1e-9)
 
 
 def test_kl_in_the_reward_falls_on_its_token(batch_of):

@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from algorithms.factors import Aggregation, KLEstimator, RatioUnit
+from algorithms.rloo import RLOO
+from algorithms.shared.kl_reward import with_kl_in_reward
 from harness.update.loss import clipped_loss, importance_ratio, kl, token_weights, value_loss
+from tests.conftest import make_batch
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "steppo.json").read_text())
 G3 = GOLDEN["G3 losses"]
@@ -106,6 +109,15 @@ def test_kl_estimators():
     np.testing.assert_allclose(kl(torch.zeros(3), d, KLEstimator.k3), worked["k3"], atol=1e-9)
     np.testing.assert_allclose(kl(torch.zeros(3), d, KLEstimator.k1), -d)
     np.testing.assert_allclose(kl(torch.zeros(3), d, KLEstimator.k2), d**2 / 2)
+
+
+@pytest.mark.parametrize("estimator", [KLEstimator.k1, KLEstimator.k2, KLEstimator.k3])
+def test_kl_is_one_formula_in_loss_and_reward(estimator):
+    logprob, reference = np.array([-1.0, -2.0, -30.0]), np.array([-1.5, -0.5, -1.0])
+    batch = make_batch([[0.0, 0.0, 0.0]], logprob_T=logprob, reference_logprob_T=reference)
+    penalised = with_kl_in_reward(batch, RLOO(kl_estimator=estimator, kl_coef=1.0))
+    in_loss = kl(torch.from_numpy(logprob), torch.from_numpy(reference), estimator)
+    np.testing.assert_allclose(penalised.penalty_T, in_loss, atol=1e-12)
 
 
 TWO_TRAJECTORIES = np.array([0, 0, 0, 1, 1, 1])

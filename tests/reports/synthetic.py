@@ -61,6 +61,9 @@ def ledger(algorithm: str) -> dict[str, Any]:
         "env_steps_replayed": 900 if algorithm == "appo" else 0,
         "env_steps_evaluation": 8_000,
         "trajectories": 1_536,
+        "prefix_reused": {"tokens": 700, "flops": 10**9}
+        if algorithm == "appo"
+        else {"tokens": 0, "flops": 0},
         "phases": {
             phase: {"tokens": flops // 500_000, "flops": flops, "computed": flops // 2}
             for phase, flops in nominal.items()

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import UserError
+from harness.store import read_json, write_json
 from reports.compare import compare, main
 from tests.reports.synthetic import TYPICAL, write_sweep
 
@@ -65,6 +66,24 @@ def test_one_seed_has_no_intervals(tmp_path):
     write_sweep(tmp_path, {"ppo": 0.2, "steppo": 0.9}, seeds=1)
     assert "1 paired seed:" in compare(tmp_path).read_text()
     assert table(tmp_path, "final")["low"].isna().all()
+
+
+def test_one_arm_is_a_page_too(tmp_path):
+    write_sweep(tmp_path, {"grpo": 0.5}, seeds=3)
+    page = compare(tmp_path).read_text()
+    assert "grpo" in page
+    assert len(table(tmp_path, "final")) == 1
+
+
+def test_controls_take_part_in_no_comparison_of_credit_units(tmp_path):
+    cells = write_sweep(tmp_path, {"ppo": 0.2, "steppo": 0.9, "g2po": 0.95}, seeds=2)
+    manifest = read_json(tmp_path / "sweep.json")
+    controls = [cell for cell in cells if cell.startswith("g2po-")]
+    write_json(tmp_path / "sweep.json", {**manifest, "controls": controls})
+    compare(tmp_path)
+    final = table(tmp_path, "final").set_index("arm")
+    assert final.loc["g2po", "credit_unit"] == "control"
+    assert set(table(tmp_path, "step-against-others")["left"]) == {"steppo"}
 
 
 def test_unfinished_failed_and_damaged_cells_are_listed(tmp_path):
