@@ -99,7 +99,7 @@ class APPO(Algorithm):
         gain_T = self.likelihood_gain(batch, later_T, earlier_T, SCORE_CLIP)
         each = self.rollouts // self.roots - 1
         points = []
-        for trajectory, start in enumerate(first_token(batch)):
+        for trajectory, start in enumerate(batch.first_token_N):
             span = slice(start, start + batch.tokens_N[trajectory])
             chosen = select_tokens(gain_T[span], batch.entropy_T[span], batch.choice_T[span], each)
             for token in chosen:
@@ -171,14 +171,7 @@ class APPOFuture(APPO):
     roots: int = 16
 
 
-def first_token(batch: Batch) -> Ints:
-    """Index of each trajectory's first token."""
-    return np.cumsum(batch.tokens_N) - batch.tokens_N
-
-
-def future_value(
-    delta_T: Floats, tokens_N: NDArray[np.int64], gamma: float, low: float, high: float
-) -> Floats:
+def future_value(delta_T: Floats, tokens_N: Ints, gamma: float, low: float, high: float) -> Floats:
     """Eq. 4: exp of the discounted sum of log-ratios from token i to the rollout's end, clipped."""
     return np.clip(np.exp(np.clip(suffix_sums(delta_T, tokens_N, gamma), -20, 20)), low, high)
 
@@ -245,7 +238,7 @@ def prefix_local_advantage(batch: Batch, *, keep_split_token: bool) -> Floats:
         parent = batch.parent_N[branch]
         step = batch.first_step_N[parent] + batch.branch_step_N[branch]
         split = batch.first_token_S[step] + batch.branch_token_N[branch] - keep_split_token
-        span = slice(first_token(batch)[parent], split + 1)
+        span = slice(batch.first_token_N[parent], split + 1)
         total_T[span] += z_N[branch]
         count_T[span] += 1
     return z_N[batch.trajectory_T] + total_T / np.maximum(count_T, 1)

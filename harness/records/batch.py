@@ -115,6 +115,11 @@ class Batch:
         return np.add.reduceat(self.tokens_S, self.first_step_N)
 
     @cached_property
+    def first_token_N(self) -> Ints:
+        """Index of each trajectory's first token."""
+        return np.cumsum(self.tokens_N) - self.tokens_N
+
+    @cached_property
     def group_S(self) -> Ints:
         """Group of each step."""
         return np.repeat(self.group_N, self.steps_N)
