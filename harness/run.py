@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from harness.config import RunConfig, compose_run
+from harness.config import BudgetAxis, RunConfig, compose_run
 from harness.errors import UserError
 from harness.evaluate import evaluate, mean
 from harness.ledger import Ledger
@@ -30,6 +30,8 @@ from harness.update.learner import Learner
 from harness.update.trainer import Trainer
 
 CHECKPOINT_SECONDS = 60.0
+COUNTED = ("flops", "tokens", "env_steps")
+"""Budget axes that are a function of the configuration."""
 
 
 class Run:
@@ -62,12 +64,17 @@ class Run:
         """Evaluations done."""
         self.scores: list[float] = []
         """Sampled success at each evaluation."""
+        self.spent_at: list[float] = []
+        """What the budget's axis had used at each evaluation."""
+        self.seconds = 0.0
+        """Seconds of rollouts and updates: no function of the configuration, so kept out of the ledger."""
         self.checkpoint_time = time.monotonic()
 
     @property
-    def spent(self) -> int:
+    def spent(self) -> float:
         """What the budget's axis has used."""
-        return self.ledger.spent(self.config.budget.axis.value)
+        axis = self.config.budget.axis
+        return self.seconds if axis is BudgetAxis.gpu_seconds else self.ledger.spent(axis.value)
 
     def finish(self) -> dict[str, object]:
         """Resume if there is something to resume, go on to the end, and write the result."""
@@ -84,7 +91,7 @@ class Run:
                 self._checkpoint()
         self.pool.close()
         result = {
-            "final_success": mean(self.scores[-self.config.evaluation.window :]),
+            "final_success": self._final_success(),
             "scores": self.scores,
             "iterations": self.iteration,
             "overshoot": self.spent / limit - 1,
@@ -94,6 +101,16 @@ class Run:
         }
         write_json(self.run_dir.result, result)
         return result
+
+    def _final_success(self) -> float:
+        """The mean of the learning curve at the last evaluation points, the last one exactly the limit.
+
+        An evaluation waits for the iteration in flight; between two of them the curve is a straight line, so
+        that arms with longer iterations gain nothing from what they spent beyond the limit.
+        """
+        points, window = self.config.evaluation.points, self.config.evaluation.window
+        limits = [self.config.budget.limit * (points - i) / points for i in range(window)]
+        return float(np.interp(limits, self.spent_at, self.scores).mean())
 
     def _iterate(self) -> None:
         clock = Clock()
@@ -116,6 +133,7 @@ class Run:
             played += trajectories
         self.iteration += 1
         self.ledger.trajectories += len(played)
+        self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
         self._record("train", summary(played) | average(metrics))
         append_line(self.run_dir.timing, {"iteration": self.iteration, **clock.seconds})
 
@@ -126,12 +144,15 @@ class Run:
         metrics = evaluate(self.config, self.player, forms, self.ledger, point)
         self.point = point + 1
         self.scores.append(metrics["success"])
+        self.spent_at.append(self.spent)
         self._record("evaluation", {"fraction": point / self.config.evaluation.points, **metrics})
         clock.lap("evaluation")
         append_line(self.run_dir.timing, {"iteration": self.iteration, **clock.seconds})
 
     def _record(self, kind: str, values: dict[str, float]) -> None:
-        spent = {axis: self.ledger.spent(axis) for axis in ("flops", "tokens", "env_steps")}
+        spent: dict[str, float] = {axis: self.ledger.spent(axis) for axis in COUNTED}
+        if self.config.budget.axis is BudgetAxis.gpu_seconds:
+            spent["gpu_seconds"] = self.seconds
         append_line(self.run_dir.metrics, {"kind": kind, "iteration": self.iteration, **spent, **values})
 
     def _checkpoint(self) -> None:
@@ -139,6 +160,8 @@ class Run:
             "iteration": self.iteration,
             "point": self.point,
             "scores": self.scores,
+            "spent_at": self.spent_at,
+            "seconds": self.seconds,
             "ledger": self.ledger.to_plain(),
         }
         learner = self.learner
@@ -155,7 +178,9 @@ class Run:
         if checkpoint is None:
             return
         state = read_json(checkpoint / "state.json")
-        self.iteration, self.point, self.scores = state["iteration"], state["point"], state["scores"]
+        self.iteration, self.point = state["iteration"], state["point"]
+        self.scores, self.spent_at = state["scores"], state["spent_at"]
+        self.seconds = state["seconds"]
         self.ledger.load(state["ledger"])
         learner = self.learner
         load_model(checkpoint, "policy", learner.policy, learner.policy_optimizer)

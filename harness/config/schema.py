@@ -20,6 +20,7 @@ class BudgetAxis(Enum):
     flops = "flops"
     tokens = "tokens"
     env_steps = "env_steps"
+    gpu_seconds = "gpu_seconds"
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class BudgetConfig:
     limit: float
     """The amount, in the axis' unit, after which a run stops; it finishes the iteration in flight."""
     axis: BudgetAxis = BudgetAxis.flops
-    """What is counted: `flops` (closed forms, see the ledger), `tokens` (sampled) or `env_steps`."""
+    """What is counted: `flops` (closed forms, see the ledger), `tokens` (sampled), `env_steps`, or
+    `gpu_seconds`: rollouts and updates on the device that the run has to itself, a CPU core for model=tiny;
+    the only axis on which a run is not reproducible."""
 
     def __post_init__(self) -> None:
-        require(self.limit > 0, f"budget.limit={self.limit:g} must be above 0")
+        require(0 < self.limit < float("inf"), f"budget.limit={self.limit:g} must be above 0 and finite")
 
 
 @dataclass(frozen=True)

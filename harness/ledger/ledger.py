@@ -81,6 +81,7 @@ class Ledger:
             return sum(e.flops for phase, e in self.entries.items() if phase not in OUTSIDE_BUDGET)
         if axis == "tokens":
             return self.entries[Phase.decode].tokens + self.entries[Phase.decode_branch].tokens
+        assert axis == "env_steps", axis
         return self.env_steps
 
     def to_plain(self) -> dict[str, object]:

@@ -24,7 +24,7 @@ from harness.config import RunConfig
 from harness.config.compose import to_plain
 from harness.store.files import read_json, sync_folder, truncate, write_json
 
-FORMAT = 1
+FORMAT = 2
 """Part of every cell's hash: raise it when the same configuration gives other numbers."""
 KEPT_CHECKPOINTS = 2
 

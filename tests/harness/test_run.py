@@ -96,9 +96,27 @@ def test_budget_curve_and_result(tmp_path, warm_starts):
     assert result["overshoot"] == pytest.approx(spent[-1] / cell.budget.limit - 1)
     assert evaluations[0]["fraction"] == 0
     assert evaluations[-1]["fraction"] == 1
-    assert result["final_success"] == evaluations[-1]["success"]
+    before, last = evaluations[-2:]
+    share = (cell.budget.limit - before["flops"]) / (last["flops"] - before["flops"])
+    at_limit = before["success"] + share * (last["success"] - before["success"])
+    assert result["final_success"] == pytest.approx(at_limit), "interpolated at exactly the limit"
     for row in evaluations:
         assert row["flops"] >= row["fraction"] * cell.budget.limit
+
+
+@pytest.mark.parametrize(
+    ("axis", "limit"), [("flops", 5e9), ("tokens", 2000), ("env_steps", 900), ("gpu_seconds", 0.5)]
+)
+def test_arms_stop_within_one_iteration_of_the_same_budget(axis, limit, tmp_path, warm_starts):
+    """On every axis: the iteration in flight is finished, and no other is begun."""
+    for name in ("grpo", "steppo"):
+        cell = config(f"algorithm={name}", f"budget.axis={axis}", f"budget.limit={limit}")
+        run_dir = finish(cell, tmp_path, warm_starts)
+        spent = [0.0, *(row[axis] for row in lines(run_dir, "train"))]
+        assert spent[-2] < limit <= spent[-1]
+        result = read_json(run_dir.result)
+        assert result["overshoot"] == pytest.approx(spent[-1] / limit - 1)
+        assert lines(run_dir, "evaluation")[-1]["fraction"] == 1
 
 
 def test_the_ledger_adds_up(tmp_path, warm_starts):
