@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.factors import Baseline, Factors, KLPlace
+from algorithms.factors import Baseline, Clash, Factors, KLPlace
 from harness.errors import UserError
 from harness.records.batch import Batch
 
@@ -101,7 +101,7 @@ class Algorithm(Factors, ABC):
             value = getattr(self, factor)
             if value not in able:
                 choices = " or ".join(str(each.value) for each in able)
-                raise UserError(
+                raise Clash(
                     f"algorithm.{factor}={value.value} is not what {self.name} computes: "
                     f"choose {factor}={choices}, or another algorithm"
                 )

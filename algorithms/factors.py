@@ -119,6 +119,10 @@ OWN_NORMALISE_UNIT = {
 """Baselines that come with groups of their own to standardise in."""
 
 
+class Clash(UserError):
+    """Factors that are each legal and mean nothing together."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Factors:
     """A point in the factor space. Every factor can be switched alone where the combination is legal."""
@@ -176,7 +180,7 @@ class Factors:
             legal_baselines = (Baseline.group_mean, Baseline.leave_one_out)
             raise clash("baseline", self.baseline, "normalise_unit", self.normalise_unit, legal_baselines)
         if self.credit_unit is CreditUnit.trajectory and self.gamma != 1:
-            raise UserError(
+            raise Clash(
                 f"algorithm.gamma={self.gamma} clashes with algorithm.credit_unit=trajectory, where every "
                 "reward counts fully: choose gamma=1, or credit_unit=step"
             )
@@ -184,17 +188,17 @@ class Factors:
             legal_unit = (DiscountUnit.step,)
             raise clash("discount_unit", self.discount_unit, "baseline", self.baseline, legal_unit)
         if self.lam != 1 and not self.has_critic:
-            raise UserError(
+            raise Clash(
                 f"algorithm.lam={self.lam} clashes with algorithm.baseline={self.baseline.value}: "
                 "choose lam=1, or a critic as the baseline"
             )
         if (self.kl_coef > 0) != (self.kl_estimator is not KLEstimator.none):
-            raise UserError(
+            raise Clash(
                 f"algorithm.kl_coef={self.kl_coef} clashes with "
                 f"algorithm.kl_estimator={self.kl_estimator.value}: set both, or 0 and none"
             )
         if self.kl_place is KLPlace.reward and self.kl_estimator is KLEstimator.none:
-            raise UserError(
+            raise Clash(
                 "algorithm.kl_place=reward clashes with algorithm.kl_estimator=none: "
                 "choose an estimator (k1) and a kl_coef, or kl_place=loss"
             )
@@ -230,10 +234,10 @@ class Factors:
         return {name: value.value if isinstance(value, Enum) else value for name, value in plain.items()}
 
 
-def clash(name: str, value: Enum, other: str, its: Enum, legal: tuple[Enum, ...]) -> UserError:
+def clash(name: str, value: Enum, other: str, its: Enum, legal: tuple[Enum, ...]) -> Clash:
     """The one line that says which two factors clash and what to choose."""
     choices = ", ".join(str(each.value) for each in legal)
-    return UserError(
+    return Clash(
         f"algorithm.{name}={value.value} clashes with algorithm.{other}={its.value}: "
         f"choose {name}={choices.replace(', ', ' or ')}, or another {other}"
     )

@@ -2,9 +2,10 @@
 
 import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
 from enum import Enum
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from algorithms.factors import Clash
 from harness.config.schema import (
     BatchConfig,
     BudgetConfig,
@@ -58,18 +60,36 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
         raise UserError(f"no sweep chosen: add +sweep=NAME, one of {', '.join(group_options('sweep'))}")
     sweep = typed(SweepConfig, _plain(composed)["sweep"], "sweep")
     launcher = typed(LauncherConfig, _plain(composed)["launcher"], "launcher")
-    arms = [_plain(compose([*overrides, f"algorithm={name}"])) for name in sweep.algorithms]
-    cells = [_cell(arm, seed) for seed in sweep.seeds for arm in zip(sweep.algorithms, arms, strict=True)]
+    arms = [run for algorithm in sweep.algorithms for run in _arms(algorithm, sweep.crossed, overrides)]
+    if not arms:
+        raise UserError("sweep.crossed leaves no arm: every combination clashes")
+    # Seed 0 first for all arms, so that early results are comparable.
+    cells = [replace(arm, seed=_integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     return sweep, launcher, cells
 
 
-def _cell(arm: tuple[str, dict[str, Any]], seed: int) -> RunConfig:
-    """The configuration of one arm and seed; what is wrong with it names the arm."""
-    name, plain = arm
-    try:
-        return run_config({**plain, "seed": seed})
-    except UserError as error:
-        raise UserError(f"{error} (arm {name})") from error
+def _arms(algorithm: str, crossed: Mapping[str, Sequence[str]], overrides: Sequence[str]) -> list[RunConfig]:
+    """The configurations of `NAME [OPTION=VALUE ...]` with every combination of crossed options, seedless.
+
+    What is wrong with one names it; combinations that clash are left out of a crossing.
+    """
+    name, *own = algorithm.split()
+    choices = [[f"{option}={value}" for value in values] for option, values in crossed.items()]
+    base = _plain(compose([*overrides, f"algorithm={name}", *(f"algorithm.{each}" for each in own)]))
+    found = []
+    for combination in product(*choices):
+        plain = {
+            **base,
+            "algorithm": {**base["algorithm"], **dict(each.split("=", 1) for each in combination)},
+        }
+        try:
+            found.append(run_config(plain))
+        except Clash as error:
+            if not crossed:
+                raise UserError(f"{error} (arm {algorithm})") from error
+        except UserError as error:
+            raise UserError(f"{error} (arm {' '.join([algorithm, *combination])})") from error
+    return found
 
 
 def run_config(plain: dict[str, Any]) -> RunConfig:

@@ -1,6 +1,6 @@
 """What a run and a sweep are made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from algorithms.base import Algorithm
@@ -184,11 +184,14 @@ class SweepConfig:
     name: str
     """The sweep's name, as in `+sweep=NAME`."""
     algorithms: tuple[str, ...]
-    """The arms, as in `algorithm=NAME`."""
+    """The arms, as in `algorithm=NAME`; options of an arm of its own follow its name: `grpo rollouts=4`."""
     seeds: tuple[int, ...]
     """The seeds of every arm; arms are paired by seed."""
     out: str
     """The sweep's directory: the run store, and the report."""
+    crossed: dict[str, list[str]] = field(default_factory=dict)
+    """Options of every arm by name, each with the values it takes: arms are made for all combinations, those
+    whose factors clash left out."""
 
     def __post_init__(self) -> None:
         require(len(self.algorithms) > 0, "sweep.algorithms is empty: name at least one, e.g. [grpo,steppo]")

@@ -22,6 +22,39 @@ def test_a_sweep_is_algorithms_times_seeds():
     assert launcher.name == "local"
 
 
+def test_an_arm_may_carry_options_of_its_own():
+    arms = '["grpo","grpo rollouts=4 ratio_unit=step"]'
+    _, _, cells = compose_sweep(["+sweep=smoke", f"sweep.algorithms={arms}", "algorithm.clip_high=0.3"])
+    assert [(cell.algorithm.rollouts, cell.algorithm.ratio_unit.value) for cell in cells] == [
+        (8, "token"),
+        (4, "step"),
+    ]
+    assert {cell.algorithm.clip_high for cell in cells} == {0.3}
+    assert len({cell_id(cell) for cell in cells}) == 2
+
+
+def test_a_crossing_makes_every_legal_combination():
+    """Token credit can't be whitened over steps: of 2 x 2 x 3 points, 2 fall out."""
+    crossed = "{ratio_unit:[token,step],normalise_unit:[none,steps_of_batch,tokens_of_batch]}"
+    arms = "sweep.algorithms=[steppo,steppo_token_credit]"
+    _, _, cells = compose_sweep(["+sweep=smoke", arms, f"+sweep.crossed={crossed}"])
+    factors = [(c.algorithm.name, c.algorithm.ratio_unit, c.algorithm.normalise_unit) for c in cells]
+    assert len(factors) == len(set(factors)) == 10
+    with pytest.raises(UserError, match="every combination clashes"):
+        compose_sweep(["+sweep=smoke", arms, "+sweep.crossed={normalise_unit:[edges_of_graph]}"])
+
+
+@pytest.mark.parametrize("name", group_options("sweep"))
+def test_every_sweep_composes(name):
+    _, _, cells = compose_sweep([f"+sweep={name}", "sweep.seeds=[0]"])
+    assert len({cell_id(cell) for cell in cells}) == len(cells) > 0
+
+
+def test_zoo_has_every_algorithm():
+    sweep, _, _ = compose_sweep(["+sweep=zoo", "sweep.seeds=[0]"])
+    assert sorted(sweep.algorithms) == group_options("algorithm")
+
+
 def test_overrides():
     overrides = [
         "algorithm.clip_high=0.3",
@@ -69,6 +102,15 @@ def test_round_trip_and_identity():
         (["+sweep=smoke", "sweep.seeds=[]"], "sweep.seeds is empty"),
         (["+sweep=smoke", "sweep.seeds=[1,1]"], "names one twice"),
         (["+sweep=smoke", "sweep.seeds=[-1]"], "seed=-1 must be"),
+        (["+sweep=smoke", "sweep.algorithms=['grpo gama=1']"], "algorithm.gama is not an option"),
+        (
+            ["+sweep=smoke", "sweep.algorithms=['grpo gamma=0.5']"],
+            "credit_unit=step (arm grpo gamma=0.5)",
+        ),
+        (
+            ["+sweep=smoke", "+sweep.crossed={ratio_unit:[word]}"],
+            "expected one of [token, step, step_sqrt, sequence] (arm ppo ratio_unit=word)",
+        ),
         (["+sweep=smoke", "sweep.algorithms=[]"], "sweep.algorithms is empty"),
         (["+sweep=smoke", "budget.limit=0"], "budget.limit=0 must be above 0"),
         (["+sweep=smoke", "budget.axis=euros"], "expected one of [flops, tokens, env_steps, gpu_seconds]"),
