@@ -72,8 +72,8 @@ def sign_flip_p(differences_S: ArrayLike) -> float:
 
 
 def smallest_p(seeds: int) -> float:
-    """The smallest p that `seeds` paired differences can give: all of one sign."""
-    return min(1.0, 2.0 ** (1 - seeds))
+    """The smallest p that `sign_flip_p` can give for `seeds` paired differences: all of one sign."""
+    return min(1.0, 2.0 ** (1 - seeds)) if seeds <= EXACT_SEEDS else 1 / (RESAMPLES + 1)
 
 
 def seeds_needed(comparisons: int, alpha: float = ALPHA) -> int:

@@ -1,0 +1,421 @@
+"""`python -m reports.power DIR [--effect D] [--power P] [--alpha A] [--comparisons K] [--all]`: seeds needed.
+
+Reads a pilot sweep and says how many paired seeds the report's comparisons need to find a difference in final
+success, and which difference a number of seeds can find. The test is the report's own: the paired sign-flip
+test (`stats.sign_flip_p`; Lehmann & Romano, Testing Statistical Hypotheses, 3rd ed. 2005, section 15.2) with
+Holm's correction (Holm 1979, Scand. J. Statist. 6, 65-70). Holm's first and strictest step asks each of K
+comparisons for p <= alpha / K; taking that step for every comparison is conservative. Power (Cohen,
+Statistical Power Analysis, 2nd ed. 1988) is the chance of a verdict in the right direction.
+
+Differences between seeds are taken as normal. Their mean and SD are then independent of their residuals over
+the SD, and given those the sign-flip test rejects where Student's t exceeds a critical value that depends on
+them alone. So only the residuals are simulated; the rest is the noncentral t in closed form. Every effect
+size is judged on the same draws.
+
+Shape suffixes: N numbers of seeds, S seeds, R draws, P sign arrangements. Inside the simulation an effect is
+in units of the SD of the paired differences (Cohen's d_z), elsewhere a difference in final success.
+"""
+
+import argparse
+import math
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, special
+from scipy import stats as scipy_stats
+
+from harness.errors import UserError
+from reports import stats, tables
+from reports.stats import Floats
+from reports.store import Store, read_store
+from reports.tables import Family
+from reports.wording import count
+
+EFFECT = 0.1
+"""Difference in final success that is worth finding, as a share of tasks."""
+POWER = 0.8
+"""Cohen's convention."""
+MOST_SEEDS = 1000
+"""Seeds beyond this are not counted."""
+SHOWN_SEEDS = (3, 5, 6, 10, 20)
+LISTED = 12
+"""Larger families show their hardest comparisons only, unless `--all` is given."""
+HARDEST = 5
+DRAWS = 1000
+CELLS = 2**25
+"""Draws times sign arrangements are at most so many: bounds the time. 512 draws are left at 16 seeds."""
+CHUNK = 2**22
+"""Draws times sign arrangements held at once."""
+BEYOND_EXACT = (20, 26, 36)
+"""Numbers of seeds above `stats.EXACT_SEEDS` that are simulated; between them the distance to the t-test is
+interpolated."""
+CLOSED_FROM = 64
+"""From so many seeds on the power is the t-test's, which the sign-flip test's tends to (Lehmann & Romano)."""
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked for."""
+
+    effect: float = EFFECT
+    """Difference in final success, a share of tasks."""
+    power: float = POWER
+    alpha: float = stats.ALPHA
+    comparisons: int | None = None
+    """Comparisons that Holm adjusts together; default: as many as the pilot's family has."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.effect <= 1:
+            raise UserError(f"effect is {self.effect:g}: give a difference in success above 0 and up to 1")
+        if not 0 < self.alpha < 1:
+            raise UserError(f"alpha is {self.alpha:g}: give a level between 0 and 1")
+        if not self.alpha < self.power < 1:
+            raise UserError(
+                f"power is {self.power:g}: give a chance above alpha ({self.alpha:g}) and below 1"
+            )
+        if self.comparisons is not None and self.comparisons < 1:
+            raise UserError(f"comparisons is {self.comparisons}: give 1 or more")
+
+    def size(self, family: Family) -> int:
+        """Comparisons that share alpha; one without any data counts, as it does in `stats.holm`."""
+        return self.comparisons or len(family.table)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The SD of one comparison's paired differences in final success, a share of tasks."""
+
+    name: str
+    seeds: int
+    sd: float
+    low: float
+    high: float
+    """95 % chi-square interval of the SD, cut at 1: no SD of differences in -1 to 1 is larger."""
+
+
+def sd_factors(seeds: int) -> tuple[float, float]:
+    """True SD over the SD of a normal sample: 95 % interval, from the chi-square law of the variance."""
+    low, high = (
+        math.sqrt((seeds - 1) / float(scipy_stats.chi2.isf(tail, seeds - 1)))
+        for tail in ((1 - stats.CONFIDENCE) / 2, (1 + stats.CONFIDENCE) / 2)
+    )
+    return low, high
+
+
+def spreads(family: Family) -> list[Spread]:
+    """Comparisons with two paired seeds or more, the widest first."""
+    found = []
+    for row, differences in zip(family.table.itertuples(), family.differences.values(), strict=True):
+        seeds = len(differences)
+        if seeds < 2:
+            continue
+        sd = float(differences.std(ddof=1))
+        low, high = sd_factors(seeds)
+        found.append(Spread(f"{row.left} vs {row.right}", seeds, sd, sd * low, min(1.0, sd * high)))
+    return sorted(found, key=lambda spread: -spread.sd)
+
+
+def median(ordered: Sequence[Spread]) -> Spread:
+    """The comparison in the middle; of two the wider one."""
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def arrangements(seeds: int) -> NDArray[np.float32]:
+    """The signs (P x seeds) that `stats.sign_flip_p` counts: all, or its random ones and their mirrors.
+
+    With the mirrors, sums as large as the observed one are counted instead of absolute sums.
+    """
+    if seeds <= stats.EXACT_SEEDS:
+        bits = (np.arange(2**seeds)[:, None] >> np.arange(seeds)) & 1
+        return (1 - 2 * bits).astype(np.float32)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(stats.RESAMPLES, seeds)).astype(np.float32)
+    return np.concatenate([signs, -signs])
+
+
+def tolerated(seeds: int, level: float) -> int:
+    """Arrangements whose sum may reach the observed one at p <= `level`; negative where none is too many."""
+    if seeds <= stats.EXACT_SEEDS:
+        return math.floor(level / stats.smallest_p(seeds) + 1e-9)
+    return math.floor(level * (stats.RESAMPLES + 1) + 1e-9) - 1
+
+
+@lru_cache(maxsize=64)
+def ladder(seeds: int, alpha: float) -> Floats:
+    """For drawn residuals, the values of t (R x some) at which arrangement by arrangement falls behind.
+
+    With the mean m and residuals u over the SD, the observed sum S m is reached by the arrangement e as long
+    as m <= e.u / (S - 1.e); by the observed arrangement itself always. Descending: above the value in column
+    k at most k arrangements still reach it. As many columns as alpha can need.
+    """
+    signs = arrangements(seeds)
+    draws = min(DRAWS, CELLS // len(signs))
+    z = np.random.default_rng([SEED, seeds]).standard_normal((draws, seeds), dtype=np.float32)
+    residuals = z - z.mean(axis=1, keepdims=True)
+    residuals /= residuals.std(axis=1, ddof=1, keepdims=True)
+    flipped = seeds - signs.sum(axis=1)
+    keep = tolerated(seeds, alpha) + 1
+    steps = []
+    for part in np.array_split(residuals, math.ceil(draws * len(signs) / CHUNK)):
+        sums = part @ signs.T
+        means = np.divide(sums, flipped, out=np.full_like(sums, np.inf), where=flipped > 0)
+        steps.append(np.sort(np.partition(means, -keep, axis=1)[:, -keep:], axis=1)[:, ::-1])
+    return math.sqrt(seeds) * np.concatenate(steps).astype(float)
+
+
+def critical_t(seeds: int, comparisons: int, alpha: float) -> Floats:
+    """For each draw (R) the value of t above which the sign-flip test rejects at alpha / comparisons."""
+    return ladder(seeds, alpha)[:, tolerated(seeds, alpha / comparisons)]
+
+
+def power_at(effect: float, seeds: int, comparisons: int, alpha: float) -> float:
+    """Power of the sign-flip test at an effect in SDs, where it can reject at all; simulated residuals."""
+    critical = critical_t(seeds, comparisons, alpha)
+    return float(np.mean(scipy_stats.nct.sf(critical, seeds - 1, effect * math.sqrt(seeds))))
+
+
+def t_effect(seeds_N: ArrayLike, critical_N: ArrayLike, power: float) -> Floats:
+    """The effect in SDs with which t exceeds a critical value with `power`: noncentral t, in closed form."""
+    seeds = np.asarray(seeds_N, dtype=float)
+    shift = special.nctdtrinc(seeds - 1, 1 - power, np.asarray(critical_N, dtype=float))
+    return np.asarray(shift / np.sqrt(seeds), dtype=float)
+
+
+def smallest_effect(seeds: int, comparisons: int, power: float, alpha: float) -> float:
+    """The effect in SDs that the sign-flip test finds with `power`, by bisection on simulated residuals."""
+    strictest = critical_t(seeds, comparisons, alpha).max()
+
+    def surplus(effect: float) -> float:
+        return power_at(effect, seeds, comparisons, alpha) - power
+
+    return float(optimize.brentq(surplus, 0.0, 1e-6 + float(t_effect(seeds, strictest, power)), xtol=1e-4))
+
+
+@lru_cache(maxsize=16)
+def smallest_effects(comparisons: int, power: float, alpha: float) -> Floats:
+    """The effect in SDs found with `power`, for 0 to `MOST_SEEDS` seeds; infinite where no verdict can be."""
+    able = np.array([n >= 2 and stats.smallest_p(n) * comparisons <= alpha for n in range(MOST_SEEDS + 1)])
+    seeds = np.flatnonzero(able)
+    by_t = np.full(len(able), np.inf)
+    by_t[seeds] = t_effect(seeds, scipy_stats.t.isf(alpha / comparisons / 2, seeds - 1), power)
+    sizes = [n for n in (*range(stats.EXACT_SEEDS + 1), *BEYOND_EXACT) if able[n]]
+    gaps = [smallest_effect(n, comparisons, power, alpha) - by_t[n] for n in sizes]
+    effects = by_t + np.interp(np.arange(len(able)), [*sizes, CLOSED_FROM], [*gaps, 0.0])
+    return np.minimum.accumulate(effects)
+
+
+def seeds_for(sd: float, comparisons: int, target: Target) -> int | None:
+    """Paired seeds that find `target.effect` where differences spread by `sd`; None above `MOST_SEEDS`."""
+    effects = smallest_effects(comparisons, target.power, target.alpha)
+    enough = effects <= target.effect / max(sd, 1e-9)
+    return int(np.argmax(enough)) if enough.any() else None
+
+
+def families(store: Store) -> list[tuple[str, list[Family]]]:
+    """By setting, the families whose pilot has a comparison with an SD, the more pointed one first."""
+    found = []
+    for setting in tables.settings(store):
+        both = (tables.question_family(setting), tables.all_pairs_family(setting))
+        found.append((setting.slug, [family for family in both if spreads(family)]))
+    if not any(usable for _, usable in found):
+        raise UserError(
+            f"{store.path} has no two arms that finished 2 seeds in common: run the pilot with 2 or more"
+        )
+    return [(slug, usable) for slug, usable in found if usable]
+
+
+def seeds_needed(
+    pilot: Store | Family, effect: float = EFFECT, power: float = POWER, alpha: float = stats.ALPHA
+) -> int:
+    """Paired seeds with which the widest comparison of a pilot finds `effect`, a difference in final success.
+
+    Of a store, the first family of each setting counts: step arms against the others where it has any. The SD
+    is the pilot's, as if it were known. Raises `UserError` above `MOST_SEEDS`.
+    """
+    target = Target(effect, power, alpha)
+    chosen = [pilot] if isinstance(pilot, Family) else [usable[0] for _, usable in families(pilot)]
+    most = 0
+    for family in chosen:
+        ordered = spreads(family)
+        if not ordered:
+            raise UserError(f"no comparison of {family.name!r} has 2 paired seeds: its spread is unknown")
+        seeds = seeds_for(ordered[0].sd, target.size(family), target)
+        if seeds is None:
+            raise UserError(
+                f"an effect of {effect:g} takes more than {MOST_SEEDS} seeds: ask for a larger one"
+            )
+        most = max(most, seeds)
+    return most
+
+
+def seeds_text(sd: float, comparisons: int, target: Target) -> str:
+    """Seeds needed, as text."""
+    seeds = seeds_for(sd, comparisons, target)
+    return str(seeds) if seeds is not None else f"over {MOST_SEEDS}"
+
+
+def found_text(seeds: int, sd: float, comparisons: int, target: Target) -> str:
+    """The smallest difference that `seeds` find, as text."""
+    effect = sd * float(smallest_effects(comparisons, target.power, target.alpha)[seeds])
+    return f"{effect:.3f}" if effect <= 1 else "above 1"
+
+
+def grid(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Left-aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def shown(ordered: Sequence[Spread], everything: bool) -> list[Spread]:
+    """The comparisons to list: all, or the hardest, the median and the easiest."""
+    if everything or len(ordered) <= LISTED:
+        return list(ordered)
+    return [*ordered[:HARDEST], median(ordered), ordered[-1]]
+
+
+def mark(spread: Spread, ordered: Sequence[Spread]) -> str:
+    """`worst` and `median` where they apply."""
+    names = {"worst": ordered[0], "median": median(ordered)}
+    return ", ".join(name for name, each in names.items() if each is spread)
+
+
+def needs(ordered: Sequence[Spread], comparisons: int, target: Target, everything: bool) -> list[str]:
+    """The table of seeds needed, one line a comparison."""
+    listed = shown(ordered, everything)
+    rows = [("", "comparison", "pilot seeds", "paired SD (95 % range)", "seeds needed (range)")]
+    for each in listed:
+        low, mid, high = (seeds_text(sd, comparisons, target) for sd in (each.low, each.sd, each.high))
+        spread = f"{each.sd:.3f} ({each.low:.3f} to {each.high:.3f})"
+        rows.append((mark(each, ordered), each.name, str(each.seeds), spread, f"{mid} ({low} to {high})"))
+    rest = len(ordered) - len(listed)
+    return grid(rows) + ([f"  ({rest} more in between: --all lists them)"] if rest else [])
+
+
+def finds(ordered: Sequence[Spread], comparisons: int, target: Target) -> list[str]:
+    """The table of smallest differences found, one line a number of seeds."""
+    rows, impossible = [("seeds", "median comparison", "worst comparison")], []
+    for seeds in SHOWN_SEEDS:
+        least = stats.smallest_p(seeds)
+        if least * comparisons > target.alpha:
+            impossible.append(
+                f"  {seeds:<5}  none: with {seeds} seeds the smallest p of the exact test times the family "
+                f"size exceeds alpha ({least:.2g} x {comparisons} > {target.alpha:g})"
+            )
+        else:
+            middle, worst = (
+                found_text(seeds, each.sd, comparisons, target) for each in (median(ordered), ordered[0])
+            )
+            rows.append((str(seeds), middle, worst))
+    head, *possible = grid(rows)
+    return [head, *impossible, *possible]
+
+
+def section(slug: str, family: Family, target: Target, everything: bool) -> str:
+    """What one family of comparisons needs."""
+    ordered, comparisons = spreads(family), target.size(family)
+    least = int(np.argmax(np.isfinite(smallest_effects(comparisons, target.power, target.alpha))))
+    power = f"{100 * target.power:g} %"
+    possible = f"No verdict is possible below {least} seeds." if least else "No verdict is possible."
+    lines = [
+        f"{slug}: {family.name}, Holm over {count(comparisons, 'comparison')}. {possible}",
+        "",
+        f"Seeds needed to find a difference of {target.effect:g} in final success with {power} power:",
+        *needs(ordered, comparisons, target, everything),
+        "",
+        f"Smallest difference found with {power} power:",
+        *finds(ordered, comparisons, target),
+    ]
+    unknown = len(family.table) - len(ordered)
+    if unknown:
+        lines.insert(1, f"Not listed: {count(unknown, 'comparison')} with fewer than 2 paired seeds.")
+    return "\n".join(lines)
+
+
+def caveats(fewest: int) -> str:
+    """What the numbers rest on, in one paragraph; `fewest` paired seeds of a listed comparison."""
+    low, high = sd_factors(fewest)
+    middle = math.sqrt(scipy_stats.chi2.median(fewest - 1) / (fewest - 1))
+    text = (
+        "Read with care. The SD is the pilot's and uncertain itself: with "
+        f"{count(fewest, 'paired seed')} the true SD lies between {low:.2f} and {high:.2f} times it (95 %, "
+        "cut at 1). The ranges carry that and nothing else; the smallest differences take the SD as known. "
+        "The widest of many such SDs is wide by luck too, so the worst comparison overstates; a typical SD "
+        f"of so few seeds is {middle:.2f} of the true one, so the "
+        "median understates. Every comparison is held to Holm's first step (alpha / family size), "
+        "which is conservative: each rejection makes the next one easier. Paired differences are "
+        "taken as normal with one SD at every effect; success is bounded by 0 and 1, so near the ends "
+        "both fail, and an SD of arms that all sit there is too small. The SD includes the "
+        "evaluation's noise and holds for this model, budget and panel only. The effect asked for "
+        "should be the smallest worth knowing, not the one that the pilot showed."
+    )
+    return textwrap.fill(text, width=110)
+
+
+def report(store: Store, target: Target, everything: bool = False) -> str:
+    """Everything that the command prints."""
+    blocks, fewest = [], []
+    for slug, usable in families(store):
+        for family in usable:
+            blocks.append(section(slug, family, target, everything))
+            fewest += [spread.seeds for spread in spreads(family)]
+    return "\n\n\n".join(blocks) + "\n\n\n" + caveats(min(fewest))
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists the flags")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(
+        prog="python -m reports.power",
+        description="How many seeds a pilot sweep's comparisons need.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("dir", type=Path, metavar="DIR", help="the pilot's directory (its sweep.out)")
+    parser.add_argument(
+        "--effect",
+        type=float,
+        default=EFFECT,
+        help="difference in final success to find; default %(default)s",
+    )
+    parser.add_argument(
+        "--power", type=float, default=POWER, help="chance of finding it; default %(default)s"
+    )
+    parser.add_argument(
+        "--alpha", type=float, default=stats.ALPHA, help="family-wise level; default %(default)s"
+    )
+    parser.add_argument(
+        "--comparisons", type=int, metavar="K", help="family size to plan for; default: the pilot's"
+    )
+    parser.add_argument("--all", action="store_true", help="list every comparison of a large family")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    try:
+        options = parse(arguments)
+        target = Target(options.effect, options.power, options.alpha, options.comparisons)
+        print(report(read_store(options.dir), target, options.all))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
