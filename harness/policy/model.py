@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
-from transformers.pytorch_utils import Conv1D
 
 from envs.base import EnvironmentSpec
 from harness.config import ModelConfig
@@ -57,10 +56,8 @@ class Critic(nn.Module):
 
 
 def closed_forms(model: nn.Module, config: GPT2Config) -> TransformerFlops:
-    """N and A of a decoder: its linear layers' weights, and layers x heads x head_dim."""
-    linear = (nn.Linear, Conv1D)
-    matmul = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, linear))
-    return TransformerFlops(matmul, config.n_layer * config.n_embd)
+    """The closed forms of a policy with this configuration, or of its critic, whose head has one output."""
+    return TransformerFlops.of(config, outputs=1 if isinstance(model, Critic) else None)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
