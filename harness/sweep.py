@@ -16,6 +16,7 @@ from harness import __version__
 from harness.config import LauncherConfig, RunConfig, SweepConfig, compose_sweep
 from harness.config.help import sweep_help
 from harness.errors import UserError
+from harness.ledger.predict import check_budget, predict
 from harness.store import RunDir, State, cell_id, write_json
 
 FLAGS = ("--help", "-h", "--dry-run")
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         check(cells, Path(sweep.out))
         print(plan(sweep, launcher, cells))
         if "--dry-run" in arguments:
+            print("\n".join(forecast(cells)))
             return 0
         return run(sweep, launcher, cells, overrides)
     except UserError as error:
@@ -74,8 +76,10 @@ def run(
 
 
 def check(cells: Sequence[RunConfig], out: Path) -> None:
-    """Raise `UserError` for what would fail later: a missing extra, a store that can't be written."""
+    """Raise `UserError` for what would fail later: a missing extra, a budget or store of no use."""
     cells[0].env.check()
+    for cell in {cell.algorithm: cell for cell in cells}.values():
+        check_budget(cell)
     existing = out.absolute()
     while not existing.exists():
         existing = existing.parent
@@ -97,6 +101,20 @@ def plan(sweep: SweepConfig, launcher: LauncherConfig, cells: Sequence[RunConfig
         f"on {cells[0].env.name} = {len(cells)} cells, {done} done; "
         f"{budget.limit:.3g} {budget.axis.value} each, {worker_count(launcher)} at once, in {out}"
     )
+
+
+def forecast(cells: Sequence[RunConfig]) -> list[str]:
+    """For each arm, what an iteration spends at most, and so how many the budget pays for at least."""
+    lines = []
+    for cell in {cell.algorithm: cell for cell in cells}.values():
+        most, budget, arm = predict(cell), cell.budget, cell.algorithm
+        lines.append(
+            f"  {arm.name}: {cell.tasks_per_iteration} tasks x {arm.rollouts} rollouts; an iteration spends "
+            f"at most {most.flops:.2g} flops, {most.tokens} tokens, {most.env_steps} env_steps"
+        )
+        if spent := most.on(budget.axis):
+            lines[-1] += f"; at least {int(budget.limit / spent)} of them"
+    return lines
 
 
 def worker_count(launcher: LauncherConfig) -> int:

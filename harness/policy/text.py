@@ -9,9 +9,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from envs.base import EnvironmentSpec
-
-SPECIALS = ("<pad>", "<unk>", "<begin>", "<end>", "<goal>", "<obs>", "<act>")
-PAD, UNKNOWN, BEGIN, END, GOAL, OBSERVATION, ACTION = SPECIALS
+from harness.policy.specials import ACTION, BEGIN, END, GOAL, OBSERVATION, PAD, SPECIALS, UNKNOWN
 
 
 def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
