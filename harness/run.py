@@ -17,6 +17,7 @@ from harness.config import BudgetAxis, RunConfig, compose_run
 from harness.errors import UserError
 from harness.evaluate import evaluate, mean
 from harness.ledger import Ledger
+from harness.policy.model import fingerprint
 from harness.policy.text import Prompts
 from harness.policy.warm_start import load_or_make
 from harness.records import Trajectory
@@ -43,6 +44,7 @@ class Run:
         self.ledger = Ledger()
         self.prompts = Prompts(config.env)
         policy = load_or_make(config, self.prompts, warm_start_dir, self.ledger)
+        self.start_hash = fingerprint(policy)
         self.learner = Learner(
             policy,
             config.algorithm,
@@ -96,6 +98,7 @@ class Run:
             "iterations": self.iteration,
             "overshoot": self.spent / limit - 1,
             "panel_hash": self.config.env.panel_hash(),
+            "start_hash": self.start_hash,
             "ledger": self.ledger.to_plain(),
             "versions": {"torch": torch.__version__, "numpy": np.__version__},
         }
@@ -114,6 +117,7 @@ class Run:
 
     def _iterate(self) -> None:
         clock = Clock()
+        rate = self.learner.set_rates(self.spent / self.config.budget.limit)
         tasks = self.config.tasks_per_iteration
         roots = self.sampler.play_roots(range(self.iteration * tasks, (self.iteration + 1) * tasks))
         plan, minibatches = self.sampler.plan, self.config.batch.minibatches
@@ -134,7 +138,8 @@ class Run:
         self.iteration += 1
         self.ledger.trajectories += len(played)
         self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
-        self._record("train", summary(played) | average(metrics))
+        updates = sum("grad_norm" in each for each in metrics)
+        self._record("train", {"lr": rate, "updates": updates} | summary(played) | average(metrics))
         append_line(self.run_dir.timing, {"iteration": self.iteration, **clock.seconds})
 
     def _evaluate(self, point: int) -> None:

@@ -23,7 +23,7 @@ RUN_COLUMNS = [
     "cell", "arm", "env", "model", "seed", "state", "reason", "final_success", "greedy_success",
     "start_success", "iterations", "overshoot", "rollout_seconds", "update_seconds", "evaluation_seconds",
     "env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories", "tokens_reused",
-    "flops_reused", "panel_hash",
+    "flops_reused", "panel_hash", "start_hash",
 ]  # fmt: skip
 CURVE_COLUMNS = ["cell", "fraction", "success", "greedy_success", "flops", "tokens", "env_steps", "spent"]
 PHASE_COLUMNS = ["cell", "phase", "tokens", "flops", "computed"]
@@ -162,6 +162,7 @@ def finished(result: Record, window: list[Record]) -> Record:
         "iterations": result.get("iterations"),
         "overshoot": float(result["overshoot"]),
         "panel_hash": result["panel_hash"],
+        "start_hash": result["start_hash"],
         **{name: result["ledger"][name] for name in counts},
         **{f"{unit}_reused": result["ledger"]["prefix_reused"][unit] for unit in ("tokens", "flops")},
     }

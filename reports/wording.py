@@ -154,6 +154,12 @@ def warnings(store: Store, setting: Setting) -> list[str]:
             f"{len(missing)} of {count(len(setting.runs), 'run')} have no final score ({states}). "
             "Comparisons use the seeds that both sides finished, which flatters an arm whose bad seeds fail."
         )
+    starts = setting.done.groupby("seed")["start_hash"].nunique()
+    if (starts > 1).any():
+        found.append(
+            f"Arms of one seed did not start from the same weights (seed {starts[starts > 1].index[0]}): "
+            "their difference is not the algorithm's alone. Runs of different settings are mixed."
+        )
     over = setting.done.groupby("arm")["overshoot"].mean()
     if len(over) and over.max() - over.min() > MATCHED:
         found.append(
@@ -183,7 +189,8 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
         (
             "Final success",
             f"mean sampled success of the last {count(int(evaluation['window']), 'evaluation')} of "
-            f"{int(evaluation['points']) + 1}, at equal fractions of the budget; never the peak.",
+            f"{int(evaluation['points']) + 1}, read off the curve at equal fractions of the budget, the last at "
+            "exactly the limit; never the peak.",
         ),
         ("Replication", f"the training run: {count(len(seeds), 'seed')} ({ranges(seeds)}) an arm."),
         (

@@ -1,5 +1,6 @@
 """What a run and a sweep are made of."""
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -77,6 +78,21 @@ class EvaluationConfig:
         )
 
 
+class Schedule(Enum):
+    """How learning rates change as the budget is spent."""
+
+    constant = "constant"
+    linear = "linear"
+    cosine = "cosine"
+
+    def factor(self, fraction: float) -> float:
+        """What a rate is multiplied with when `fraction` of the budget is spent."""
+        fraction = min(fraction, 1.0)
+        if self is Schedule.linear:
+            return 1.0 - fraction
+        return 0.5 + 0.5 * math.cos(math.pi * fraction) if self is Schedule.cosine else 1.0
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """A decoder made from scratch over the environment's words, and how it is warm-started and optimised."""
@@ -90,9 +106,12 @@ class ModelConfig:
     heads: int = 4
     """Attention heads."""
     lr: float = 1e-3
-    """AdamW learning rate of the policy, constant."""
+    """AdamW learning rate of the policy at the start."""
     critic_lr: float = 2e-3
-    """AdamW learning rate of the critic, constant; used by algorithms that have one."""
+    """AdamW learning rate of the critic at the start; used by algorithms that have one."""
+    schedule: Schedule = Schedule.constant
+    """How both rates change with the fraction of the budget that is spent, so that arms with more iterations
+    are not annealed sooner: constant; or to 0 at the limit, in a line or by half a cosine."""
     weight_decay: float = 0.01
     """AdamW weight decay."""
     grad_clip: float = 1.0

@@ -1,5 +1,7 @@
 """The embedded policy and its critic: small transformers decoders made from scratch."""
 
+import hashlib
+
 import torch
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
@@ -63,6 +65,14 @@ def closed_forms(model: nn.Module, config: GPT2Config) -> TransformerFlops:
 def weights(model: nn.Module) -> dict[str, Tensor]:
     """A module's tensors by name; the tied head is left out, as it is the embedding."""
     return {name: tensor for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+
+
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 of a module's tensors, names and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights(model).items()):
+        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:

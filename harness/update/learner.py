@@ -46,7 +46,7 @@ class Learner:
         self.policy, self.algorithm, self.batch, self.pad_id = policy, algorithm, batch, pad_id
         self.longest = longest
         self.ledger = ledger
-        self.grad_clip = model.grad_clip
+        self.model = model
         self.policy_forms = closed_forms(policy, policy.config)
         self.policy_optimizer = adamw(policy, model.lr, model.weight_decay)
         self.reference = frozen_copy(policy) if algorithm.kl_coef else None
@@ -56,6 +56,14 @@ class Learner:
         if self.critic:
             self.critic_forms = closed_forms(self.critic, policy.config)
             self.critic_optimizer = adamw(self.critic, model.critic_lr, model.weight_decay)
+
+    def set_rates(self, fraction: float) -> float:
+        """Set the learning rates for when `fraction` of the budget is spent; returns the policy's."""
+        factor = self.model.schedule.factor(fraction)
+        self.policy_optimizer.param_groups[0]["lr"] = self.model.lr * factor
+        if self.critic:
+            self.critic_optimizer.param_groups[0]["lr"] = self.model.critic_lr * factor
+        return self.model.lr * factor
 
     def remember(self) -> None:
         """Keep the policy as it is now as `previous`."""
@@ -116,9 +124,10 @@ class Learner:
             loss, metrics = objective(algorithm, tokens, logprob_T, entropy_T, reference_T, centre)
             loss.backward()
             self._book(Phase.actor_train, rows, self.policy_forms.train)
+            sums["rows"] += len(rows.length_R)
             for name, value in metrics.items():
                 sums[name] += value / len(weight_T) if name in PER_TOKEN else value
-        return {**sums, "grad_norm": optimise(self.policy, self.policy_optimizer, self.grad_clip)}
+        return {**sums, "grad_norm": optimise(self.policy, self.policy_optimizer, self.model.grad_clip)}
 
     @torch.no_grad()
     def _centre(self, minibatch: Minibatch) -> Tensor | None:
@@ -158,7 +167,7 @@ class Learner:
             loss.backward()
             self._book(Phase.critic_train, rows, self.critic_forms.train)
             total += float(loss.detach())
-        norm = optimise(self.critic, self.critic_optimizer, self.grad_clip)
+        norm = optimise(self.critic, self.critic_optimizer, self.model.grad_clip)
         return {"value_loss": total, "critic_grad_norm": norm}
 
     @torch.no_grad()

@@ -149,6 +149,7 @@ def test_arms_share_weights_tasks_and_first_rollouts(tmp_path, warm_starts):
         runs[0].learner.policy.parameters(), runs[1].learner.policy.parameters(), strict=True
     ):
         assert np.array_equal(left.detach().numpy(), right.detach().numpy())
+    assert runs[0].start_hash == runs[1].start_hash
     first = [run.sampler.play_roots(range(4)) for run in runs]
     responses = [[step.response_ids for e in episodes for step in e.steps] for episodes in first]
     assert responses[0] == responses[1]
@@ -207,6 +208,23 @@ def test_kl_in_the_reward_is_zero_before_any_update(tmp_path, warm_starts):
     batch = run.trainer._with_columns(run.sampler.batch(trajectories), trajectories)
     np.testing.assert_allclose(batch.reward_N, [t.reward for t in trajectories], atol=1e-6)
     assert run.ledger.entries[Phase.score_reference].flops > 0
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_learning_rates_follow_the_budget_not_the_iterations(schedule, tmp_path, warm_starts):
+    cell = config("algorithm=ppo", f"model.schedule={schedule}", "model.lr=0.5", "model.critic_lr=0.25")
+    run_dir = RunDir.create(tmp_path, cell)
+    run = Run(cell, run_dir, warm_starts)
+    run.finish()
+    rows = lines(run_dir, "train")
+    spent = [0.0, *(row["flops"] / cell.budget.limit for row in rows)][:-1]
+    expected = {
+        "constant": [1.0 for _ in spent],
+        "linear": [1 - share for share in spent],
+        "cosine": [np.cos(np.pi * share / 2) ** 2 for share in spent],
+    }[schedule]
+    np.testing.assert_allclose([row["lr"] for row in rows], 0.5 * np.array(expected), atol=1e-12)
+    assert run.learner.critic_optimizer.param_groups[0]["lr"] == pytest.approx(0.25 * expected[-1])
 
 
 def test_first_update_of_an_iteration_has_ratio_one(tmp_path, warm_starts):

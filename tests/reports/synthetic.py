@@ -104,6 +104,7 @@ def write_run(
         "iterations": 11,
         "overshoot": 0.02,
         "panel_hash": "b76f461fd81093a0" * 4,
+        "start_hash": f"{seed:064x}",
         "ledger": ledger(algorithm),
         "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
     }

@@ -75,6 +75,14 @@ def test_one_arm_is_a_page_too(tmp_path):
     assert len(table(tmp_path, "final")) == 1
 
 
+def test_arms_that_start_apart_are_named(tmp_path):
+    cells = write_sweep(tmp_path, {"grpo": 0.5, "ppo": 0.6}, seeds=2)
+    assert "same weights" not in compare(tmp_path).read_text()
+    path = tmp_path / "runs" / cells[0] / "result.json"
+    write_json(path, {**read_json(path), "start_hash": "0" * 64 + "f"})
+    assert "did not start from the same weights (seed 0)" in compare(tmp_path).read_text()
+
+
 def test_controls_take_part_in_no_comparison_of_credit_units(tmp_path):
     cells = write_sweep(tmp_path, {"ppo": 0.2, "steppo": 0.9, "g2po": 0.95}, seeds=2)
     manifest = read_json(tmp_path / "sweep.json")
