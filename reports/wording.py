@@ -189,8 +189,8 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
         (
             "Final success",
             f"mean sampled success of the last {count(int(evaluation['window']), 'evaluation')} of "
-            f"{int(evaluation['points']) + 1}, read off the curve at equal fractions of the budget, the last at "
-            "exactly the limit; never the peak.",
+            f"{int(evaluation['points']) + 1}, read off the curve at equal fractions of the budget, the last "
+            "at exactly the limit; never the peak.",
         ),
         ("Replication", f"the training run: {count(len(seeds), 'seed')} ({ranges(seeds)}) an arm."),
         (
