@@ -156,15 +156,17 @@ def finished(result: Record, window: list[Record]) -> Record:
     if not math.isfinite(final):
         raise ValueError(f"final_success is {final}")
     counts = ("env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories")
+    # Stores of older versions have neither this nor the start's hash.
+    reused = result["ledger"].get("prefix_reused", {})
     return {
         "final_success": final,
         "greedy_success": sum(line["greedy_success"] for line in window) / len(window),
         "iterations": result.get("iterations"),
         "overshoot": float(result["overshoot"]),
         "panel_hash": result["panel_hash"],
-        "start_hash": result["start_hash"],
+        "start_hash": result.get("start_hash"),
         **{name: result["ledger"][name] for name in counts},
-        **{f"{unit}_reused": result["ledger"]["prefix_reused"][unit] for unit in ("tokens", "flops")},
+        **{f"{unit}_reused": reused.get(unit) for unit in ("tokens", "flops")},
     }
 
 
