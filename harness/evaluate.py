@@ -2,7 +2,7 @@
 
 from harness.config import RunConfig
 from harness.ledger import Ledger, Phase, TransformerFlops
-from harness.rollout.engine import Usage
+from harness.rollout.account import Account
 from harness.rollout.episodes import Episode, Player
 
 
@@ -13,12 +13,6 @@ def evaluate(
     per_task = config.evaluation.episodes
     panel = config.env.evaluation_panel()
 
-    def book(usage: Usage) -> None:
-        tokens = int(usage.prefill_R.sum()) + usage.sampled
-        decode = forms.decode(usage.decode)
-        flops, computed = forms.forward(usage.prefill_R) + decode, forms.forward(usage.prefill_U) + decode
-        ledger.add(Phase.evaluation, tokens, flops, computed)
-
     def episodes(rollouts: range) -> list[Episode]:
         # The evaluation's number is part of the group's, so that evaluations of one run err independently.
         return [
@@ -28,8 +22,9 @@ def evaluate(
         ]
 
     sampled, greedy = episodes(range(per_task)), episodes(range(per_task, per_task + 1))
-    ledger.env_steps_evaluation += player.play(sampled, "evaluation", book)
-    ledger.env_steps_evaluation += player.play(greedy, "evaluation", book, greedy=True)
+    account = Account(ledger, forms, Phase.evaluation)
+    player.play(sampled, "evaluation", account)
+    player.play(greedy, "evaluation", account, greedy=True)
     steps = [step for episode in sampled for step in episode.steps]
     return {
         "success": mean([episode.success for episode in sampled]),

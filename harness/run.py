@@ -4,10 +4,13 @@ The loop knows no algorithm and no environment by name. Every number in `metrics
 configuration alone (on one thread of one machine), however often the run is interrupted.
 """
 
+import os
+import socket
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +28,13 @@ from harness.rollout.engine import TorchEngine
 from harness.rollout.episodes import EnvironmentPool, Player
 from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
-from harness.store import RunDir, append_line, read_json, write_json
+from harness.store import Rewound, RunDir, append_line, read_json, write_json
 from harness.store.checkpoint import load_model, save_model
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
 
 CHECKPOINT_SECONDS = 60.0
-COUNTED = ("flops", "tokens", "env_steps")
+COUNTED = ("flops", "tokens", "env_steps", "trajectories")
 """Budget axes that are a function of the configuration."""
 
 
@@ -116,7 +119,7 @@ class Run:
         return float(np.interp(limits, self.spent_at, self.scores).mean())
 
     def _iterate(self) -> None:
-        clock = Clock()
+        clock = self._clock()
         rate = self.learner.set_rates(self.spent / self.config.budget.limit)
         tasks = self.config.tasks_per_iteration
         roots = self.sampler.play_roots(range(self.iteration * tasks, (self.iteration + 1) * tasks))
@@ -140,11 +143,11 @@ class Run:
         self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
         updates = sum("grad_norm" in each for each in metrics)
         self._record("train", {"lr": rate, "updates": updates} | summary(played) | average(metrics))
-        append_line(self.run_dir.timing, {"iteration": self.iteration, **clock.seconds})
+        self._record_times(clock)
 
     def _evaluate(self, point: int) -> None:
         """Evaluate, and count every fraction of the budget up to `point` as evaluated."""
-        clock = Clock()
+        clock = self._clock()
         forms = self.learner.policy_forms
         metrics = evaluate(self.config, self.player, forms, self.ledger, point)
         self.point = point + 1
@@ -152,7 +155,15 @@ class Run:
         self.spent_at.append(self.spent)
         self._record("evaluation", {"fraction": point / self.config.evaluation.points, **metrics})
         clock.lap("evaluation")
-        append_line(self.run_dir.timing, {"iteration": self.iteration, **clock.seconds})
+        self._record_times(clock)
+
+    def _clock(self) -> "Clock":
+        self.ledger.meter.start()
+        return Clock()
+
+    def _record_times(self, clock: "Clock") -> None:
+        line = {"iteration": self.iteration, **clock.seconds, **self.ledger.meter.take()}
+        append_line(self.run_dir.timing, line)
 
     def _record(self, kind: str, values: dict[str, float]) -> None:
         spent: dict[str, float] = {axis: self.ledger.spent(axis) for axis in COUNTED}
@@ -179,9 +190,13 @@ class Run:
         self.checkpoint_time = time.monotonic()
 
     def _resume(self) -> None:
-        checkpoint = self.run_dir.rewind()
-        if checkpoint is None:
-            return
+        """Go back to the newest checkpoint, if there is one, and note the attempt."""
+        rewound = self.run_dir.rewind()
+        if rewound.checkpoint is not None:
+            self._load(rewound.checkpoint)
+        append_line(self.run_dir.attempts, attempt(self.iteration, redone(rewound, self.ledger)))
+
+    def _load(self, checkpoint: Path) -> None:
         state = read_json(checkpoint / "state.json")
         self.iteration, self.point = state["iteration"], state["point"]
         self.scores, self.spent_at = state["scores"], state["spent_at"]
@@ -195,6 +210,28 @@ class Run:
             learner.remember()
             assert learner.previous is not None
             load_model(checkpoint, "previous", learner.previous)
+
+
+def attempt(iteration: int, again: dict[str, float]) -> dict[str, object]:
+    """What is noted about an attempt when it starts."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "iteration": iteration,
+        "redone": again,
+    }
+
+
+def redone(rewound: Rewound, ledger: Ledger) -> dict[str, float]:
+    """What an interruption cost: the finished iterations after the checkpoint, which are done again.
+
+    The iteration that was cut off in its middle left no trace and is not counted.
+    """
+    last = rewound.metrics[-1] if rewound.metrics else {axis: ledger.spent(axis) for axis in COUNTED}
+    spent = {axis: last[axis] - ledger.spent(axis) for axis in COUNTED}
+    parts = ("rollout", "update", "evaluation")
+    return {**spent, "seconds": sum(line.get(part, 0.0) for line in rewound.timing for part in parts)}
 
 
 class Clock:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.config import LauncherConfig, RunConfig, SweepConfig, compose_sweep
+from harness.config.contrasts import resolve
 from harness.config.help import sweep_help
 from harness.errors import UserError
 from harness.ledger.predict import check_budget, predict
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
             if flag.startswith("-"):
                 raise UserError(f"{flag} is no flag: there are --dry-run and --help, the rest is KEY=VALUE")
         sweep, launcher, cells = compose_sweep(overrides)
+        resolve(sweep, cells)
         check(cells, Path(sweep.out))
         print(plan(sweep, launcher, cells))
         if "--dry-run" in arguments:
@@ -60,6 +62,10 @@ def run(
         "command": command(overrides),
         "cells": [cell_id(cell) for cell in cells],
         "controls": [cell_id(cell) for cell in cells if cell.algorithm.control],
+        "contrasts": {
+            name: {side: [cell_id(cell) for cell in members] for side, members in sides.items()}
+            for name, sides in resolve(sweep, cells).items()
+        },
         "creditbench": __version__,
         "commit": commit(),
     }

@@ -27,6 +27,7 @@ class Section:
 
     setting: Setting
     final: pd.DataFrame
+    contrasts: Family
     units: Family
     question: Family
     pairs: Family
@@ -42,7 +43,13 @@ class Section:
     @property
     def families(self) -> list[Family]:
         """The families that have comparisons, the most pooled first."""
-        return [family for family in (self.units, self.question, self.pairs) if len(family.table)]
+        every = (self.contrasts, self.units, self.question, self.pairs)
+        return [family for family in every if len(family.table)]
+
+    @property
+    def leading(self) -> Family:
+        """What the cards at the top say: the declared contrasts, or else the pooled credit units."""
+        return self.contrasts if len(self.contrasts.table) else self.units
 
     @property
     def caution(self) -> str:
@@ -70,11 +77,13 @@ def compare(out: Path, to: Path | None = None) -> Path:
 
 def section(store: Store, setting: Setting) -> Section:
     """One setting's tables, figures and sentences."""
-    units, question = tables.unit_family(setting), tables.question_family(setting)
-    pairs = tables.all_pairs_family(setting)
+    contrasts, units = tables.contrast_family(setting), tables.unit_family(setting)
+    question, pairs = tables.question_family(setting), tables.all_pairs_family(setting)
+    drawn = next((family for family in (contrasts, question) if len(family.table)), pairs)
     return Section(
         setting=setting,
         final=tables.final_table(setting),
+        contrasts=contrasts,
         units=units,
         question=question,
         pairs=pairs,
@@ -82,7 +91,7 @@ def section(store: Store, setting: Setting) -> Section:
         phases=tables.phase_table(setting),
         factors=tables.factor_table(setting),
         curves=tables.curve_table(setting),
-        figures=figures.pictures(setting, question if len(question.table) else pairs),
+        figures=figures.pictures(setting, drawn),
         colours=palette(list(setting.arms)),
         warnings=wording.warnings(store, setting),
         methods=wording.methods(store, setting),
@@ -96,6 +105,7 @@ def files(store: Store, sections: Sequence[Section]) -> dict[str, bytes]:
         named = {
             "runs": each.setting.runs,
             "final": each.final,
+            "contrasts": each.contrasts.table,
             "credit-units": each.units.table,
             "step-against-others": each.question.table,
             "all-pairs": each.pairs.table,

@@ -108,8 +108,8 @@ def forest(setting: Setting, family: Family) -> Figure:
     figure, (axes,) = canvas(0.75 + 0.36 * len(table))
     axes.axvline(0, color=INK, linewidth=0.9)
     for y, (_, row) in enumerate(table.iterrows()):
-        values = family.differences[f"{row['left']} − {row['right']}"]
-        colour = colours[row["left"]]
+        values = family.differences[row["label"]]
+        colour = colours.get(row["left"], INK)
         axes.plot(values, y + 0.22 + spread(len(values), 0.06), ".", color=colour, markersize=5, alpha=0.65)
         interval(axes, y - 0.08, row, "difference", colour)
         decided = row["verdict"] != "undecided"
@@ -121,7 +121,7 @@ def forest(setting: Setting, family: Family) -> Figure:
             verticalalignment="center",
             weight="bold" if decided else "normal",
         )
-    row_axis(axes, [f"{row['left']} − {row['right']}" for _, row in table.iterrows()])
+    row_axis(axes, list(table["label"]))
     seen = [*table["low"], *table["high"], *(d for values in family.differences.values() for d in values)]
     reach = max(0.1, min(1.0, 1.06 * float(np.nanmax(np.abs(seen)))))
     axes.set_xlim(-reach, reach)
@@ -134,13 +134,23 @@ def compute(setting: Setting) -> Figure:
     """Stacked shares of the nominal FLOPs inside the budget, by phase."""
     shares = tables.phase_table(setting).pivot(index="arm", columns="phase", values="share")
     arms = [arm for arm in setting.arms if arm in shares.index]
-    used = [phase for phase in BUDGETED if phase in shares and shares[phase].sum() > 0]
+    # After the known phases, what a store of an older version calls its own.
+    used = [
+        phase for phase in dict.fromkeys([*BUDGETED, *shares]) if phase in shares and shares[phase].sum() > 0
+    ]
     figure, (axes,) = canvas(0.95 + 0.36 * len(arms))
     colours = phase_colours()
     left = np.zeros(len(arms))
     for phase in used:
         width = shares.loc[arms, phase].fillna(0).to_numpy(dtype=float)
-        axes.barh(range(len(arms)), width, 0.62, left, color=colours[phase], label=PHASE_NAMES[phase])
+        axes.barh(
+            range(len(arms)),
+            width,
+            0.62,
+            left,
+            color=colours.get(phase, MUTED),
+            label=PHASE_NAMES.get(phase, phase),
+        )
         for y, (start, share) in enumerate(zip(left, width, strict=True)):
             if share >= 0.045:
                 axes.text(
@@ -165,6 +175,6 @@ def compute(setting: Setting) -> Figure:
 
 def phase_colours() -> dict[str, str]:
     """Sampling in blues, scoring in greens, critic in purples, training in orange; dark text reads on all."""
-    families = [("Blues", 3, 3), ("Greens", 3, 3), ("Purples", 2, 2), ("Oranges", 1, 1)]
+    families = [("Blues", 4, 4), ("Greens", 3, 3), ("Purples", 2, 2), ("Oranges", 3, 3)]
     colours = [to_hex(c) for name, n, k in families for c in sns.color_palette(name, n + 3)[1 : k + 1]]
     return dict(zip(BUDGETED, colours, strict=True))

@@ -23,10 +23,11 @@ RUN_COLUMNS = [
     "cell", "arm", "env", "model", "seed", "state", "reason", "final_success", "greedy_success",
     "start_success", "iterations", "overshoot", "rollout_seconds", "update_seconds", "evaluation_seconds",
     "env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories", "tokens_reused",
-    "flops_reused", "panel_hash", "start_hash",
+    "flops_reused", "tool_calls", "peak_memory", "attempts", "flops_redone", "seconds_redone", "panel_hash",
+    "start_hash",
 ]  # fmt: skip
 CURVE_COLUMNS = ["cell", "fraction", "success", "greedy_success", "flops", "tokens", "env_steps", "spent"]
-PHASE_COLUMNS = ["cell", "phase", "tokens", "flops", "computed"]
+PHASE_COLUMNS = ["cell", "phase", "tokens", "flops", "computed", "seconds", "peak_memory"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Store:
 
     `runs`: one row a cell; `state` is done, failed, unfinished, waiting or damaged, `reason` says why.
     `curve`: one row an evaluation; `spent` is the budget axis' amount over the limit.
-    `phases`: one row a phase of a finished cell; `flops` nominal, `computed` really done.
+    `phases`: one row a phase of a finished cell; `flops` nominal, `computed` really done, memory in bytes.
     """
 
     path: Path
@@ -106,7 +107,15 @@ def read_manifest(path: Path) -> Record:
         raise UserError(f"{path}/sweep.json lists {foreign[0]!r}, not ALGORITHM-ENV-MODEL-sSEED-HASH")
     if not cells:
         raise UserError(f"{path}/sweep.json lists no cells: there is nothing to report")
-    return {"name": path.name, "command": "", "commit": "", "creditbench": "", "controls": [], **manifest}
+    return {
+        "name": path.name,
+        "command": "",
+        "commit": "",
+        "creditbench": "",
+        "controls": [],
+        "contrasts": {},
+        **manifest,
+    }
 
 
 def read_cell(path: Path) -> Cell:
@@ -129,9 +138,11 @@ def read_started(path: Path, row: Record, config: Record) -> Cell:
     lines = read_lines(path / "metrics.jsonl")
     try:
         curve = evaluations(path.name, lines, config)
-        row = {**row, **seconds(read_lines(path / "timing.jsonl"))}
-    except (KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"{path.name}/metrics.jsonl or timing.jsonl: unexpected content ({error})") from error
+        timing = read_lines(path / "timing.jsonl")
+        row = {**row, **seconds(timing), **attempts(read_lines(path / "attempts.jsonl"))}
+        measured = phase_times(timing)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Damaged(f"{path.name}: unexpected content in a .jsonl file ({error})") from error
     if curve:
         row["start_success"] = curve[0]["success"]
     if not (path / "result.json").exists():
@@ -143,8 +154,10 @@ def read_started(path: Path, row: Record, config: Record) -> Cell:
         window = int(config["evaluation"]["window"])
         row |= finished(result, curve[-window:])
         phases = [
-            {"cell": path.name, "phase": name, **entry} for name, entry in result["ledger"]["phases"].items()
+            {"cell": path.name, "phase": name, **entry, **measured.get(name, {})}
+            for name, entry in result["ledger"]["phases"].items()
         ]
+        row["peak_memory"] = max((each["peak_memory"] for each in measured.values()), default=None)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise Damaged(f"{path.name}/result.json: unexpected content ({error})") from error
     return Cell({**row, "state": "done", "reason": ""}, config, curve, phases, result.get("versions"))
@@ -156,7 +169,7 @@ def finished(result: Record, window: list[Record]) -> Record:
     if not math.isfinite(final):
         raise ValueError(f"final_success is {final}")
     counts = ("env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories")
-    # Stores of older versions have neither this nor the start's hash.
+    # Stores of older versions have neither these nor the start's hash.
     reused = result["ledger"].get("prefix_reused", {})
     return {
         "final_success": final,
@@ -165,6 +178,7 @@ def finished(result: Record, window: list[Record]) -> Record:
         "overshoot": float(result["overshoot"]),
         "panel_hash": result["panel_hash"],
         "start_hash": result.get("start_hash"),
+        "tool_calls": result["ledger"].get("tool_calls"),
         **{name: result["ledger"][name] for name in counts},
         **{f"{unit}_reused": reused.get(unit) for unit in ("tokens", "flops")},
     }
@@ -192,6 +206,25 @@ def seconds(lines: list[Record]) -> Record:
     """Total seconds by kind of work."""
     kinds = ("rollout", "update", "evaluation")
     return {f"{kind}_seconds": float(sum(line.get(kind, 0.0) for line in lines)) for kind in kinds}
+
+
+def phase_times(lines: list[Record]) -> dict[str, Record]:
+    """Seconds in all and the highest peak of memory, by phase."""
+    measured: dict[str, Record] = {}
+    for line in lines:
+        for phase, elapsed in line.get("phases", {}).items():
+            entry = measured.setdefault(phase, {"seconds": 0.0, "peak_memory": 0})
+            entry["seconds"] += float(elapsed)
+            entry["peak_memory"] = max(entry["peak_memory"], int(line["peak_memory"][phase]))
+    return measured
+
+
+def attempts(lines: list[Record]) -> Record:
+    """How often the cell was started, and what was done again after interruptions."""
+    redone = {
+        f"{unit}_redone": float(sum(line["redone"][unit] for line in lines)) for unit in ("flops", "seconds")
+    }
+    return {"attempts": len(lines) or None, **redone}
 
 
 def read_object(path: Path, *required: str) -> Record:

@@ -39,6 +39,8 @@ class Setting:
     phases: pd.DataFrame
     controls: frozenset[str]
     """Arms that are no contestants: they take part in no comparison of credit units."""
+    contrasts: dict[str, dict[str, list[str]]]
+    """The declared contrasts: arms on the `left` and on the `right`, by name."""
 
     @property
     def slug(self) -> str:
@@ -72,11 +74,23 @@ def settings(store: Store) -> list[Setting]:
                 runs=runs.sort_values(["arm", "seed"]),
                 done=done,
                 controls=frozenset(runs[runs["cell"].isin(store.manifest["controls"])]["arm"]),
+                contrasts=contrasts_of(store, cells),
                 curve=store.curve.merge(cells, on="cell"),
                 phases=store.phases.merge(cells, on="cell"),
             )
         )
     return found
+
+
+def contrasts_of(store: Store, cells: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
+    """The declared contrasts, by the arms of `cells` (cell, arm)."""
+    arms = dict(zip(cells["cell"], cells["arm"], strict=True))
+    return {
+        name: {
+            side: sorted({arms[cell] for cell in members if cell in arms}) for side, members in sides.items()
+        }
+        for name, sides in store.manifest["contrasts"].items()
+    }
 
 
 def config_of(store: Store, runs: pd.DataFrame) -> Record:
@@ -119,9 +133,9 @@ class Family:
 
     name: str
     table: pd.DataFrame
-    """One row a comparison, `left` minus `right`."""
+    """One row a comparison, `left` minus `right`; `label` names it."""
     differences: dict[str, pd.Series]
-    """Differences by seed, by `LEFT − RIGHT`."""
+    """Differences by seed, by label."""
 
 
 def compare_columns(name: str, values: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> Family:
@@ -134,6 +148,7 @@ def compare_columns(name: str, values: pd.DataFrame, pairs: Sequence[tuple[str, 
         differences[f"{left} − {right}"] = difference
         rows.append(
             {
+                "label": f"{left} − {right}",
                 "left": left,
                 "right": right,
                 "seeds": interval.n,
@@ -152,6 +167,32 @@ def compare_columns(name: str, values: pd.DataFrame, pairs: Sequence[tuple[str, 
             stats.verdict(d, p) for d, p in zip(table["difference"], table["p_holm"], strict=True)
         ]
     return Family(name, table, differences)
+
+
+def contrast_family(setting: Setting) -> Family:
+    """The declared contrasts: means over the arms of both sides, seed by seed.
+
+    A seed counts where every arm of both sides finished.
+    """
+    finals = setting.finals()
+    declared = {name: sides for name, sides in setting.contrasts.items() if all(sides.values())}
+    means = {
+        f"{name}, {side}": finals.reindex(columns=arms).mean(axis=1, skipna=False)
+        for name, sides in declared.items()
+        for side, arms in sides.items()
+    }
+    pairs = [(f"{name}, left", f"{name}, right") for name in declared]
+    family = compare_columns("declared contrasts", pd.DataFrame(means), pairs)
+    if not declared:
+        return family
+    names = {side: [named(sides[side]) for sides in declared.values()] for side in ("left", "right")}
+    differences = dict(zip(declared, family.differences.values(), strict=True))
+    return Family(family.name, family.table.assign(label=list(declared), **names), differences)
+
+
+def named(arms: Sequence[str]) -> str:
+    """A few arms by name, many by number."""
+    return ", ".join(arms) if len(arms) <= 3 else f"{len(arms)} arms"
 
 
 def unit_family(setting: Setting) -> Family:
@@ -205,8 +246,10 @@ def curve_table(setting: Setting) -> pd.DataFrame:
 
 
 def phase_table(setting: Setting) -> pd.DataFrame:
-    """Mean tokens and FLOPs a finished run, by arm and phase; `share` of the budgeted nominal FLOPs."""
-    frame = setting.phases.groupby(["arm", "phase"], as_index=False)[["tokens", "flops", "computed"]].mean()
+    """Means of a finished run, by arm and phase; `share` of the budgeted nominal FLOPs."""
+    columns = ["tokens", "flops", "computed", "seconds", "peak_memory"]
+    measured = setting.phases.astype(dict.fromkeys(columns, float))
+    frame = measured.groupby(["arm", "phase"], as_index=False)[columns].mean()
     budgeted = frame[~frame["phase"].isin(OUTSIDE)]
     total = budgeted.groupby("arm")["flops"].sum()
     frame["share"] = (frame["flops"] / frame["arm"].map(total)).where(~frame["phase"].isin(OUTSIDE))
@@ -221,8 +264,8 @@ def compute_table(setting: Setting) -> pd.DataFrame:
     def total(frame: pd.DataFrame, column: str) -> pd.Series:
         return frame.groupby(["arm", "cell"])[column].sum().groupby("arm").mean()
 
-    counts = ["iterations", "trajectories", "env_steps", "env_steps_replayed", "overshoot"]
-    counts += ["tokens_reused", "flops_reused"]
+    counts = ["iterations", "trajectories", "env_steps", "tool_calls", "env_steps_replayed", "overshoot"]
+    counts += ["tokens_reused", "flops_reused", "flops_redone", "seconds_redone", "peak_memory"]
     seconds = ["rollout_seconds", "update_seconds", "evaluation_seconds"]
     measured = (
         setting.done.astype(dict.fromkeys(counts + seconds, float)).groupby("arm")[counts + seconds].mean()
@@ -232,6 +275,7 @@ def compute_table(setting: Setting) -> pd.DataFrame:
         "tokens_trained": total(phases[phases["phase"] == Phase.actor_train.value], "tokens"),
         "flops_nominal": total(budgeted, "flops"),
         "flops_computed": total(budgeted, "computed"),
+        "flops_cached": total(phases[phases["phase"] == Phase.prefill_cached.value], "flops"),
         "flops_evaluation": total(phases[phases["phase"] == Phase.evaluation.value], "flops"),
         "flops_warm_start": total(phases[phases["phase"] == Phase.warm_start.value], "flops"),
     }

@@ -11,7 +11,8 @@ from reports.store import Record, Store
 from reports.tables import Family, Setting
 
 PHASE_NAMES = {
-    Phase.prefill.value: "prefill",
+    Phase.prefill_new.value: "prefill",
+    Phase.prefill_cached.value: "prefill, cached",
     Phase.decode.value: "decode",
     Phase.decode_branch.value: "decode branches",
     Phase.branch_scoring.value: "score branch points",
@@ -20,6 +21,8 @@ PHASE_NAMES = {
     Phase.critic_forward.value: "critic forward",
     Phase.critic_train.value: "critic train",
     Phase.actor_train.value: "actor train",
+    Phase.environment.value: "environment",
+    Phase.credit.value: "credit",
     Phase.evaluation.value: "evaluation",
     Phase.warm_start.value: "warm start",
     Phase.true_values.value: "true values",
@@ -27,6 +30,7 @@ PHASE_NAMES = {
 COMPUTE_ROWS = [
     ("flops_nominal", "training FLOPs, nominal"),
     ("flops_computed", "training FLOPs, computed"),
+    ("flops_cached", "of the nominal: prompts that were cached"),
     ("overshoot", "spent beyond the budget"),
     ("tokens_sampled", "tokens sampled"),
     ("tokens_trained", "tokens trained on (actor)"),
@@ -34,16 +38,26 @@ COMPUTE_ROWS = [
     ("flops_reused", "FLOPs that this spared"),
     ("trajectories", "trajectories"),
     ("env_steps", "environment steps"),
+    ("tool_calls", "tool calls: steps that the environment carried out"),
     ("env_steps_replayed", "environment steps replayed to branch"),
     ("iterations", "iterations"),
-    ("rollout_seconds", "seconds in rollouts"),
-    ("update_seconds", "seconds in updates"),
+    ("rollout_seconds", "device seconds in rollouts"),
+    ("update_seconds", "device seconds in updates"),
+    ("peak_memory", "most bytes of memory in use"),
     ("flops_evaluation", "outside the budget: evaluation FLOPs"),
     ("evaluation_seconds", "outside the budget: evaluation seconds"),
     ("flops_warm_start", "outside the budget: warm start FLOPs"),
+    ("flops_redone", "outside the budget: FLOPs done again after interruptions"),
+    ("seconds_redone", "outside the budget: seconds done again"),
 ]
 """Columns of `tables.compute_table` and their names on the page."""
-AXES = {"flops": "training FLOPs", "tokens": "sampled tokens", "env_steps": "environment steps"}
+AXES = {
+    "flops": "training FLOPs",
+    "tokens": "sampled tokens",
+    "env_steps": "environment steps",
+    "trajectories": "trajectories",
+    "gpu_seconds": "device seconds",
+}
 SHARED = ("env", "model", "batch", "budget", "evaluation")
 MATCHED = 0.05
 """Overshoots further apart than this share of the budget are pointed out."""

@@ -21,6 +21,7 @@ class BudgetAxis(Enum):
     flops = "flops"
     tokens = "tokens"
     env_steps = "env_steps"
+    trajectories = "trajectories"
     gpu_seconds = "gpu_seconds"
 
 
@@ -31,9 +32,9 @@ class BudgetConfig:
     limit: float
     """The amount, in the axis' unit, after which a run stops; it finishes the iteration in flight."""
     axis: BudgetAxis = BudgetAxis.flops
-    """What is counted: `flops` (closed forms, see the ledger), `tokens` (sampled), `env_steps`, or
-    `gpu_seconds`: rollouts and updates on the device that the run has to itself, a CPU core for model=tiny;
-    the only axis on which a run is not reproducible."""
+    """What is counted: `flops` (closed forms, see the ledger), `tokens` (sampled), `env_steps`,
+    `trajectories` (branches included), or `gpu_seconds`: rollouts and updates on the device that the run has
+    to itself, a CPU core for model=tiny; the only axis on which a run is not reproducible."""
 
     def __post_init__(self) -> None:
         require(0 < self.limit < float("inf"), f"budget.limit={self.limit:g} must be above 0 and finite")
@@ -211,8 +212,17 @@ class SweepConfig:
     crossed: dict[str, list[str]] = field(default_factory=dict)
     """Options of every arm by name, each with the values it takes: arms are made for all combinations, those
     whose factors clash left out."""
+    contrasts: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """Comparisons declared before anything ran: by name, `left` and `right`, each a list of selectors of arms
+    like `grpo` or `credit_unit=step ratio_unit=token`. The means over the arms of both sides are compared
+    seed by seed, all contrasts as one family."""
 
     def __post_init__(self) -> None:
+        for name, sides in self.contrasts.items():
+            require(
+                set(sides) == {"left", "right"},
+                f"sweep.contrasts.{name} must have left and right, it has {', '.join(sides) or 'neither'}",
+            )
         require(len(self.algorithms) > 0, "sweep.algorithms is empty: name at least one, e.g. [grpo,steppo]")
         require(len(self.seeds) > 0, "sweep.seeds is empty: name at least one, e.g. sweep.seeds=[0,1,2]")
         for name in ("algorithms", "seeds"):

@@ -1,6 +1,7 @@
 """Compute accounting and the budget."""
 
 from harness.ledger.flops import TransformerFlops
-from harness.ledger.ledger import OUTSIDE_BUDGET, Ledger, Phase
+from harness.ledger.ledger import Ledger
+from harness.ledger.phase import OUTSIDE_BUDGET, Phase
 
 __all__ = ["OUTSIDE_BUDGET", "Ledger", "Phase", "TransformerFlops"]

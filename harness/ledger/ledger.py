@@ -1,33 +1,18 @@
 """What a run spent, by phase.
 
 `flops` are nominal: every row counted as if nothing were shared, which is what the budget counts. `computed`
-are the operations really done: equal rows are computed once. Seconds are kept apart (they are no function of
-the configuration) by the run's timing file.
+are the operations really done: equal rows are computed once. Seconds and memory are no function of the
+configuration: a `Meter` keeps them.
 """
 
 from dataclasses import asdict, dataclass, field
-from enum import Enum
 from typing import Any
 
+from harness.ledger.meter import Meter
+from harness.ledger.phase import OUTSIDE_BUDGET, Phase
 
-class Phase(Enum):
-    """Where compute goes."""
-
-    prefill = "prefill"
-    decode = "decode"
-    decode_branch = "decode_branch"
-    branch_scoring = "branch_scoring"
-    score_reference = "score_reference"
-    ratio_centre = "ratio_centre"
-    critic_forward = "critic_forward"
-    critic_train = "critic_train"
-    actor_train = "actor_train"
-    evaluation = "evaluation"
-    warm_start = "warm_start"
-    true_values = "true_values"
-
-
-OUTSIDE_BUDGET = (Phase.evaluation, Phase.warm_start, Phase.true_values)
+COUNTS = ("env_steps", "tool_calls", "env_steps_replayed", "env_steps_evaluation", "trajectories")
+"""What the ledger counts beside its phases."""
 
 
 @dataclass
@@ -54,11 +39,15 @@ class Reused:
 
 @dataclass
 class Ledger:
-    """A run's account. Every number is a function of the configuration alone."""
+    """A run's account. Every number of it, the meter's apart, is a function of the configuration alone."""
 
     entries: dict[Phase, Entry] = field(default_factory=lambda: {phase: Entry() for phase in Phase})
+    meter: Meter = field(default_factory=Meter)
+    """Seconds and memory; not part of `to_plain`."""
     env_steps: int = 0
     """Environment steps of training rollouts."""
+    tool_calls: int = 0
+    """Those of them whose action the environment accepted and carried out."""
     env_steps_replayed: int = 0
     """Steps repeated to bring an environment back to a branch point."""
     env_steps_evaluation: int = 0
@@ -76,22 +65,25 @@ class Ledger:
         entry.computed += flops if computed is None else computed
 
     def spent(self, axis: str) -> int:
-        """What the budget's axis has used: `flops`, `tokens` (sampled in training) or `env_steps`."""
+        """What a counted axis has used: flops, tokens (sampled in training), env_steps or trajectories."""
         if axis == "flops":
             return sum(e.flops for phase, e in self.entries.items() if phase not in OUTSIDE_BUDGET)
         if axis == "tokens":
             return self.entries[Phase.decode].tokens + self.entries[Phase.decode_branch].tokens
-        assert axis == "env_steps", axis
-        return self.env_steps
+        assert axis in ("env_steps", "trajectories"), axis
+        return int(getattr(self, axis))
 
     def to_plain(self) -> dict[str, object]:
         """As JSON-able data."""
-        counts = {k: v for k, v in asdict(self).items() if k != "entries"}
-        return {**counts, "phases": {phase.value: asdict(entry) for phase, entry in self.entries.items()}}
+        return {
+            **{name: getattr(self, name) for name in COUNTS},
+            "prefix_reused": asdict(self.prefix_reused),
+            "phases": {phase.value: asdict(entry) for phase, entry in self.entries.items()},
+        }
 
     def load(self, plain: dict[str, Any]) -> None:
         """Take over what `to_plain` gave."""
         self.entries = {Phase(name): Entry(**entry) for name, entry in plain["phases"].items()}
         self.prefix_reused = Reused(**plain["prefix_reused"])
-        for name in ("env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories"):
+        for name in COUNTS:
             setattr(self, name, plain[name])

@@ -28,11 +28,11 @@ class Iteration:
     tokens: int
     """Tokens sampled."""
     env_steps: int
+    trajectories: int
 
     def on(self, axis: BudgetAxis) -> int:
         """The amount on a budget axis; 0 on gpu_seconds, which nothing here can know."""
-        amounts = {"flops": self.flops, "tokens": self.tokens, "env_steps": self.env_steps}
-        return amounts.get(axis.value, 0)
+        return 0 if axis is BudgetAxis.gpu_seconds else int(getattr(self, axis.value))
 
 
 def predict(config: RunConfig) -> Iteration:
@@ -40,7 +40,8 @@ def predict(config: RunConfig) -> Iteration:
     algorithm, plan = config.algorithm, config.algorithm.plan()
     policy, critic = forms(config), forms(config, outputs=1)
     prompt, response = prompt_tokens(config.env), config.env.max_action_tokens
-    rows = config.tasks_per_iteration * plan.trajectories * config.env.horizon
+    trajectories = config.tasks_per_iteration * plan.trajectories
+    rows = trajectories * config.env.horizon
     whole = [prompt + response]
     row = policy.forward([prompt]) + policy.decode(prompt + 1 + np.arange(response - 1)) + policy.train(whole)
     if algorithm.kl_coef:
@@ -49,7 +50,7 @@ def predict(config: RunConfig) -> Iteration:
         row += critic.forward(whole) + critic.train(whole)
     if plan.reads or "current_logprob_T" in algorithm.columns:
         row += policy.forward(whole)
-    return Iteration(flops=rows * row, tokens=rows * response, env_steps=rows)
+    return Iteration(flops=rows * row, tokens=rows * response, env_steps=rows, trajectories=trajectories)
 
 
 def forms(config: RunConfig, outputs: int | None = None) -> TransformerFlops:

@@ -6,6 +6,7 @@ token is drawn with a counter of its own, so that a row's draws do not depend on
 Shape suffixes: R rows, U distinct contexts, A rows still generating, V vocabulary.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -58,6 +59,8 @@ class Usage:
     """Positions attended to, for every token fed back to the model."""
     sampled: int = 0
     """Tokens sampled."""
+    prefill_seconds: float = 0.0
+    """Seconds before the first token was sampled."""
 
 
 class TorchEngine:
@@ -73,6 +76,7 @@ class TorchEngine:
         self, requests: Sequence[Request], seed: int, purpose: str, greedy: bool = False
     ) -> tuple[list[Generation], Usage]:
         """Sample at temperature 1, or take the likeliest tokens, at most `longest_response` a response."""
+        start = time.monotonic()
         contexts = [request.prompt_ids + request.kept_ids for request in requests]
         distinct = {context: i for i, context in enumerate(dict.fromkeys(contexts))}
         inverse_R = torch.tensor([distinct[context] for context in contexts])
@@ -83,6 +87,7 @@ class TorchEngine:
         live = generations
         logits_AV, mask_AL = logits_UV[inverse_R], mask_UL[inverse_R]
         cache.batch_select_indices(inverse_R)
+        usage.prefill_seconds = time.monotonic() - start
         while True:
             token_A = sample(logits_AV, None if greedy else self._uniforms(live, seed, purpose))
             append(live, token_A, logits_AV)

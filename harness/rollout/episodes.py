@@ -1,7 +1,7 @@
 """Plays episodes: prompts, samples, steps, records. Finished episodes leave the batch at once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from envs.base import Environment, EnvironmentSpec, Info, Task
 from harness.policy.text import Prompts
 from harness.records import Branch, Step, Trajectory
-from harness.rollout.engine import Generation, Request, TorchEngine, Usage
+from harness.rollout.account import Account
+from harness.rollout.engine import Generation, Request, TorchEngine
 
 
 @dataclass(frozen=True)
@@ -94,33 +95,30 @@ class Player:
         self,
         episodes: Sequence[Episode],
         purpose: str,
-        book: Callable[[Usage], None],
+        account: Account,
         *,
         greedy: bool = False,
         keep_snapshots: bool = False,
-    ) -> int:
-        """Play `episodes` to their ends and return the environment steps taken.
+    ) -> None:
+        """Play `episodes` to their ends and book what that costs.
 
-        Episodes without an environment are reset first; continuations come with theirs restored. `book` is
-        told what each generation cost.
+        Episodes without an environment are reset first; continuations come with theirs restored.
         """
         for episode in episodes:
             if episode.environment is None:
                 episode.environment = self.pool.take(episode.task)
                 episode.observation, episode.info = episode.environment.reset(episode.task, episode.seed)
-        steps = 0
         live = list(episodes)
         while live:
             requests = [self._request(episode) for episode in live]
             generations, usage = self.engine.generate(requests, self.seed, purpose, greedy)
-            book(usage)
+            account.generated(usage)
             for episode, request, generation in zip(live, requests, generations, strict=True):
                 if keep_snapshots:
                     episode.snapshots.append(snapshot(episode))
                 self._step(episode, request, generation)
-            steps += len(live)
+            account.stepped([episode.steps[-1] for episode in live])
             live = [episode for episode in live if not episode.over]
-        return steps
 
     def _request(self, episode: Episode) -> Request:
         prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation)

@@ -18,8 +18,8 @@ from harness.ledger import Ledger, Phase
 from harness.policy.text import Prompts
 from harness.records import Batch, Trajectory
 from harness.rng import generator
+from harness.rollout.account import Account
 from harness.rollout.branching import continuation
-from harness.rollout.engine import Usage
 from harness.rollout.episodes import Episode, Player
 from harness.update.learner import Learner
 
@@ -75,6 +75,7 @@ class Sampler:
                 batch = replace(batch, previous_logprob_T=previous_T)
             random = generator(self.config.seed, "branch points", roots[0].group, turn)
             branches = self._continuations(episodes, self.algorithm.select_branches(batch, turn, random))
+            self.ledger.meter.lap(Phase.credit)
             self._play(branches, Phase.decode_branch)
             episodes += branches
         raise RuntimeError(f"{self.algorithm.name} did not ask for the branches it plans")
@@ -102,15 +103,8 @@ class Sampler:
         return branches
 
     def _play(self, episodes: list[Episode], decode: Phase) -> None:
-        forms = self.learner.policy_forms
-
-        def book(usage: Usage) -> None:
-            flops, computed = forms.forward(usage.prefill_R), forms.forward(usage.prefill_U)
-            self.ledger.add(Phase.prefill, int(usage.prefill_R.sum()), flops, computed)
-            self.ledger.add(decode, usage.sampled, forms.decode(usage.decode))
-
-        keep = self.plan.branches > 0
-        self.ledger.env_steps += self.player.play(episodes, "rollout", book, keep_snapshots=keep)
+        account = Account(self.ledger, self.learner.policy_forms, decode)
+        self.player.play(episodes, "rollout", account, keep_snapshots=self.plan.branches > 0)
 
     def _book_prefix(self, parent: Episode, point: BranchPoint) -> None:
         """What a continuation need not do again: its parent's steps before the point, and the kept tokens."""

@@ -55,8 +55,11 @@ def append_line(path: Path, content: Any) -> None:
         os.fsync(file.fileno())
 
 
-def truncate(path: Path, size: int) -> None:
-    """Cut `path` to `size` bytes; a missing file counts as empty."""
-    with path.open("ab") as file:
+def cut_lines(path: Path, size: int) -> list[dict[str, Any]]:
+    """Cut `path` to `size` bytes and return the whole JSON lines beyond; a missing file counts as empty."""
+    with path.open("a+b") as file:
+        file.seek(size)
+        beyond = file.read()
         file.truncate(size)
         os.fsync(file.fileno())
+    return [json.loads(line) for line in beyond.split(b"\n")[:-1]]

@@ -2,7 +2,8 @@
 
 config.json      the resolved configuration; its hash names the directory
 metrics.jsonl    one line an iteration or evaluation; a function of the configuration alone
-timing.jsonl     seconds, beside the metrics so that those can be compared byte by byte
+timing.jsonl     seconds and memory, beside the metrics so that those can be compared byte by byte
+attempts.jsonl   one line an attempt: when, where, from which checkpoint, and what it has to do again
 checkpoints/N/   everything needed to go on after iteration N; state.json is written last
 result.json      written last of all: its presence means the run is complete
 failure.json     why the last attempt failed
@@ -16,15 +17,16 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
 from harness.config.compose import to_plain
-from harness.store.files import read_json, sync_folder, truncate, write_json
+from harness.store.files import cut_lines, read_json, sync_folder, write_json
 
-FORMAT = 2
+FORMAT = 3
 """Part of every cell's hash: raise it when the same configuration gives other numbers."""
 KEPT_CHECKPOINTS = 2
 
@@ -36,6 +38,15 @@ class State(Enum):
     running = "running"
     failed = "failed"
     done = "done"
+
+
+@dataclass(frozen=True)
+class Rewound:
+    """Where a run goes on, and what it wrote after that point before it was interrupted."""
+
+    checkpoint: Path | None
+    metrics: list[dict[str, Any]]
+    timing: list[dict[str, Any]]
 
 
 def content_hash(content: Any) -> str:
@@ -56,6 +67,7 @@ class RunDir:
         self.path = path
         self.metrics = path / "metrics.jsonl"
         self.timing = path / "timing.jsonl"
+        self.attempts = path / "attempts.jsonl"
         self.result = path / "result.json"
         self.failure = path / "failure.json"
         self.log = path / "log.txt"
@@ -114,10 +126,9 @@ class RunDir:
         for old in self.complete_checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
 
-    def rewind(self) -> Path | None:
-        """Cut metrics and timing back to the newest complete checkpoint and return it, or None."""
+    def rewind(self) -> Rewound:
+        """Cut metrics and timing back to the newest complete checkpoint."""
         complete = self.complete_checkpoints()
         sizes = read_json(complete[-1] / "state.json")["sizes"] if complete else {}
-        for path in (self.metrics, self.timing):
-            truncate(path, sizes.get(path.name, 0))
-        return complete[-1] if complete else None
+        cut = [cut_lines(path, sizes.get(path.name, 0)) for path in (self.metrics, self.timing)]
+        return Rewound(complete[-1] if complete else None, *cut)

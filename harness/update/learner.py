@@ -112,6 +112,7 @@ class Learner:
         centre = self._centre(minibatch)
         sums: defaultdict[str, float] = defaultdict(float)
         for part, rows in self._micro_batches(minibatch):
+            reference_T = self._reference_logprobs(rows) if kl_in_loss(algorithm) else None
             logprob_T, entropy_T = logprobs(self.policy, rows)
             tokens = Tokens(
                 advantage_T=torch.from_numpy(minibatch.advantage_T[part]).float(),
@@ -120,14 +121,15 @@ class Learner:
                 step_T=torch.from_numpy(minibatch.step_T[part]),
                 trajectory_T=torch.from_numpy(minibatch.trajectory_T[part]),
             )
-            reference_T = self._reference_logprobs(rows) if kl_in_loss(algorithm) else None
             loss, metrics = objective(algorithm, tokens, logprob_T, entropy_T, reference_T, centre)
             loss.backward()
             self._book(Phase.actor_train, rows, self.policy_forms.train)
             sums["rows"] += len(rows.length_R)
             for name, value in metrics.items():
                 sums[name] += value / len(weight_T) if name in PER_TOKEN else value
-        return {**sums, "grad_norm": optimise(self.policy, self.policy_optimizer, self.model.grad_clip)}
+        norm = optimise(self.policy, self.policy_optimizer, self.model.grad_clip)
+        self.ledger.meter.lap(Phase.actor_train)
+        return {**sums, "grad_norm": norm}
 
     @torch.no_grad()
     def _centre(self, minibatch: Minibatch) -> Tensor | None:
@@ -145,6 +147,7 @@ class Learner:
             old_T = torch.from_numpy(minibatch.old_logprob_T[part]).float()
             total += (logprobs(self.policy, rows)[0] - old_T).sum()
             self.ledger.add(Phase.ratio_centre, 0, 0, self.policy_forms.forward(rows.length_U))
+            self.ledger.meter.lap(Phase.ratio_centre)
         return total / len(minibatch.step_T)
 
     def _update_critic(self, minibatch: Minibatch) -> dict[str, float]:
@@ -168,13 +171,15 @@ class Learner:
             self._book(Phase.critic_train, rows, self.critic_forms.train)
             total += float(loss.detach())
         norm = optimise(self.critic, self.critic_optimizer, self.model.grad_clip)
+        self.ledger.meter.lap(Phase.critic_train)
         return {"value_loss": total, "critic_grad_norm": norm}
 
     @torch.no_grad()
     def _reference_logprobs(self, rows: Rows) -> Tensor:
         assert self.reference is not None
+        logprob_T, _ = logprobs(self.reference, rows)
         self._book(Phase.score_reference, rows, self.policy_forms.forward)
-        return logprobs(self.reference, rows)[0]
+        return logprob_T
 
     def _micro_batches(self, minibatch: Minibatch) -> Iterator[tuple[slice, Rows]]:
         """Slices of the mini-batch's tokens with their rows; whole trajectories, so that units stay whole."""
@@ -206,6 +211,7 @@ class Learner:
 
     def _book(self, phase: Phase, rows: Rows, form: Callable[[NDArray[np.int64]], int]) -> None:
         self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), form(rows.length_U))
+        self.ledger.meter.lap(phase)
 
 
 def frozen_copy(model: GPT2LMHeadModel) -> GPT2LMHeadModel:

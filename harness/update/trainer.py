@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.base import Algorithm
+from algorithms.base import Algorithm, Credit
 from algorithms.shared.kl_reward import with_kl_in_reward
 from harness.ledger import Phase
 from harness.policy.rows import Rows
@@ -41,15 +41,20 @@ class Trainer:
             known_T = batch.logprob_T if current_T is None else current_T
             rest_T = batch.logprob_T[len(known_T) :]
             batch = replace(batch, current_logprob_T=np.concatenate([known_T, rest_T]))
-        credit = self.algorithm.credit(batch)
+        credit = self._credit(batch)
         metrics = []
         for number, groups in enumerate(np.array_split(np.unique(batch.group_N), minibatches)):
             members_N = np.isin(batch.group_N, groups)
             if changing and number > 0:
-                credit = self.algorithm.credit(self._rescored(batch, trajectories, members_N))
+                credit = self._credit(self._rescored(batch, trajectories, members_N))
             minibatch = Minibatch.of(trajectories, batch, credit, members_N)
             metrics.append(credit.diagnostics | self.learner.update(minibatch))
         return metrics
+
+    def _credit(self, batch: Batch) -> Credit:
+        credit = self.algorithm.credit(batch)
+        self.learner.ledger.meter.lap(Phase.credit)
+        return credit
 
     def _with_columns(self, batch: Batch, trajectories: list[Trajectory]) -> Batch:
         """The batch with what the algorithm reads and only the models can tell, before any update."""
@@ -77,3 +82,4 @@ class Trainer:
     def _book_true_values(self, rows: Rows) -> None:
         flops = self.learner.policy_forms.forward(rows.length_U)
         self.learner.ledger.add(Phase.true_values, int(rows.length_U.sum()), flops)
+        self.learner.ledger.meter.lap(Phase.true_values)

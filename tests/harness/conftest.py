@@ -5,8 +5,10 @@ import torch
 
 from envs.vault import VaultSpec
 from harness.config import ModelConfig
-from harness.policy.model import new_policy
+from harness.ledger import Ledger, Phase
+from harness.policy.model import closed_forms, new_policy
 from harness.policy.text import Prompts
+from harness.rollout.account import Account
 from harness.rollout.engine import TorchEngine
 from harness.rollout.episodes import EnvironmentPool, Episode, Player
 
@@ -35,3 +37,9 @@ def roots():
     """Two tasks, three episodes each, not yet played."""
     panel = SPEC.training_panel()
     return [Episode(panel[i], group=i, rollout=r, seed=r) for i in range(2) for r in range(3)]
+
+
+@pytest.fixture
+def account(policy):
+    """Books what is played, where the costs are of no interest."""
+    return Account(Ledger(), closed_forms(policy, policy.config), Phase.decode)

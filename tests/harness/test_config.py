@@ -113,7 +113,10 @@ def test_round_trip_and_identity():
         ),
         (["+sweep=smoke", "sweep.algorithms=[]"], "sweep.algorithms is empty"),
         (["+sweep=smoke", "budget.limit=0"], "budget.limit=0 must be above 0"),
-        (["+sweep=smoke", "budget.axis=euros"], "expected one of [flops, tokens, env_steps, gpu_seconds]"),
+        (
+            ["+sweep=smoke", "budget.axis=euros"],
+            "expected one of [flops, tokens, env_steps, trajectories, gpu_seconds]",
+        ),
         (["+sweep=smoke", "batch.trajectories=12"], "must be at least 16: grpo samples 8 rollouts"),
         (["+sweep=smoke", "batch.minibatches=5"], "each of batch.minibatches=5 needs a task"),
         (["+sweep=smoke", "algorithm.credit_unit=trajectory"], "clashes with algorithm.baseline"),

@@ -8,7 +8,9 @@ import pytest
 from envs.vault import VaultSpec
 from harness.config import compose_run
 from harness.errors import UserError
+from harness.ledger import Phase
 from harness.records import Trajectory
+from harness.rollout.account import Account
 from harness.rollout.episodes import Episode
 from harness.rollout.exact import Situations
 from harness.run import Run
@@ -42,7 +44,7 @@ def run(tmp_path_factory):
 def play(run: Run, count: int) -> list[Trajectory]:
     (task,) = run.config.env.training_panel()
     episodes = [Episode(task, group=0, rollout=r, seed=0) for r in range(count)]
-    run.player.play(episodes, "rollout", ignore)
+    run.player.play(episodes, "rollout", Account(run.ledger, run.learner.policy_forms, Phase.decode))
     return [episode.trajectory() for episode in episodes]
 
 

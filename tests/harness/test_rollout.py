@@ -16,12 +16,8 @@ from harness.rollout.episodes import Episode
 from tests.harness.conftest import SPEC
 
 
-def book(_usage) -> None:
-    """Costs are of no interest here."""
-
-
-def test_recorded_logprobs_are_the_models(player, policy, prompts, roots):
-    player.play(roots, "rollout", book)
+def test_recorded_logprobs_are_the_models(player, policy, prompts, roots, account):
+    player.play(roots, "rollout", account)
     steps = [step for episode in roots for step in episode.steps]
     logprob_T, entropy_T = logprobs(policy, Rows.of(rows_of(steps), prompts.pad_id))
     np.testing.assert_allclose(logprob_T.detach(), np.concatenate([s.logprob_L for s in steps]), atol=1e-5)
@@ -57,15 +53,15 @@ def test_sampling_follows_the_distribution():
     assert sample(logits[:1], None).tolist() == [2]
 
 
-def test_same_seed_same_episodes(player, roots):
-    player.play(roots, "rollout", book)
+def test_same_seed_same_episodes(player, roots, account):
+    player.play(roots, "rollout", account)
     again = [Episode(e.task, e.group, e.rollout, e.seed) for e in roots]
-    player.play(again, "rollout", book)
+    player.play(again, "rollout", account)
     assert [e.trajectory().steps[-1].response_ids for e in again] == [
         e.trajectory().steps[-1].response_ids for e in roots
     ]
     other = [Episode(e.task, e.group + 100, e.rollout, e.seed) for e in roots]
-    player.play(other, "rollout", book)
+    player.play(other, "rollout", account)
     assert [s.response_ids for e in other for s in e.steps] != [
         s.response_ids for e in roots for s in e.steps
     ]
@@ -88,14 +84,14 @@ class Amnesiac(Uncopyable):
 
 
 @pytest.mark.parametrize("kind", [Vault, Uncopyable])
-def test_branches_keep_the_prefix_and_restore_the_state(kind, player, roots, monkeypatch):
+def test_branches_keep_the_prefix_and_restore_the_state(kind, player, roots, monkeypatch, account):
     monkeypatch.setattr(type(SPEC), "make", lambda spec: kind(spec))
-    player.play(roots, "rollout", book, keep_snapshots=True)
+    player.play(roots, "rollout", account, keep_snapshots=True)
     parent = roots[0]
     point = BranchPoint(0, 4, 1)
     branch, replayed = continuation(parent, point, rollout=3, pool=player.pool)
     assert replayed == (0 if kind is Vault else 4)
-    player.play([branch], "rollout", book)
+    player.play([branch], "rollout", account)
     assert branch.steps[:4] == parent.steps[:4]
     mine, theirs = branch.steps[4], parent.steps[4]
     assert mine.prompt_ids == theirs.prompt_ids
@@ -108,9 +104,9 @@ def test_branches_keep_the_prefix_and_restore_the_state(kind, player, roots, mon
     assert len(branch.steps) <= SPEC.horizon
 
 
-def test_an_environment_that_does_not_come_back_is_refused(player, roots, monkeypatch):
+def test_an_environment_that_does_not_come_back_is_refused(player, roots, monkeypatch, account):
     monkeypatch.setattr(type(SPEC), "make", lambda spec: Amnesiac(spec))
-    player.play(roots[:1], "rollout", book, keep_snapshots=True)
+    player.play(roots[:1], "rollout", account, keep_snapshots=True)
     with pytest.raises(RuntimeError, match="replay of 5 actions gave another observation"):
         continuation(roots[0], BranchPoint(0, 5, 0), 3, player.pool)
 
@@ -124,20 +120,20 @@ class Forgetful(Vault):
         return twin
 
 
-def test_a_copy_in_another_state_is_refused(player, roots, monkeypatch):
+def test_a_copy_in_another_state_is_refused(player, roots, monkeypatch, account):
     monkeypatch.setattr(type(SPEC), "make", lambda spec: Forgetful(spec))
-    player.play(roots[:1], "rollout", book, keep_snapshots=True)
+    player.play(roots[:1], "rollout", account, keep_snapshots=True)
     with pytest.raises(RuntimeError, match="can't be branched"):
         continuation(roots[0], BranchPoint(0, 2, 0), 3, player.pool)
 
 
-def test_continuations_can_be_continued(player, roots):
-    player.play(roots[:1], "rollout", book, keep_snapshots=True)
+def test_continuations_can_be_continued(player, roots, account):
+    player.play(roots[:1], "rollout", account, keep_snapshots=True)
     first, _ = continuation(roots[0], BranchPoint(0, 3, 0), 3, player.pool)
-    player.play([first], "rollout", book, keep_snapshots=True)
+    player.play([first], "rollout", account, keep_snapshots=True)
     assert len(first.snapshots) == len(first.steps)
     second, _ = continuation(first, BranchPoint(1, len(first.steps) - 1, 0), 4, player.pool)
-    player.play([second], "rollout", book)
+    player.play([second], "rollout", account)
     assert second.steps[: len(first.steps) - 1] == first.steps[:-1]
 
 

@@ -79,8 +79,53 @@ def test_a_killed_run_ends_with_the_bytes_of_a_calm_one(overrides, tmp_path, war
         except Killed:
             deaths += 1
     assert deaths >= 2
+    attempts = [json.loads(line) for line in killed.attempts.open()]
+    assert len(attempts) == deaths + 1
+    assert attempts[0]["redone"] == dict.fromkeys(attempts[0]["redone"], 0)
     assert killed.metrics.read_bytes() == calm.metrics.read_bytes()
     assert killed.result.read_bytes() == calm.result.read_bytes()
+
+
+def test_work_that_is_done_again_is_noted(tmp_path, warm_starts):
+    """Two iterations after the checkpoint are lost with the process; the next attempt says what that was."""
+    cell = config("algorithm=grpo")
+    run_dir = RunDir.create(tmp_path, cell)
+    run = Run(cell, run_dir, warm_starts)
+    run._resume()
+    run._evaluate(0)
+    run._checkpoint()
+    run._iterate()
+    run._iterate()
+    lost = {axis: run.ledger.spent(axis) for axis in ("flops", "tokens", "env_steps", "trajectories")}
+    times = [row for row in map(json.loads, run_dir.timing.open()) if "update" in row]
+    seconds = sum(row["rollout"] + row["update"] for row in times)
+    again = Run(cell, run_dir, warm_starts)
+    again._resume()
+    noted = [json.loads(line) for line in run_dir.attempts.open()][-1]
+    assert noted["iteration"] == 0
+    assert noted["redone"] == pytest.approx({**lost, "seconds": seconds})
+    assert again.ledger.spent("flops") == 0
+
+
+def test_seconds_and_memory_are_booked_by_phase(tmp_path, warm_starts):
+    """Phases add up to the iteration's seconds, nearly: what they leave out is bookkeeping."""
+    cell = config("algorithm=appo", "batch.trajectories=32", "batch.minibatches=2")
+    run_dir = finish(cell, tmp_path, warm_starts)
+    rows = [row for row in map(json.loads, run_dir.timing.open()) if "update" in row]
+    expected = {
+        "prefill_new",
+        "decode",
+        "decode_branch",
+        "branch_scoring",
+        "environment",
+        "credit",
+        "actor_train",
+    }
+    assert set(rows[0]["phases"]) == expected
+    booked = sum(sum(row["phases"].values()) for row in rows)
+    whole = sum(row["rollout"] + row["update"] for row in rows)
+    assert 0.8 * whole < booked <= whole
+    assert all(2**20 < memory < 2**40 for row in rows for memory in row["peak_memory"].values())
 
 
 def test_budget_curve_and_result(tmp_path, warm_starts):
@@ -105,7 +150,8 @@ def test_budget_curve_and_result(tmp_path, warm_starts):
 
 
 @pytest.mark.parametrize(
-    ("axis", "limit"), [("flops", 5e9), ("tokens", 2000), ("env_steps", 900), ("gpu_seconds", 0.5)]
+    ("axis", "limit"),
+    [("flops", 5e9), ("tokens", 2000), ("env_steps", 900), ("trajectories", 150), ("gpu_seconds", 0.5)],
 )
 def test_arms_stop_within_one_iteration_of_the_same_budget(axis, limit, tmp_path, warm_starts):
     """On every axis: the iteration in flight is finished, and no other is begun."""
@@ -129,7 +175,10 @@ def test_the_ledger_adds_up(tmp_path, warm_starts):
         assert all(entry["computed"] <= entry["flops"] for entry in ledger["phases"].values())
     grpo, ppo, appo = phases["grpo"], phases["ppo"], phases["appo"]
     assert grpo["actor_train"]["flops"] == 3 * grpo["score_reference"]["flops"]
-    assert grpo["actor_train"]["tokens"] == grpo["prefill"]["tokens"] + grpo["decode"]["tokens"]
+    prefilled = grpo["prefill_new"]["tokens"] + grpo["prefill_cached"]["tokens"]
+    assert grpo["actor_train"]["tokens"] == prefilled + grpo["decode"]["tokens"]
+    assert 0 == grpo["prefill_cached"]["computed"] < grpo["prefill_cached"]["flops"]
+    assert grpo["prefill_new"]["computed"] == grpo["prefill_new"]["flops"]
     assert grpo["critic_train"]["flops"] == grpo["decode_branch"]["flops"] == 0
     assert ppo["critic_train"]["flops"] == 3 * ppo["critic_forward"]["flops"]
     assert ppo["score_reference"]["flops"] == 0
@@ -175,13 +224,17 @@ def test_micro_batches_do_not_change_the_update(tmp_path, warm_starts):
         np.testing.assert_allclose(scores[0], scores[1], atol=1e-6, rtol=1e-4)
 
 
+def prefilled(run: Run) -> int:
+    return sum(run.ledger.entries[phase].tokens for phase in (Phase.prefill_new, Phase.prefill_cached))
+
+
 @pytest.mark.parametrize("name", ["appo", "arpo", "tree_grpo"])
 def test_prefixes_are_neither_sampled_nor_prefilled_again(name, tmp_path, warm_starts):
     """Every token of a continuation was sampled for it or taken over from its parent, and is booked so."""
     cell = config(f"algorithm={name}", "env.horizon=10")
     run = Run(cell, RunDir.create(tmp_path, cell), warm_starts)
     roots = run.sampler.play_roots(range(2))
-    before = run.ledger.entries[Phase.prefill].tokens
+    before = prefilled(run)
     trajectories, _ = run.sampler.play_branches(roots, sampler_is_current=True)
     branches = trajectories[len(roots) :]
     assert len(trajectories) == 2 * cell.algorithm.rollouts
@@ -192,8 +245,7 @@ def test_prefixes_are_neither_sampled_nor_prefilled_again(name, tmp_path, warm_s
     assert reused.flops > 0
     played = [step for branch in branches for step in branch.steps[branch.branch.step :]]
     kept = sum(branch.branch.token for branch in branches)
-    prefilled = run.ledger.entries[Phase.prefill].tokens - before
-    assert prefilled == sum(len(step.prompt_ids) for step in played) + kept
+    assert prefilled(run) - before == sum(len(step.prompt_ids) for step in played) + kept
     for branch in branches:
         parent, left = trajectories[branch.branch.parent], branch.branch.step
         assert branch.steps[:left] == parent.steps[:left]

@@ -56,7 +56,7 @@ def test_one_writer_and_a_dead_one_lets_go(run_dir):
 
 
 def test_rewind_takes_the_newest_complete_checkpoint(run_dir):
-    assert run_dir.rewind() is None
+    assert run_dir.rewind().checkpoint is None
     for iteration in (1, 2, 3):
         append_line(run_dir.metrics, {"iteration": iteration})
         with run_dir.new_checkpoint(iteration, {"iteration": iteration}) as folder:
@@ -67,7 +67,7 @@ def test_rewind_takes_the_newest_complete_checkpoint(run_dir):
         file.write(b'{"iteration": 4}\n{"torn')
     (run_dir.checkpoints / "9").mkdir()
     (run_dir.checkpoints / "9" / "policy.safetensors").write_bytes(b"half")
-    assert run_dir.rewind() == run_dir.checkpoints / "3"
+    assert run_dir.rewind().checkpoint == run_dir.checkpoints / "3"
     assert run_dir.metrics.read_bytes() == whole
 
 

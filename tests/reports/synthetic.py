@@ -15,19 +15,25 @@ from harness.store import cell_id, write_json
 
 LIMIT = 7e11
 SHARES = {  # of the budget, by phase
-    "ppo": {"prefill": 0.2, "decode": 0.02, "critic_forward": 0.18, "critic_train": 0.3, "actor_train": 0.3},
-    "grpo": {"prefill": 0.2, "decode": 0.02, "score_reference": 0.19, "actor_train": 0.59},
-    "gigpo": {"prefill": 0.21, "decode": 0.02, "score_reference": 0.18, "actor_train": 0.59},
-    "steppo": {
-        "prefill": 0.2,
+    "ppo": {
+        "prefill_new": 0.2,
         "decode": 0.02,
         "critic_forward": 0.18,
         "critic_train": 0.3,
         "actor_train": 0.3,
     },
-    "g2po": {"prefill": 0.25, "decode": 0.02, "actor_train": 0.73},
+    "grpo": {"prefill_new": 0.2, "decode": 0.02, "score_reference": 0.19, "actor_train": 0.59},
+    "gigpo": {"prefill_new": 0.21, "decode": 0.02, "score_reference": 0.18, "actor_train": 0.59},
+    "steppo": {
+        "prefill_new": 0.2,
+        "decode": 0.02,
+        "critic_forward": 0.18,
+        "critic_train": 0.3,
+        "actor_train": 0.3,
+    },
+    "g2po": {"prefill_new": 0.25, "decode": 0.02, "actor_train": 0.73},
     "appo": {
-        "prefill": 0.3,
+        "prefill_new": 0.3,
         "decode": 0.01,
         "decode_branch": 0.03,
         "branch_scoring": 0.2,
@@ -35,7 +41,7 @@ SHARES = {  # of the budget, by phase
     },
 }
 PHASES = (
-    "prefill", "decode", "decode_branch", "branch_scoring", "score_reference", "critic_forward",
+    "prefill_new", "decode", "decode_branch", "branch_scoring", "score_reference", "critic_forward",
     "critic_train", "actor_train", "evaluation", "warm_start",
 )  # fmt: skip
 
@@ -58,6 +64,7 @@ def ledger(algorithm: str) -> dict[str, Any]:
     nominal = {phase: int(1.02 * LIMIT * shares.get(phase, 0)) for phase in PHASES}
     return {
         "env_steps": 30_000,
+        "tool_calls": 28_000,
         "env_steps_replayed": 900 if algorithm == "appo" else 0,
         "env_steps_evaluation": 8_000,
         "trajectories": 1_536,
@@ -93,11 +100,16 @@ def write_run(
         )
         lines.append({"kind": "train", "iteration": point + 1, **counts, "train_success": success})
         timing += [
-            {"iteration": point, "evaluation": 0.5},
-            {"iteration": point, "rollout": 4.0, "update": 9.0},
+            {"iteration": point, "evaluation": 0.5}
+            | {"phases": {"evaluation": 0.5}, "peak_memory": {"evaluation": 3 * 10**8}},
+            {"iteration": point, "rollout": 4.0, "update": 9.0}
+            | {"phases": {"decode": 4.0, "actor_train": 9.0}}
+            | {"peak_memory": {"decode": 3 * 10**8, "actor_train": 5 * 10**8}},
         ]
     write_lines(run / "metrics.jsonl", lines)
     write_lines(run / "timing.jsonl", timing)
+    lost = {"flops": 10**9, "tokens": 100, "env_steps": 40, "trajectories": 4, "seconds": 2.0}
+    write_lines(run / "attempts.jsonl", [{"redone": dict.fromkeys(lost, 0)}, {"redone": lost}])
     result = {
         "final_success": sum(scores[-3:]) / 3,
         "scores": scores,

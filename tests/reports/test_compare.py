@@ -43,6 +43,29 @@ def test_known_effects_come_out(full):
     assert (units["difference"] > 0.1).all()
 
 
+def test_declared_contrasts_lead_the_page(tmp_path):
+    """The difference of the sides' means, seed by seed: worked out here from the runs' own results."""
+    cells = write_sweep(tmp_path, {"ppo": 0.3, "steppo": 0.7, "g2po": 0.8}, seeds=6)
+    of = {arm: [cell for cell in cells if cell.startswith(f"{arm}-")] for arm in ("ppo", "steppo", "g2po")}
+    manifest = read_json(tmp_path / "sweep.json")
+    manifest["contrasts"] = {"step − token": {"left": of["steppo"] + of["g2po"], "right": of["ppo"]}}
+    write_json(tmp_path / "sweep.json", manifest)
+    page = compare(tmp_path).read_text()
+    finals = {
+        arm: [read_json(tmp_path / "runs" / cell / "result.json")["final_success"] for cell in mine]
+        for arm, mine in of.items()
+    }
+    expected = [
+        (step + graph) / 2 - token
+        for step, graph, token in zip(finals["steppo"], finals["g2po"], finals["ppo"], strict=True)
+    ]
+    (row,) = table(tmp_path, "contrasts").to_dict("records")
+    assert row["difference"] == pytest.approx(sum(expected) / 6)
+    assert (row["left"], row["right"], row["label"]) == ("g2po, steppo", "ppo", "step − token")
+    assert row["p"] == pytest.approx(2 / 2**6)
+    assert "Contrasts that the sweep declared" in page
+
+
 def test_compute_adds_up(full):
     phases = table(full, "phases").dropna(subset="share")
     assert phases.groupby("arm")["share"].sum().to_numpy() == pytest.approx(1)

@@ -1,0 +1,51 @@
+"""Seconds and peak memory by phase, measured: no function of the configuration, so kept beside the ledger."""
+
+import re
+import resource
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from harness.ledger.phase import Phase
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+HIGH_WATER = re.compile(r"VmHWM:\s+(\d+) kB")
+
+
+class Meter:
+    """Books the time since the last booking, and the most memory in use meanwhile, under a phase."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.memory: defaultdict[str, int] = defaultdict(int)
+        """Most bytes of main memory in use, by phase."""
+        self._last = time.monotonic()
+
+    def start(self) -> None:
+        """Book nothing for the time until now."""
+        self._last = time.monotonic()
+
+    def lap(self, phase: Phase, seconds: float | None = None) -> None:
+        """Book what has passed since the last lap, or only its first `seconds`."""
+        now = time.monotonic() if seconds is None else self._last + seconds
+        self.seconds[phase.value] += now - self._last
+        self._last = now
+        self.memory[phase.value] = max(self.memory[phase.value], peak_memory())
+
+    def take(self) -> dict[str, object]:
+        """What was booked since the last call, as JSON-able data."""
+        taken: dict[str, object] = {"phases": dict(self.seconds), "peak_memory": dict(self.memory)}
+        self.seconds.clear()
+        self.memory.clear()
+        return taken
+
+
+def peak_memory() -> int:
+    """Most bytes that this process held since the last call; since its start where that can't be reset."""
+    try:
+        peak = HIGH_WATER.search(STATUS.read_text())
+        RESET.write_text("5")
+    except OSError:
+        peak = None
+    kilobytes = int(peak[1]) if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 1024 * kilobytes

@@ -1,0 +1,32 @@
+"""The phases of a run, and which of them the budget leaves out."""
+
+from enum import Enum
+
+
+class Phase(Enum):
+    """Where compute and time go."""
+
+    prefill_new = "prefill_new"
+    """Prompts read for the first time in a generation call."""
+    prefill_cached = "prefill_cached"
+    """Prompts equal to one that the call has read: nominal work that is not computed."""
+    decode = "decode"
+    """Tokens sampled in rollouts from the start."""
+    decode_branch = "decode_branch"
+    """Tokens sampled in continuations only."""
+    branch_scoring = "branch_scoring"
+    score_reference = "score_reference"
+    ratio_centre = "ratio_centre"
+    critic_forward = "critic_forward"
+    critic_train = "critic_train"
+    actor_train = "actor_train"
+    environment = "environment"
+    """Environment steps and records: time, no model's work."""
+    credit = "credit"
+    """Credit functions, batches and branch points: time, no model's work."""
+    evaluation = "evaluation"
+    warm_start = "warm_start"
+    true_values = "true_values"
+
+
+OUTSIDE_BUDGET = (Phase.evaluation, Phase.warm_start, Phase.true_values)
