@@ -14,7 +14,6 @@ from harness.store import read_json, write_json
 from reports.compare import compare, main
 from tests.reports.synthetic import TYPICAL, write_sweep
 
-
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 """Screenshots, to be looked at."""
 
