@@ -19,6 +19,7 @@ from reports import figures, tables, wording
 from reports.store import Store, read_store
 from reports.svg import palette
 from reports.tables import Family, Setting
+from reports.tuning import Tuning, tuning_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Section:
     colours: dict[str, str]
     warnings: list[str]
     methods: list[tuple[str, str]]
+    tuning: Tuning | None
 
     @property
     def families(self) -> list[Family]:
@@ -54,6 +56,8 @@ class Section:
     @property
     def caution(self) -> str:
         """What the seeds can't tell, about the comparisons that the page leads with."""
+        if self.tuning and self.tuning.searching:
+            return self.tuning.caution
         leading = self.families[:-1] if len(self.families) > 1 else self.families
         return wording.caution(leading)
 
@@ -80,6 +84,9 @@ def section(store: Store, setting: Setting) -> Section:
     contrasts, units = tables.contrast_family(setting), tables.unit_family(setting)
     question, pairs = tables.question_family(setting), tables.all_pairs_family(setting)
     drawn = next((family for family in (contrasts, question) if len(family.table)), pairs)
+    tuning = tuning_of(store, setting)
+    # A tuning compares no arms, and has too many to draw.
+    pictures = {} if tuning and tuning.searching else figures.pictures(setting, drawn)
     return Section(
         setting=setting,
         final=tables.final_table(setting),
@@ -91,10 +98,11 @@ def section(store: Store, setting: Setting) -> Section:
         phases=tables.phase_table(setting),
         factors=tables.factor_table(setting),
         curves=pd.concat([tables.curve_table(setting, axis) for axis in setting.axes], ignore_index=True),
-        figures=figures.pictures(setting, drawn),
+        figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),
         warnings=wording.warnings(store, setting),
         methods=wording.methods(store, setting),
+        tuning=tuning,
     )
 
 
@@ -115,6 +123,8 @@ def files(store: Store, sections: Sequence[Section]) -> dict[str, bytes]:
             "phases": each.phases,
             "factors": each.factors,
         }
+        if each.tuning:
+            named |= {"trials": each.tuning.trials, "tuned-against-default": each.tuning.gains.table}
         for name, frame in named.items():
             content[f"tables/{name}-{each.setting.slug}.csv"] = csv(frame)
         for picture in each.figures.values():

@@ -43,6 +43,8 @@ class Setting:
     """Arms that are no contestants: they take part in no comparison of credit units."""
     contrasts: dict[str, dict[str, list[str]]]
     """The declared contrasts: arms on the `left` and on the `right`, by name."""
+    references: frozenset[str]
+    """Trials, and default settings beside their tuned ones: compared with nothing but their own algorithm."""
 
     @property
     def axis(self) -> str:
@@ -71,6 +73,11 @@ class Setting:
             return "control"
         return str(self.arms[arm].get("credit_unit", "unknown"))
 
+    @property
+    def contestants(self) -> list[str]:
+        """The arms that are compared with each other."""
+        return [arm for arm in self.arms if arm not in self.references]
+
     def finals(self) -> pd.DataFrame:
         """Final success of finished runs: seeds x arms, NaN where a run is missing."""
         return self.done.pivot_table(index="seed", columns="arm", values="final_success", aggfunc="mean")
@@ -93,6 +100,7 @@ def settings(store: Store) -> list[Setting]:
                 done=done,
                 controls=frozenset(runs[runs["cell"].isin(store.manifest["controls"])]["arm"]),
                 contrasts=contrasts_of(store, cells),
+                references=frozenset(runs[runs["cell"].isin(store.manifest["references"])]["arm"]),
                 curve=store.curve.merge(cells, on="cell"),
                 phases=store.phases.merge(cells, on="cell"),
             )
@@ -101,8 +109,9 @@ def settings(store: Store) -> list[Setting]:
 
 
 def contrasts_of(store: Store, cells: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
-    """The declared contrasts, by the arms of `cells` (cell, arm)."""
-    arms = dict(zip(cells["cell"], cells["arm"], strict=True))
+    """The declared contrasts, by the arms of `cells` (cell, arm), references left out."""
+    compared = cells[~cells["cell"].isin(store.manifest["references"])]
+    arms = dict(zip(compared["cell"], compared["arm"], strict=True))
     return {
         name: {
             side: sorted({arms[cell] for cell in members if cell in arms}) for side, members in sides.items()
@@ -220,7 +229,7 @@ def unit_family(setting: Setting) -> Family:
     """
     finals = setting.finals()
     units: dict[str, list[str]] = {}
-    for arm in setting.arms:
+    for arm in setting.contestants:
         units.setdefault(setting.unit(arm), []).append(arm)
     means = pd.DataFrame(
         {unit: finals.reindex(columns=arms).mean(axis=1, skipna=False) for unit, arms in units.items()}
@@ -231,7 +240,7 @@ def unit_family(setting: Setting) -> Family:
 
 def question_family(setting: Setting) -> Family:
     """Every arm with step credit against every arm with token or trajectory credit."""
-    arms = list(setting.arms)
+    arms = setting.contestants
     pairs = [
         (left, right)
         for unit in ("token", "trajectory")
@@ -244,7 +253,7 @@ def question_family(setting: Setting) -> Family:
 
 def all_pairs_family(setting: Setting) -> Family:
     """Every pair of arms, the arm with the higher mean on the left."""
-    finals = setting.finals()
+    finals = setting.finals().drop(columns=list(setting.references), errors="ignore")
     ranked = list(finals.mean().sort_values(ascending=False).index)
     return compare_columns("all pairs", finals, list(combinations(ranked, 2)))
 
