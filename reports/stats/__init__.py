@@ -1,0 +1,85 @@
+"""Statistics on training runs. Pure functions: numbers in, numbers out; nothing is read, drawn or worded.
+
+`docs/statistics.md` says what each is for, how it was calibrated, and what it cannot do.
+"""
+
+from reports.stats.curves import area, at_fractions, budget_to_threshold, collapse_rate, collapsed
+from reports.stats.decisions import Statement, Verdict, statement, verdict, verdicts
+from reports.stats.equivalence import SESOI, equivalence_p
+from reports.stats.intervals import (
+    CONFIDENCE,
+    Floats,
+    Interval,
+    iqm,
+    iqm_interval,
+    median_interval,
+    over_environments,
+    rate_interval,
+    share_interval,
+    t_interval,
+)
+from reports.stats.multiplicity import ALPHA, benjamini_hochberg, holm, holm_shared, seeds_needed
+from reports.stats.pairs import (
+    Paired,
+    paired,
+    paired_improvement,
+    probability_of_improvement,
+    standardised,
+)
+from reports.stats.power import (
+    MOST_SEEDS,
+    POWER,
+    detectable,
+    power_at,
+    sd_factors,
+    seeds_for,
+    smallest_effects,
+)
+from reports.stats.sign_flip import EXACT_SEEDS, RESAMPLES, above_p, sign_flip_p, smallest_p
+
+__all__ = [
+    "ALPHA",
+    "CONFIDENCE",
+    "EXACT_SEEDS",
+    "MOST_SEEDS",
+    "POWER",
+    "RESAMPLES",
+    "SESOI",
+    "Floats",
+    "Interval",
+    "Paired",
+    "Statement",
+    "Verdict",
+    "above_p",
+    "area",
+    "at_fractions",
+    "benjamini_hochberg",
+    "budget_to_threshold",
+    "collapse_rate",
+    "collapsed",
+    "detectable",
+    "equivalence_p",
+    "holm",
+    "holm_shared",
+    "iqm",
+    "iqm_interval",
+    "median_interval",
+    "over_environments",
+    "paired",
+    "paired_improvement",
+    "power_at",
+    "probability_of_improvement",
+    "rate_interval",
+    "sd_factors",
+    "seeds_for",
+    "seeds_needed",
+    "share_interval",
+    "sign_flip_p",
+    "smallest_effects",
+    "smallest_p",
+    "standardised",
+    "statement",
+    "t_interval",
+    "verdict",
+    "verdicts",
+]
