@@ -35,20 +35,28 @@ from reports.stats.power import (
     seeds_for,
     smallest_effects,
 )
+from reports.stats.profiles import performance_profile, profile_intervals
+from reports.stats.runs import FAILED_SCORE, Completed, intention_to_treat
+from reports.stats.scaling import Scaling, scaling_fit
 from reports.stats.sign_flip import EXACT_SEEDS, RESAMPLES, above_p, sign_flip_p, smallest_p
+from reports.stats.survival import Survival, kaplan_meier, restricted_mean
 
 __all__ = [
     "ALPHA",
     "CONFIDENCE",
     "EXACT_SEEDS",
+    "FAILED_SCORE",
     "MOST_SEEDS",
     "POWER",
     "RESAMPLES",
     "SESOI",
+    "Completed",
     "Floats",
     "Interval",
     "Paired",
+    "Scaling",
     "Statement",
+    "Survival",
     "Verdict",
     "above_p",
     "area",
@@ -61,15 +69,21 @@ __all__ = [
     "equivalence_p",
     "holm",
     "holm_shared",
+    "intention_to_treat",
     "iqm",
     "iqm_interval",
+    "kaplan_meier",
     "median_interval",
     "over_environments",
     "paired",
     "paired_improvement",
+    "performance_profile",
     "power_at",
     "probability_of_improvement",
+    "profile_intervals",
     "rate_interval",
+    "restricted_mean",
+    "scaling_fit",
     "sd_factors",
     "seeds_for",
     "seeds_needed",
