@@ -6,6 +6,7 @@
 from reports.stats.curves import area, at_fractions, budget_to_threshold, collapse_rate, collapsed
 from reports.stats.decisions import Statement, Verdict, statement, verdict, verdicts
 from reports.stats.equivalence import SESOI, equivalence_p
+from reports.stats.factorial import Fit
 from reports.stats.intervals import (
     CONFIDENCE,
     Floats,
@@ -18,6 +19,7 @@ from reports.stats.intervals import (
     share_interval,
     t_interval,
 )
+from reports.stats.models import mixed_model, success_model
 from reports.stats.multiplicity import ALPHA, benjamini_hochberg, holm, holm_shared, seeds_needed
 from reports.stats.pairs import (
     Paired,
@@ -51,6 +53,7 @@ __all__ = [
     "RESAMPLES",
     "SESOI",
     "Completed",
+    "Fit",
     "Floats",
     "Interval",
     "Paired",
@@ -74,6 +77,7 @@ __all__ = [
     "iqm_interval",
     "kaplan_meier",
     "median_interval",
+    "mixed_model",
     "over_environments",
     "paired",
     "paired_improvement",
@@ -93,6 +97,7 @@ __all__ = [
     "smallest_p",
     "standardised",
     "statement",
+    "success_model",
     "t_interval",
     "verdict",
     "verdicts",
