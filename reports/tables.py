@@ -140,12 +140,12 @@ def final_table(setting: Setting) -> pd.DataFrame:
                 "arm": arm,
                 "credit_unit": setting.unit(str(arm)),
                 "seeds": final.n,
-                "final_success": final.mean,
+                "final_success": final.estimate,
                 "low": final.low,
                 "high": final.high,
                 "greedy_success": runs["greedy_success"].mean(),
                 "start_success": runs["start_success"].mean(),
-                "area": area.mean,
+                "area": area.estimate,
                 "area_low": area.low,
                 "area_high": area.high,
             }
@@ -181,7 +181,7 @@ def compare_columns(name: str, values: pd.DataFrame, pairs: Sequence[tuple[str, 
                 "seeds": interval.n,
                 "left_mean": both[left].mean(),
                 "right_mean": both[right].mean(),
-                "difference": interval.mean,
+                "difference": interval.estimate,
                 "low": interval.low,
                 "high": interval.high,
                 "p": stats.sign_flip_p(difference),
@@ -273,7 +273,7 @@ def curve_table(setting: Setting, axis: str) -> pd.DataFrame:
         by_run = np.array([stats.at_fractions(run[axis], run["success"], places) for run in runs])
         for amount, success in zip(places, by_run.T, strict=True):
             interval = stats.rate_interval(success[~np.isnan(success)])
-            row = {"arm": arm, "axis": axis, "amount": amount, "success": interval.mean}
+            row = {"arm": arm, "axis": axis, "amount": amount, "success": interval.estimate}
             rows.append({**row, "low": interval.low, "high": interval.high, "seeds": interval.n})
     return pd.DataFrame(rows, columns=["arm", "axis", "amount", "success", "low", "high", "seeds"])
 
