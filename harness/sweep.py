@@ -68,6 +68,7 @@ def run(
             name: {side: [cell_id(cell) for cell in members] for side, members in sides.items()}
             for name, sides in resolve(sweep, cells).items()
         },
+        "sesoi": sweep.sesoi,
         "creditbench": __version__,
         "commit": commit(),
         **tuning_record(sweep, [cell_id(cell) for cell in cells]),

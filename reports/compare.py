@@ -15,10 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.errors import UserError
 from harness.store import write_atomically
-from reports import figures, tables, wording
+from reports import comparisons, figures, learning, tables, wording
+from reports.comparisons import Family
+from reports.settings import Setting, settings
 from reports.store import Store, read_store
 from reports.svg import palette
-from reports.tables import Family, Setting
 from reports.tuning import Tuning, tuning_of
 
 
@@ -36,6 +37,9 @@ class Section:
     phases: pd.DataFrame
     factors: pd.DataFrame
     curves: pd.DataFrame
+    threshold: pd.DataFrame
+    scaling: pd.DataFrame
+    profile: pd.DataFrame
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
     warnings: list[str]
@@ -65,7 +69,7 @@ class Section:
 def compare(out: Path, to: Path | None = None) -> Path:
     """Write the report of the sweep in `out` into `to` (default: `out`); returns the path of its page."""
     store = read_store(out)
-    sections = [section(store, setting) for setting in tables.settings(store)]
+    sections = [section(store, setting) for setting in settings(store)]
     target = to or out
     try:
         for folder in (target / "figures", target / "tables"):
@@ -81,8 +85,8 @@ def compare(out: Path, to: Path | None = None) -> Path:
 
 def section(store: Store, setting: Setting) -> Section:
     """One setting's tables, figures and sentences."""
-    contrasts, units = tables.contrast_family(setting), tables.unit_family(setting)
-    question, pairs = tables.question_family(setting), tables.all_pairs_family(setting)
+    contrasts, units = comparisons.contrast_family(setting), comparisons.unit_family(setting)
+    question, pairs = comparisons.question_family(setting), comparisons.all_pairs_family(setting)
     drawn = next((family for family in (contrasts, question) if len(family.table)), pairs)
     tuning = tuning_of(store, setting)
     # A tuning compares no arms, and has too many to draw.
@@ -98,6 +102,9 @@ def section(store: Store, setting: Setting) -> Section:
         phases=tables.phase_table(setting),
         factors=tables.factor_table(setting),
         curves=pd.concat([tables.curve_table(setting, axis) for axis in setting.axes], ignore_index=True),
+        threshold=learning.threshold_table(setting),
+        scaling=learning.scaling_table(setting),
+        profile=learning.profile_table(setting),
         figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),
         warnings=wording.warnings(store, setting),
@@ -119,6 +126,9 @@ def files(store: Store, sections: Sequence[Section]) -> dict[str, bytes]:
             "all-pairs": each.pairs.table,
             "differences-by-seed": differences(each.pairs),
             "curves": each.curves,
+            "threshold": each.threshold,
+            "scaling": each.scaling,
+            "profile": each.profile,
             "compute": each.compute,
             "phases": each.phases,
             "factors": each.factors,

@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from reports import tables
+from reports.comparisons import Family
 from reports.curves import curves, curves_by_arm
+from reports.settings import Setting
 from reports.stats import Floats
 from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
-from reports.tables import BUDGETED, Family, Setting
+from reports.tables import BUDGETED
 from reports.wording import AXES, PHASE_NAMES, signed
 
 

@@ -23,9 +23,10 @@ import numpy as np
 from scipy.stats import chi2
 
 from harness.errors import UserError
-from reports import stats, tables
+from reports import stats
+from reports.comparisons import Family, all_pairs_family, question_family
+from reports.settings import settings
 from reports.store import Store, read_store
-from reports.tables import Family
 from reports.wording import count
 
 EFFECT = 0.1
@@ -97,8 +98,8 @@ def median(ordered: Sequence[Spread]) -> Spread:
 def families(store: Store) -> list[tuple[str, list[Family]]]:
     """By setting, the families whose pilot has a comparison with an SD, the more pointed one first."""
     found = []
-    for setting in tables.settings(store):
-        both = (tables.question_family(setting), tables.all_pairs_family(setting))
+    for setting in settings(store):
+        both = (question_family(setting), all_pairs_family(setting))
         found.append((setting.slug, [family for family in both if spreads(family)]))
     if not any(usable for _, usable in found):
         raise UserError(

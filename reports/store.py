@@ -17,6 +17,7 @@ import pandas as pd
 from harness.config.compose import PARTS
 from harness.errors import UserError
 from harness.store import read_json
+from reports.stats import SESOI
 
 Record = dict[str, Any]
 CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
@@ -115,7 +116,7 @@ def read_manifest(path: Path) -> Record:
     if not cells:
         raise UserError(f"{path}/sweep.json lists no cells: there is nothing to report")
     absent = {"name": path.name, "command": "", "commit": "", "creditbench": "", "controls": []}
-    return {**absent, "contrasts": {}, **NO_TUNING, **manifest}
+    return {**absent, "contrasts": {}, "sesoi": SESOI, **NO_TUNING, **manifest}
 
 
 def read_cell(path: Path) -> Cell:

@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harness.config.frozen import Frozen, from_plain
-from reports import tables
+from reports.comparisons import Family, compare_columns
 from reports.figures import Picture, to_csv
+from reports.settings import Setting
 from reports.store import Store
 from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
-from reports.tables import OUTSIDE, Family, Setting
+from reports.tables import OUTSIDE
 from reports.trials import collect
 from reports.wording import amount, count, percent
 
@@ -51,13 +52,15 @@ def tuning_of(store: Store, setting: Setting) -> Tuning | None:
     frozen = searched or from_plain(used["frozen"])
     pairs = [(f"{name} tuned", name) for name in frozen.algorithms]
     arms = set(setting.arms)
-    finals = setting.finals().reindex(columns=sorted(arms))
     return Tuning(
         searching=used is None,
         frozen=frozen,
         trials=trial_table(frozen),
-        gains=tables.compare_columns(
-            "tuned minus default", finals, [pair for pair in pairs if arms.issuperset(pair)]
+        gains=compare_columns(
+            "tuned minus default",
+            setting.finals,
+            [pair for pair in pairs if arms.issuperset(pair)],
+            setting.sesoi,
         ),
         figures=pictures(frozen, setting),
         notes=notes(frozen) if used is None else [*used_notes(frozen, setting, used["name"]), *notes(frozen)],

@@ -7,8 +7,9 @@ import pandas as pd
 
 from harness.ledger import Phase
 from reports import stats
+from reports.comparisons import Family
+from reports.settings import Setting
 from reports.store import Record, Store
-from reports.tables import Family, Setting
 
 PHASE_NAMES = {
     Phase.prefill_new.value: "prefill",

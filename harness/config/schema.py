@@ -245,6 +245,9 @@ class SweepConfig:
     """Comparisons declared before anything ran: by name, `left` and `right`, each a list of selectors of arms
     like `grpo` or `credit_unit=step ratio_unit=token`. The means over the arms of both sides are compared
     seed by seed, all contrasts as one family."""
+    sesoi: float = 0.05
+    """Smallest effect of interest, a difference in final success: arms that are shown to differ by less are
+    called equivalent. Declared before anything runs."""
     trials: int = 0
     """Settings that a tuning tries for every algorithm beside the default one, the same points for all; 0: no
     tuning but a comparison."""
@@ -257,6 +260,7 @@ class SweepConfig:
 
     def __post_init__(self) -> None:
         self._check_tuning()
+        require(0 < self.sesoi < 1, f"sweep.sesoi={self.sesoi:g} must be above 0 and below 1")
         for name, sides in self.contrasts.items():
             require(
                 set(sides) == {"left", "right"},
