@@ -1,10 +1,12 @@
 """Hydra composes; dataclasses check. Every mistake becomes one line (`UserError`)."""
 
 import difflib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from enum import Enum
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -161,7 +163,7 @@ def _check_tasks(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
 
 def run_config(plain: dict[str, Any]) -> RunConfig:
     """The typed configuration from plain data, as `to_plain` gives it."""
-    sections = {name: typed(cls, plain[name], name) for name, cls in SECTIONS.items()}
+    sections = {name: _typed_once(cls, json.dumps(plain[name]), name) for name, cls in SECTIONS.items()}
     return RunConfig(
         algorithm=_targeted(plain["algorithm"], "algorithm"),
         env=_targeted(plain["env"], "env"),
@@ -175,10 +177,15 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
     plain: dict[str, Any] = {"seed": config.seed}
     for name in PARTS:
         part = getattr(config, name)
-        plain[name] = {option: json_able(value) for option, value in asdict(part).items()}
+        plain[name] = to_options(part)
         if name in ("algorithm", "env"):
             plain[name]["_target_"] = f"{type(part).__module__}.{type(part).__qualname__}"
     return plain
+
+
+def to_options(part: Any) -> dict[str, Any]:
+    """A part's options as JSON-able data."""
+    return {option: json_able(value) for option, value in asdict(part).items()}
 
 
 def typed(cls: type, values: dict[str, Any], where: str) -> Any:
@@ -252,7 +259,13 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def _targeted(node: dict[str, Any], where: str) -> Any:
     values = dict(node)
-    return typed(get_class(values.pop("_target_")), values, where)
+    return _typed_once(get_class(values.pop("_target_")), json.dumps(values), where)
+
+
+@cache
+def _typed_once(cls: type, values: str, where: str) -> Any:
+    """`typed` of values in JSON: the arms of a sweep share most parts, and OmegaConf takes its time."""
+    return typed(cls, json.loads(values), where)
 
 
 def _integer(value: object, where: str) -> int:

@@ -86,7 +86,7 @@ def test_round_trip_and_identity():
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ([], "no sweep chosen: add +sweep=NAME, one of all_algos"),
+        ([], "no sweep chosen: add +sweep=NAME, one of ablations, all_algos"),
         (["+sweep=all_algo"], "did you mean all_algos?"),
         (["sweep=smoke"], "write +sweep=NAME"),
         (["+sweep=smoke", "sweep.algorithms=[grppo]"], "algorithm=grppo does not exist: did you mean grpo?"),
