@@ -20,9 +20,10 @@ def headline(plan: Plan) -> str:
     sweep, config = plan.sweep, plan.arms[0].config
     named = len(sweep.algorithms) <= NAMED and not sweep.crossed
     arms = ", ".join(sweep.algorithms) if named else f"{len(plan.arms)} arms"
+    what = f"{arms}{settings_text(sweep)} x {seeds_text(sweep)}"
     return (
-        f"{sweep.name}: {arms}{settings_text(sweep)} x {seeds_text(sweep)}, on {config.env.name} with model {config.model.name}\n"
-        f"{len(plan.cells)} cells, {standing_text(plan.cells)}; "
+        f"{sweep.name}: {what}, on {config.env.name} with model {config.model.name}\n"
+        f"{count(len(plan.cells))}, {standing_text(plan.cells)}; "
         f"{config.budget.limit:.3g} {config.budget.axis.value} each, {plan.workers} at once, in {sweep.out}"
     )
 
@@ -39,7 +40,12 @@ def seeds_text(sweep: SweepConfig) -> str:
     seeds = sweep.seeds
     following = len(seeds) > 2 and all(b == a + 1 for a, b in pairwise(seeds))
     listed = f"{seeds[0]} to {seeds[-1]}" if following else ", ".join(map(str, seeds))
-    return f"seeds {listed}"
+    return f"seeds {listed}" + (f" ({chosen_text(sweep)})" if sweep.pilot else "")
+
+
+def chosen_text(sweep: SweepConfig) -> str:
+    """Where the seeds of `sweep.seeds=auto` come from."""
+    return f"{len(sweep.seeds)} fresh ones, to find a difference of {sweep.effect:g} by {sweep.pilot}"
 
 
 def standing_text(cells: Sequence[Cell]) -> str:
@@ -115,7 +121,7 @@ def cost_table(plan: Plan) -> str:
             "What is left: the time is an estimate (evaluations included, the warm start of each seed not),",
             "FLOPs are the budget's or, on another axis, estimated; the disk is an upper bound.",
             *grid(plan.arms, columns),
-            f"{plan.unfinished} cells: about {plan.seconds / 3600:.2g} hours with "
+            f"{count(plan.unfinished)}: about {plan.seconds / 3600:.2g} hours with "
             f"{plan.workers} at once, at most {plan.disk / 1e9:.2g} GB",
         ]
     )
@@ -124,7 +130,7 @@ def cost_table(plan: Plan) -> str:
 def source_text(arm: Arm, rate: float) -> str:
     """Where an arm's seconds come from."""
     if arm.measured:
-        return f"measured here ({arm.measured} cell{'s' * (arm.measured > 1)})"
+        return f"measured here ({count(arm.measured)})"
     if arm.config.budget.axis is BudgetAxis.gpu_seconds:
         return "the budget, without evaluations"
     return f"at {rate:.2g} FLOP/s assumed"
@@ -144,3 +150,8 @@ def grid(arms: Sequence[Arm], columns: Sequence[Column]) -> list[str]:
         cells = "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
         lines.append(f"  {name:<{width}}  {cells}".rstrip())
     return lines
+
+
+def count(cells: int) -> str:
+    """A number of cells."""
+    return f"{cells} cell{'s' * (cells != 1)}"

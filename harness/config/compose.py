@@ -32,6 +32,7 @@ from harness.config.schema import (
     SweepConfig,
 )
 from harness.errors import UserError
+from harness.pilot import AUTO, auto_seeds
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "sweeps"
 SECTIONS: dict[str, type] = {
@@ -64,12 +65,13 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     """A sweep, its launcher and its cells, seed by seed so that early results are comparable."""
     # Options of an algorithm are for the arms, each of which composes them with its own algorithm.
     composed = compose([override for override in overrides if not override.startswith("algorithm.")])
-    if "sweep" not in composed:
+    if "name" not in composed.sweep:
         raise UserError(f"no sweep chosen: add +sweep=NAME, one of {', '.join(group_options('sweep'))}")
     options = _plain(composed)["sweep"]
     # OmegaConf can't fill a frozen dataclass inside another: the knobs are made first and put in.
     space = {o: typed(Knob, knob, f"sweep.space.{o}") for o, knob in options.pop("space", {}).items()}
-    sweep = replace(typed(SweepConfig, options, "sweep"), space=space)
+    seeds = resolve_seeds(options, _plain(composed))
+    sweep = replace(typed(SweepConfig, {**options, "seeds": seeds}, "sweep"), space=space)
     _check_space(sweep)
     launcher = typed(LauncherConfig, _plain(composed)["launcher"], "launcher")
     bases = {algorithm: _base(algorithm, overrides) for algorithm in sweep.algorithms}
@@ -85,6 +87,22 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     cells = [replace(arm, seed=_integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     _check_tasks(sweep, cells)
     return sweep, launcher, cells
+
+
+def resolve_seeds(options: dict[str, Any], plain: dict[str, Any]) -> list[Any]:
+    """A sweep's seeds, `auto` replaced by those that it stands for."""
+    if options["seeds"] == AUTO:
+        sweep = typed(SweepConfig, {**options, "seeds": [0]}, "sweep")
+        env, model = _targeted(plain["env"], "env"), typed(ModelConfig, plain["model"], "model")
+        settings = {"env": to_options(env), "model": to_options(model)}
+        return auto_seeds(sweep, env.name, settings)
+    if not isinstance(options["seeds"], list):
+        raise UserError(f"sweep.seeds={options['seeds']} must be a list, e.g. [0,1,2], or auto")
+    if options["pilot"]:
+        raise UserError(
+            f"sweep.pilot={options['pilot']} is read with sweep.seeds=auto alone: set both, or none"
+        )
+    return options["seeds"]
 
 
 def _base(algorithm: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def test_dry_run_of_a_store_creates_nothing(tmp_path, capsys):
     before = files(tmp_path)
     arguments = ["+sweep=smoke", "sweep.algorithms=[grpo]", f"budget.limit={LIMIT}", f"sweep.out={tmp_path}"]
     assert command.main([*arguments, "--dry-run"]) == 0
-    assert "1 cells, 0 done, 1 to resume from 50 %" in capsys.readouterr().out
+    assert "1 cell, 0 done, 1 to resume from 50 %" in capsys.readouterr().out
     assert files(tmp_path) == before
 
 

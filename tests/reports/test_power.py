@@ -8,6 +8,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from harness.errors import UserError
+from harness.store import read_json, write_json
 from reports import power, sign_flip, stats, tables
 from reports.power import Target
 from reports.store import read_store
@@ -131,6 +132,23 @@ def test_seeds_needed_by_family_and_by_store(tmp_path: Path):
         power.seeds_needed(store, 0.0001)
     with pytest.raises(UserError, match="effect is 2"):
         power.seeds_needed(store, 2.0)
+
+
+def test_declared_contrasts_come_first(tmp_path: Path):
+    cells = write_sweep(tmp_path, THREE, seeds=4)
+    manifest = read_json(tmp_path / "sweep.json")
+    sides = {
+        side: [cell for cell in cells if cell.startswith(f"{arm}-")]
+        for side, arm in (("left", "gigpo"), ("right", "ppo"))
+    }
+    write_json(tmp_path / "sweep.json", {**manifest, "contrasts": {"step − token": sides}})
+    store = read_store(tmp_path)
+    (setting,) = tables.settings(store)
+    sd = float(np.std(tables.contrast_family(setting).differences["step − token"], ddof=1))
+    assert power.seeds_needed(store, 0.1) == power.seeds_for(sd, 1, Target(0.1))
+    assert power.report(store, Target(0.1)).startswith(
+        "vault-tiny: declared contrasts, Holm over 1 comparison."
+    )
 
 
 def test_the_command_on_a_pilot_of_three_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
