@@ -33,6 +33,13 @@ class Gain(Enum):
     engine = "engine"
 
 
+class Score(Enum):
+    """What ranks the tokens to branch from."""
+
+    branching = "branching"
+    entropy = "entropy"
+
+
 @dataclass(frozen=True, kw_only=True)
 class APPO(Algorithm):
     """Agentic procedural policy optimisation."""
@@ -64,6 +71,11 @@ class APPO(Algorithm):
     mini-batch. `lagged`: the one that sampled against the one an iteration earlier; branches once.
     `engine` (the released code): the trainer's log-probabilities against the engine's, same weights; with
     the embedded engine that is rounding noise."""
+    score: Score = Score.branching
+    """`branching`: eq. 5. `entropy`: Z(entropy) alone (the paper's ablation BS -> Ent.)."""
+    dual_group: bool = True
+    """Whether a reward is standardised against its task's roots and against its branches, the mean of both
+    (eq. 6); if not, once against all of them (the paper's ablation w/o Dual-group)."""
     equations: Equations = Equations.paper
     """`paper`: eq. 6, the mean of two standardisations. `released`: the roots' z-score plus, up to each
     branch point, the mean z-score of the branches that left there or later."""
@@ -80,6 +92,16 @@ class APPO(Algorithm):
             )
         if not self.half_life > 0:
             raise UserError(f"algorithm.half_life={self.half_life} must be above 0")
+        if self.score is Score.entropy and self.gain is not Gain.minibatch:
+            raise UserError(
+                f"algorithm.gain={self.gain.value} clashes with algorithm.score=entropy, which has no gain: "
+                "choose gain=minibatch, or score=branching"
+            )
+        if not self.dual_group and self.equations is Equations.released:
+            raise UserError(
+                "algorithm.dual_group=false clashes with algorithm.equations=released, whose groups are two: "
+                "choose equations=paper, or dual_group=true"
+            )
 
     def plan(self) -> RolloutPlan:
         """N roots and M - N branches."""
@@ -94,9 +116,7 @@ class APPO(Algorithm):
 
     def select_branches(self, batch: Batch, turn: int, random: np.random.Generator) -> list[BranchPoint]:
         """The top B tokens of each root by Branching Score (eq. 5), under the strict rule."""
-        later_T = batch.logprob_T if self.gain is Gain.lagged else batch.current_logprob_T
-        earlier_T = batch.previous_logprob_T if self.gain is Gain.lagged else batch.logprob_T
-        gain_T = self.likelihood_gain(batch, later_T, earlier_T, SCORE_CLIP)
+        gain_T = self.branching_gain(batch)
         each = self.rollouts // self.roots - 1
         points = []
         for trajectory, start in enumerate(batch.first_token_N):
@@ -111,6 +131,14 @@ class APPO(Algorithm):
                     BranchPoint(trajectory, int(step - batch.first_step_N[trajectory]), int(within))
                 )
         return points
+
+    def branching_gain(self, batch: Batch) -> Floats:
+        """The gain (T,) in the Branching Score; without any, 1 everywhere, the score is the entropy."""
+        if self.score is Score.entropy:
+            return np.ones(len(batch.logprob_T))
+        later_T = batch.logprob_T if self.gain is Gain.lagged else batch.current_logprob_T
+        earlier_T = batch.previous_logprob_T if self.gain is Gain.lagged else batch.logprob_T
+        return self.likelihood_gain(batch, later_T, earlier_T, SCORE_CLIP)
 
     def credit(self, batch: Batch) -> Credit:
         """A = A_base (1 + b A_fut) on the roots (eq. 6 and 7); branches only lend their rewards."""
@@ -131,6 +159,8 @@ class APPO(Algorithm):
 
     def base_advantage(self, batch: Batch) -> Floats:
         """A_base of every token."""
+        if not self.dual_group:
+            return pooled_advantage(batch.reward_N, batch.group_N)[batch.trajectory_T]
         if self.equations is Equations.paper:
             return dual_group_advantage(batch.reward_N, batch.group_N, batch.root_N)[batch.trajectory_T]
         return prefix_local_advantage(batch, keep_split_token=self.keep_split_token)
@@ -221,6 +251,15 @@ def dual_group_advantage(reward_N: Floats, group_N: Ints, root_N: NDArray[np.boo
             if reference.std() > 1e-12:
                 z_score_N = (reward_N[members] - reference.mean()) / reference.std()
                 advantage_N[members] += z_score_N / len(references)
+    return advantage_N
+
+
+def pooled_advantage(reward_N: Floats, group_N: Ints) -> Floats:
+    """A trajectory's z-score among all of its task's, roots and branches together."""
+    advantage_N = np.zeros(len(reward_N))
+    for group in np.unique(group_N):
+        members = group_N == group
+        advantage_N[members] = z_score(reward_N[members])
     return advantage_N
 
 

@@ -4,7 +4,6 @@ The same command again goes on where it stopped: finished cells are skipped, oth
 checkpoint. Exit codes: 0 all cells done, 1 some failed, 2 bad input (nothing was written), 130 interrupted.
 """
 
-import os
 import shlex
 import subprocess
 import sys
@@ -19,8 +18,11 @@ from harness.config.contrasts import resolve
 from harness.config.frozen import tuned_path
 from harness.config.help import sweep_help
 from harness.errors import UserError
-from harness.ledger.predict import check_budget, predict
-from harness.store import RunDir, State, cell_id, write_json
+from harness.ledger.predict import check_budget
+from harness.plan import Plan, check_disk, existing_folder, plan, worker_count
+from harness.plan_text import headline, tables
+from harness.store import cell_id, write_json
+from harness.terminal import show
 
 FLAGS = ("--help", "-h", "--dry-run")
 
@@ -30,17 +32,17 @@ def main(arguments: Sequence[str]) -> int:
     overrides = [argument for argument in arguments if argument not in FLAGS]
     try:
         if "--help" in arguments or "-h" in arguments:
-            print(sweep_help())
+            show(sweep_help())
             return 0
         for flag in overrides:
             if flag.startswith("-"):
                 raise UserError(f"{flag} is no flag: there are --dry-run and --help, the rest is KEY=VALUE")
         sweep, launcher, cells = compose_sweep(overrides)
         resolve(sweep, cells)
-        check(cells, Path(sweep.out))
-        print(plan(sweep, launcher, cells))
+        planned = check(sweep, launcher, cells)
+        show(headline(planned))
         if "--dry-run" in arguments:
-            print("\n".join(forecast(cells)))
+            show(tables(planned))
             return 0
         return run(sweep, launcher, cells, overrides)
     except UserError as error:
@@ -89,58 +91,21 @@ def run(
     return 1 if failures else 0
 
 
-def check(cells: Sequence[RunConfig], out: Path) -> None:
-    """Raise `UserError` for what would fail later: a missing extra, a budget or store of no use."""
+def check(sweep: SweepConfig, launcher: LauncherConfig, cells: Sequence[RunConfig]) -> Plan:
+    """The plan; raise `UserError` for what would fail later: a missing extra, a budget or disk of no use."""
     cells[0].env.check()
-    for cell in {cell.algorithm: cell for cell in cells}.values():
-        check_budget(cell)
-    existing = out.absolute()
-    while not existing.exists():
-        existing = existing.parent
+    planned = plan(sweep, launcher, cells)
+    for arm in planned.arms:
+        check_budget(arm.config)
     try:
-        with tempfile.TemporaryFile(dir=existing):
+        with tempfile.TemporaryFile(dir=existing_folder(Path(sweep.out))):
             pass
     except OSError as error:
-        raise UserError(f"sweep.out={out} can't be written ({error.strerror}): set sweep.out=DIR") from error
-
-
-def plan(sweep: SweepConfig, launcher: LauncherConfig, cells: Sequence[RunConfig]) -> str:
-    """What the sweep is going to do."""
-    out = Path(sweep.out)
-    states = [RunDir(out / "runs" / cell_id(cell)).state() for cell in cells]
-    done = sum(state is State.done for state in states)
-    budget = cells[0].budget
-    return (
-        f"{sweep.name}: {', '.join(sweep.algorithms)}{settings(sweep)} x seeds "
-        f"{', '.join(map(str, sweep.seeds))} on {cells[0].env.name} = {len(cells)} cells, {done} done; "
-        f"{budget.limit:.3g} {budget.axis.value} each, {worker_count(launcher)} at once, in {out}"
-    )
-
-
-def settings(sweep: SweepConfig) -> str:
-    """What a tuning, or a comparison that uses one, multiplies the algorithms by."""
-    if sweep.trials:
-        return f" x (default + {sweep.trials} trials of {', '.join(sweep.space)}, on tuning tasks)"
-    return f" x (default, tuned by {Path(sweep.tuned).stem})" if sweep.tuned else ""
-
-
-def forecast(cells: Sequence[RunConfig]) -> list[str]:
-    """For each arm, what an iteration spends at most, and so how many the budget pays for at least."""
-    lines = []
-    for cell in {cell.algorithm: cell for cell in cells}.values():
-        most, budget, arm = predict(cell), cell.budget, cell.algorithm
-        lines.append(
-            f"  {arm.name}: {cell.tasks_per_iteration} tasks x {arm.rollouts} rollouts; an iteration spends "
-            f"at most {most.flops:.2g} flops, {most.tokens} tokens, {most.env_steps} env_steps"
-        )
-        if spent := most.on(budget.axis):
-            lines[-1] += f"; at least {int(budget.limit / spent)} of them"
-    return list(dict.fromkeys(lines))  # trials of an algorithm spend alike
-
-
-def worker_count(launcher: LauncherConfig) -> int:
-    """Cells at once: as configured, or one for each core this process may use."""
-    return launcher.workers or len(os.sched_getaffinity(0))
+        raise UserError(
+            f"sweep.out={sweep.out} can't be written ({error.strerror}): set sweep.out=DIR"
+        ) from error
+    check_disk(planned)
+    return planned
 
 
 def command(overrides: Sequence[str]) -> str:

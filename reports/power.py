@@ -23,8 +23,9 @@ import numpy as np
 from scipy.stats import chi2
 
 from harness.errors import UserError
+from harness.terminal import show
 from reports import stats
-from reports.comparisons import Family, all_pairs_family, question_family
+from reports.comparisons import Family, all_pairs_family, contrast_family, question_family
 from reports.settings import settings
 from reports.store import Store, read_store
 from reports.wording import count
@@ -99,8 +100,8 @@ def families(store: Store) -> list[tuple[str, list[Family]]]:
     """By setting, the families whose pilot has a comparison with an SD, the more pointed one first."""
     found = []
     for setting in settings(store):
-        both = (question_family(setting), all_pairs_family(setting))
-        found.append((setting.slug, [family for family in both if spreads(family)]))
+        every = (contrast_family(setting), question_family(setting), all_pairs_family(setting))
+        found.append((setting.slug, [family for family in every if spreads(family)]))
     if not any(usable for _, usable in found):
         raise UserError(
             f"{store.path} has no two arms that finished 2 seeds in common: run the pilot with 2 or more"
@@ -113,8 +114,9 @@ def seeds_needed(
 ) -> int:
     """Paired seeds with which the widest comparison of a pilot finds `effect`, a difference in final success.
 
-    Of a store, the first family of each setting counts: step arms against the others where it has any. The SD
-    is the pilot's, as if it were known. Raises `UserError` above `stats.MOST_SEEDS`.
+    Of a store, the first family of each setting counts: its declared contrasts, or else step arms against
+    the others where it has any. The SD is the pilot's, as if it were known. Raises `UserError` above
+    `stats.MOST_SEEDS`.
     """
     target = Target(effect, power, alpha)
     chosen = [pilot] if isinstance(pilot, Family) else [usable[0] for _, usable in families(pilot)]
@@ -287,7 +289,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = parse(arguments)
         target = Target(options.effect, options.power, options.alpha, options.comparisons)
-        print(report(read_store(options.dir), target, options.all))
+        show(report(read_store(options.dir), target, options.all))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

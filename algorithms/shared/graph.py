@@ -61,15 +61,27 @@ class StateGraph:
 def graph_values(batch: Batch, graph: StateGraph, gamma: float) -> tuple[Floats, Floats]:
     """G2PO's values (arXiv 2606.22995) of the node each step leaves, and of the one it reaches.
 
-    V(G) = mean over visits of gamma^(steps left, this one included) x the reward of a solved task; at the
-    end the reward of a solved task, else 0.
+    V(G) = the mean over visits of `trajectory_values`; at the end the reward of a solved task, else 0.
+    """
+    visit_S, reached_S = trajectory_values(batch, gamma)
+    value_K = graph.mean_K(visit_S)
+    next_value_S = np.append(value_K, [0.0, 0.0])[graph.next_S]
+    next_value_S[batch.last_step_N] = reached_S[batch.last_step_N]
+    return value_K[graph.node_S], next_value_S
+
+
+def trajectory_values(batch: Batch, gamma: float) -> tuple[Floats, Floats]:
+    """What each step's own trajectory says of the state it leaves, and of the one it reaches.
+
+    gamma^(steps left) x the reward of a solved task, else 0; a step counts itself as left in the state it
+    leaves, and none is left at the end.
     """
     steps_left_S = batch.last_step_N[batch.trajectory_S] - np.arange(len(batch.state_S)) + 1
-    terminal_N = np.where(batch.success_N, batch.reward_N, 0.0)
-    value_K = graph.mean_K(np.float64(gamma) ** steps_left_S * terminal_N[batch.trajectory_S])
-    next_value_S = np.append(value_K, [0.0, 0.0])[graph.next_S]
-    next_value_S[batch.last_step_N] = terminal_N
-    return value_K[graph.node_S], next_value_S
+    terminal_S = np.where(batch.success_N, batch.reward_N, 0.0)[batch.trajectory_S]
+    return (
+        np.float64(gamma) ** steps_left_S * terminal_S,
+        np.float64(gamma) ** (steps_left_S - 1) * terminal_S,
+    )
 
 
 def histories(batch: Batch, state_S: Ints, length: int) -> list[Ints]:

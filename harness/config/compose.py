@@ -1,10 +1,12 @@
 """Hydra composes; dataclasses check. Every mistake becomes one line (`UserError`)."""
 
 import difflib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from enum import Enum
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from harness.config.schema import (
     SweepConfig,
 )
 from harness.errors import UserError
+from harness.pilot import AUTO, auto_seeds
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "sweeps"
 SECTIONS: dict[str, type] = {
@@ -62,12 +65,13 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     """A sweep, its launcher and its cells, seed by seed so that early results are comparable."""
     # Options of an algorithm are for the arms, each of which composes them with its own algorithm.
     composed = compose([override for override in overrides if not override.startswith("algorithm.")])
-    if "sweep" not in composed:
+    if "name" not in composed.sweep:
         raise UserError(f"no sweep chosen: add +sweep=NAME, one of {', '.join(group_options('sweep'))}")
     options = _plain(composed)["sweep"]
     # OmegaConf can't fill a frozen dataclass inside another: the knobs are made first and put in.
     space = {o: typed(Knob, knob, f"sweep.space.{o}") for o, knob in options.pop("space", {}).items()}
-    sweep = replace(typed(SweepConfig, options, "sweep"), space=space)
+    seeds = resolve_seeds(options, _plain(composed))
+    sweep = replace(typed(SweepConfig, {**options, "seeds": seeds}, "sweep"), space=space)
     _check_space(sweep)
     launcher = typed(LauncherConfig, _plain(composed)["launcher"], "launcher")
     bases = {algorithm: _base(algorithm, overrides) for algorithm in sweep.algorithms}
@@ -83,6 +87,22 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     cells = [replace(arm, seed=_integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     _check_tasks(sweep, cells)
     return sweep, launcher, cells
+
+
+def resolve_seeds(options: dict[str, Any], plain: dict[str, Any]) -> list[Any]:
+    """A sweep's seeds, `auto` replaced by those that it stands for."""
+    if options["seeds"] == AUTO:
+        sweep = typed(SweepConfig, {**options, "seeds": [0]}, "sweep")
+        env, model = _targeted(plain["env"], "env"), typed(ModelConfig, plain["model"], "model")
+        settings = {"env": to_options(env), "model": to_options(model)}
+        return auto_seeds(sweep, env.name, settings)
+    if not isinstance(options["seeds"], list):
+        raise UserError(f"sweep.seeds={options['seeds']} must be a list, e.g. [0,1,2], or auto")
+    if options["pilot"]:
+        raise UserError(
+            f"sweep.pilot={options['pilot']} is read with sweep.seeds=auto alone: set both, or none"
+        )
+    return options["seeds"]
 
 
 def _base(algorithm: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -161,7 +181,7 @@ def _check_tasks(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
 
 def run_config(plain: dict[str, Any]) -> RunConfig:
     """The typed configuration from plain data, as `to_plain` gives it."""
-    sections = {name: typed(cls, plain[name], name) for name, cls in SECTIONS.items()}
+    sections = {name: _typed_once(cls, json.dumps(plain[name]), name) for name, cls in SECTIONS.items()}
     return RunConfig(
         algorithm=_targeted(plain["algorithm"], "algorithm"),
         env=_targeted(plain["env"], "env"),
@@ -175,10 +195,15 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
     plain: dict[str, Any] = {"seed": config.seed}
     for name in PARTS:
         part = getattr(config, name)
-        plain[name] = {option: json_able(value) for option, value in asdict(part).items()}
+        plain[name] = to_options(part)
         if name in ("algorithm", "env"):
             plain[name]["_target_"] = f"{type(part).__module__}.{type(part).__qualname__}"
     return plain
+
+
+def to_options(part: Any) -> dict[str, Any]:
+    """A part's options as JSON-able data."""
+    return {option: json_able(value) for option, value in asdict(part).items()}
 
 
 def typed(cls: type, values: dict[str, Any], where: str) -> Any:
@@ -252,7 +277,13 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def _targeted(node: dict[str, Any], where: str) -> Any:
     values = dict(node)
-    return typed(get_class(values.pop("_target_")), values, where)
+    return _typed_once(get_class(values.pop("_target_")), json.dumps(values), where)
+
+
+@cache
+def _typed_once(cls: type, values: str, where: str) -> Any:
+    """`typed` of values in JSON: the arms of a sweep share most parts, and OmegaConf takes its time."""
+    return typed(cls, json.loads(values), where)
 
 
 def _integer(value: object, where: str) -> int:

@@ -1,7 +1,9 @@
 """Which cells a sweep's declared contrasts compare."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 
+from algorithms.base import Algorithm
 from harness.config.compose import to_plain
 from harness.config.schema import RunConfig, SweepConfig
 from harness.errors import UserError
@@ -15,8 +17,11 @@ def resolve(sweep: SweepConfig, cells: Sequence[RunConfig]) -> Contrasts:
     Raises `UserError` where a selector matches no arm, or both sides share one.
     """
     found: Contrasts = {}
+    arms: dict[Algorithm, list[RunConfig]] = defaultdict(list)
+    for cell in cells:
+        arms[cell.algorithm].append(cell)
     for name, sides in sweep.contrasts.items():
-        found[name] = {side: select(selectors, cells, name) for side, selectors in sides.items()}
+        found[name] = {side: select(selectors, arms.values(), name) for side, selectors in sides.items()}
         shared = {cell.algorithm for cell in found[name]["left"]} & {
             cell.algorithm for cell in found[name]["right"]
         }
@@ -26,11 +31,11 @@ def resolve(sweep: SweepConfig, cells: Sequence[RunConfig]) -> Contrasts:
     return found
 
 
-def select(selectors: Sequence[str], cells: Sequence[RunConfig], contrast: str) -> list[RunConfig]:
-    """The cells that match one of the selectors; every selector must match some."""
+def select(selectors: Sequence[str], arms: Collection[Sequence[RunConfig]], contrast: str) -> list[RunConfig]:
+    """The cells of the arms that match one of the selectors; every selector must match some."""
     chosen = []
     for selector in selectors:
-        mine = [cell for cell in cells if matches(selector, cell)]
+        mine = [cell for arm in arms if matches(selector, arm[0]) for cell in arm]
         if not mine:
             raise UserError(f"sweep.contrasts.{contrast}: no arm of the sweep is {selector!r}")
         chosen += mine

@@ -192,9 +192,15 @@ class LauncherConfig:
     """The launcher's name, as in `launcher=NAME`."""
     workers: int = 0
     """Cells that run at once, one thread each; 0 means one for each core this process may use."""
+    flops_per_second: float = 2e10
+    """Nominal FLOPs of the budget that a worker gets through in a second, evaluations' time included: for a
+    plan's hours, where the store has no finished cell of an arm. The default was measured on one CPU core,
+    model=tiny on the vault: 0.9e10 (appo) to 3.5e10 (ppo), 2e10 over the six arms of all_algos."""
 
     def __post_init__(self) -> None:
         require(self.workers >= 0, f"launcher.workers={self.workers} must not be negative")
+        rate = self.flops_per_second
+        require(0 < rate < float("inf"), f"launcher.flops_per_second={rate:g} must be above 0 and finite")
 
 
 class Scale(Enum):
@@ -235,7 +241,9 @@ class SweepConfig:
     algorithms: tuple[str, ...]
     """The arms, as in `algorithm=NAME`; options of an arm of its own follow its name: `grpo rollouts=4`."""
     seeds: tuple[int, ...]
-    """The seeds of every arm; arms are paired by seed."""
+    """The seeds of every arm; arms are paired by seed. `auto`: as many as `reports.power` finds in `pilot`
+    for `effect` at 80 % power under Holm. They start after the pilot's highest: runs that chose the number of
+    seeds, and often the arms, can't confirm what they suggested at the error rate that a test states."""
     out: str
     """The sweep's directory: the run store, and the report."""
     crossed: dict[str, list[str]] = field(default_factory=dict)
@@ -257,6 +265,10 @@ class SweepConfig:
     """A tuning's frozen winners: a name in sweeps/tuned, or a YAML file. A comparison with it runs every arm
     at its tuned and at its default setting; `newest` takes the last file made for this environment, model,
     batch and budget. A tuning writes it, if empty as ENV-MODEL-DATE."""
+    pilot: str = ""
+    """With `seeds=auto`: the directory (its sweep.out) of a finished pilot of this sweep."""
+    effect: float = 0.1
+    """With `seeds=auto`: the smallest difference in final success worth finding, a share of tasks."""
 
     def __post_init__(self) -> None:
         self._check_tuning()

@@ -16,7 +16,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -56,8 +56,19 @@ def content_hash(content: Any) -> str:
 
 def cell_id(config: RunConfig) -> str:
     """Readable name and content hash of a cell."""
-    digest = content_hash([FORMAT, config.env.version, to_plain(config)])[:10]
-    return f"{config.algorithm.name}-{config.env.name}-{config.model.name}-s{config.seed}-{digest}"
+    return cell_ids(config, [config.seed])[0]
+
+
+def cell_ids(config: RunConfig, seeds: Iterable[int]) -> list[str]:
+    """The names of the cells that differ from `config` in their seed at most."""
+    plain, prefix = to_plain(config), cell_prefix(config)
+    contents = {seed: [FORMAT, config.env.version, {**plain, "seed": seed}] for seed in seeds}
+    return [f"{prefix}{seed}-{content_hash(content)[:10]}" for seed, content in contents.items()]
+
+
+def cell_prefix(config: RunConfig) -> str:
+    """What a cell's name has before the seed."""
+    return f"{config.algorithm.name}-{config.env.name}-{config.model.name}-s"
 
 
 class RunDir:
@@ -83,13 +94,23 @@ class RunDir:
         return run_dir
 
     def state(self) -> State:
-        """Where the cell stands, from what is on the disk and who holds the lock."""
+        """Where the cell stands, from what is on the disk and who holds the lock. Creates no file."""
         if self.result.exists():
             return State.done
-        with self.lease() as mine:
-            if not mine:
-                return State.running
+        if self._held():
+            return State.running
         return State.failed if self.failure.exists() else State.waiting
+
+    def _held(self) -> bool:
+        """Whether a process runs the cell. A shared lock: those who only look don't see each other."""
+        try:
+            with (self.path / "lock").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     @contextlib.contextmanager
     def lease(self) -> Iterator[bool]:

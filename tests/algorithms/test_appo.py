@@ -11,9 +11,11 @@ from algorithms.appo import (
     APPOConstant,
     APPOFuture,
     Gain,
+    Score,
     branching_score,
     dual_group_advantage,
     future_value,
+    pooled_advantage,
     select_tokens,
     z_score,
 )
@@ -103,6 +105,33 @@ def test_released_dual_group_is_prefix_local(batch_of):
     np.testing.assert_allclose(released.base_advantage(batch)[:8], base, atol=1e-12)
     advantage = [0, 0, 2, 2, 0, 0, 0, -2, 0, 0]
     np.testing.assert_allclose(released.credit(batch).advantage_T, advantage, atol=1e-9)
+
+
+def test_ablation_branches_by_entropy_alone(batch_of):
+    """Gains 1, 1.2, 1, 0.8 and entropies 0, 2, 2.1, 1: the score prefers token 1, entropy token 2."""
+    entropy = np.tile([0.0, 2.0, 2.1, 1.0], 2)
+    batch = batch_of([[0, 0, 0, 1.0]] * 2, entropy_T=entropy, current_logprob_T=np.tile(DELTA[0], 2))
+    full = APPO(rollouts=4, roots=2, half_life=1.0)
+    entropy_only = replace(full, score=Score.entropy)
+    assert [p.step for p in full.select_branches(batch, 0, RANDOM)] == [1, 1]
+    assert [p.step for p in entropy_only.select_branches(batch, 0, RANDOM)] == [2, 2]
+    assert entropy_only.plan() == full.plan(), "the future term still needs the current policy"
+
+
+def test_ablation_without_the_future_term(batch_of):
+    credit = APPO(rollouts=4, roots=2, future_weight=0.0).credit(whole_batch(batch_of))
+    np.testing.assert_allclose(credit.advantage_T, [1.5] * 4 + [-1.5] * 4 + [0, 0], atol=1e-12)
+
+
+def test_ablation_without_the_dual_group(batch_of):
+    """Rewards 1, 0, 1/4, 3/4 have mean 1/2 and population variance 5/32; another task's do not matter."""
+    advantage = np.array([1, -1, -0.5, 0.5]) / 2 / np.sqrt(5 / 32)
+    rewards = np.array([1, 0, 0.25, 0.75, 1, 1, 1, 1])
+    pooled = pooled_advantage(rewards, np.repeat([0, 1], 4))
+    np.testing.assert_allclose(pooled, [*advantage, 0, 0, 0, 0], atol=1e-12)
+    credit = APPO(rollouts=4, roots=2, future_weight=0.0, dual_group=False).credit(whole_batch(batch_of))
+    expected = [*np.repeat(advantage[:2], 4), 0, 0]
+    np.testing.assert_allclose(credit.advantage_T, expected, atol=1e-12)
 
 
 def test_masked_and_clipped_before_standardising():

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from algorithms.appo import APPO, Gain
+from algorithms.appo import APPO, Gain, Score
 from algorithms.arpo import ARPO
 from algorithms.base import Algorithm
 from algorithms.capo import CAPO
@@ -150,6 +150,8 @@ PUBLISHED: dict[type[Algorithm], dict[str, object]] = {
         "baseline": "graph_value",
         "normalise_unit": "edges_of_graph",
         "graph_weight": 1.0,
+        "group_values": True,
+        "edge_term": True,
         "equations": "paper",
         "invalid_penalty": 0.0,
     },
@@ -167,6 +169,8 @@ PUBLISHED: dict[type[Algorithm], dict[str, object]] = {
         "future_weight": 0.5,
         "half_life": 32.0,
         "gain": "minibatch",
+        "score": "branching",
+        "dual_group": True,
         "keep_split_token": False,
     },
     # ARPO @ a95cd089, ARPO_7B_Reasoning_1node.sh: n 16, init 8, beam 2, p .5, w .2, KL 0; clip .2, c 3.
@@ -274,6 +278,12 @@ NO_BASELINE = {"baseline": Baseline.none}
             ("equations=released", "normalise_unit=tokens_of_batch", "equations=paper"),
         ),
         (APPO, {"roots": 3}, ("roots=3", "multiple")),
+        (APPO, {"score": Score.entropy, "gain": Gain.lagged}, ("gain=lagged", "score=entropy", "minibatch")),
+        (
+            APPO,
+            {"dual_group": False, "equations": Equations.released},
+            ("dual_group=false", "equations=released", "equations=paper"),
+        ),
         (APPO, {"normalise_unit": NormaliseUnit.none}, ("normalise_unit=none", "appo")),
         (APPO, {"credit_unit": CreditUnit.step, "normalise_unit": NormaliseUnit.none}, ("appo", "choose")),
         (ARPO, {"roots": 17}, ("roots=17", "rollouts=16")),

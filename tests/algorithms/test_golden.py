@@ -231,6 +231,34 @@ def test_g2po_as_the_paper_writes_it(batch_of):
     )
 
 
+@pytest.mark.parametrize("gamma", [0.5, 0.95])
+@pytest.mark.parametrize("mode", ["mean_norm", "mean_std_norm"])
+def test_g2po_loses_one_term_after_the_other(gamma, mode, batch_of):
+    """Fig. 3's arms. Without group aggregation A_NC is GiGPO's step term, whose vector is the authors'."""
+    batch = graph_batch(batch_of)
+    expected = GRAPH[f"gamma={gamma},{mode}"]
+    full = G2PO(gamma=gamma, **RELEASED)
+    if mode == "mean_norm":
+        full = replace(full, normalise_unit=NormaliseUnit.none)
+    nodes = replace(full, edge_term=False)
+    alone = replace(nodes, group_values=False)
+    episode = replace(alone, graph_weight=0.0)
+    np.testing.assert_allclose(
+        nodes.credit(batch).advantage_T, np.subtract(expected["g2po"], expected["a_ec"]), **CLOSE
+    )
+    np.testing.assert_allclose(alone.credit(batch).advantage_T, expected["gigpo"], **CLOSE)
+    np.testing.assert_allclose(episode.credit(batch).advantage_T, expected["grpo"], **CLOSE)
+
+
+def test_edges_between_values_of_single_trajectories(batch_of):
+    """gamma 1/2, rewards 10, 0, 10: each visit's own gain, by hand; all ten edges share one mean."""
+    own = {"graph_weight": 1.0, "gamma": 0.5, "normalise_unit": NormaliseUnit.none, "group_values": False}
+    batch = graph_batch(batch_of)
+    edges = np.array([1.25, 2.5, 5, 0, 0, 0, 0.625, 1.25, 2.5, 5])
+    both, nodes = G2PO(**own).credit(batch), G2PO(**own, edge_term=False).credit(batch)
+    np.testing.assert_allclose(both.advantage_T - nodes.advantage_T, edges - edges.mean(), **CLOSE)
+
+
 @pytest.mark.parametrize("gamma", [1.0, 0.5])
 def test_gigpo_as_the_paper_writes_it(gamma, batch_of):
     expected = STEPPO[f"G6 gigpo g={gamma}"]

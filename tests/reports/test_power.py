@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
-from reports import power, stats, tables
+from harness.store import read_json, write_json
+from reports import comparisons, power, stats
+from reports.power import Target
+from reports.settings import settings
 from reports.store import read_store
 from tests.reports.synthetic import TYPICAL, write_sweep
 
@@ -17,8 +20,8 @@ THREE = {"grpo": 0.5, "gigpo": 0.7, "ppo": 0.6}
 def test_seeds_needed_by_family_and_by_store(tmp_path: Path):
     write_sweep(tmp_path, THREE, seeds=4)
     store = read_store(tmp_path)
-    (setting,) = tables.settings(store)
-    question, pairs = tables.question_family(setting), tables.all_pairs_family(setting)
+    (setting,) = settings(store)
+    question, pairs = comparisons.question_family(setting), comparisons.all_pairs_family(setting)
     assert (len(question.table), len(pairs.table)) == (2, 3)
     widest = max(float(np.std(d, ddof=1)) for d in question.differences.values())
     assert power.spreads(question)[0].sd == pytest.approx(widest)
@@ -29,6 +32,23 @@ def test_seeds_needed_by_family_and_by_store(tmp_path: Path):
         power.seeds_needed(store, 0.0001)
     with pytest.raises(UserError, match="effect is 2"):
         power.seeds_needed(store, 2.0)
+
+
+def test_declared_contrasts_come_first(tmp_path: Path):
+    cells = write_sweep(tmp_path, THREE, seeds=4)
+    manifest = read_json(tmp_path / "sweep.json")
+    sides = {
+        side: [cell for cell in cells if cell.startswith(f"{arm}-")]
+        for side, arm in (("left", "gigpo"), ("right", "ppo"))
+    }
+    write_json(tmp_path / "sweep.json", {**manifest, "contrasts": {"step − token": sides}})
+    store = read_store(tmp_path)
+    (setting,) = settings(store)
+    sd = float(np.std(comparisons.contrast_family(setting).differences["step − token"], ddof=1))
+    assert power.seeds_needed(store, 0.1) == power.seeds_for(sd, 1, Target(0.1))
+    assert power.report(store, Target(0.1)).startswith(
+        "vault-tiny: declared contrasts, Holm over 1 comparison."
+    )
 
 
 def test_the_command_on_a_pilot_of_three_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,0 +1,275 @@
+"""What a sweep is going to do and to cost: its cells, where they stand, compute, hours and disk.
+
+Reads the store and creates nothing. An arm is every cell that differs in its seed alone.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.config import BudgetAxis, LauncherConfig, RunConfig, SweepConfig
+from harness.config.compose import to_plain
+from harness.errors import UserError
+from harness.ledger import Ledger
+from harness.ledger.predict import Iteration, predict
+from harness.store import RunDir, State, read_json
+from harness.store.disk import FLOAT, cell_bytes, checkpoint_bytes, weights
+from harness.store.run_dir import cell_ids, cell_prefix
+
+CELL = re.compile(r"(.+-s)(\d+)-[0-9a-f]+")
+WORK = ("rollout", "update", "evaluation")
+"""What a line of a timing file adds up to: its other seconds are parts of these."""
+SAMPLE = 8
+"""Finished cells of an arm whose seconds are read."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where one cell stands."""
+
+    state: State
+    progress: float | None
+    """Share of the budget at its last checkpoint; None where there is none, or where the cell is done."""
+
+    @property
+    def left(self) -> float:
+        """Share of the budget still to be spent."""
+        return 0.0 if self.state is State.done else max(0.0, 1 - (self.progress or 0.0))
+
+
+NEW = Cell(State.waiting, None)
+"""Not started: the store has nothing of it."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Cells that differ in their seed alone, and what one of them takes."""
+
+    name: str
+    config: RunConfig
+    """The first cell's."""
+    cells: tuple[Cell, ...]
+    most: Iteration
+    """The most that an iteration spends."""
+    flops: float
+    """What the budget pays for, by the ratio of an iteration's FLOPs to what it spends."""
+    seconds: float
+    """What a cell takes from start to end."""
+    measured: int
+    """Finished cells whose mean `seconds` is; 0: it is `flops` at the launcher's rate."""
+    disk: int
+    """Bytes that a cell holds in the end."""
+
+    @property
+    def iterations(self) -> int | None:
+        """Iterations that the budget pays for at least; None on an axis of which nothing is known."""
+        spent = self.most.on(self.config.budget.axis)
+        return int(self.config.budget.limit / spent) if spent else None
+
+    @property
+    def rows(self) -> int:
+        """The most step rows in an optimiser step."""
+        config = self.config
+        tasks = config.tasks_per_iteration // config.batch.minibatches
+        return tasks * config.algorithm.plan().trajectories * config.env.horizon
+
+    @property
+    def seconds_left(self) -> float:
+        """Of all cells that are not done."""
+        return self.seconds * sum(cell.left for cell in self.cells)
+
+    @property
+    def unfinished(self) -> int:
+        """Cells that are not done."""
+        return sum(cell.state is not State.done for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep's arms, and how they are run."""
+
+    sweep: SweepConfig
+    arms: tuple[Arm, ...]
+    workers: int
+    rate: float
+    """FLOPs a second that a worker is taken to do where nothing was measured."""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, arm by arm."""
+        return [cell for arm in self.arms for cell in arm.cells]
+
+    @property
+    def unfinished(self) -> int:
+        """Cells that are not done."""
+        return sum(arm.unfinished for arm in self.arms)
+
+    @property
+    def seconds(self) -> float:
+        """Until the last cell ends, the workers always busy."""
+        longest = max(arm.seconds * cell.left for arm in self.arms for cell in arm.cells)
+        return max(longest, sum(arm.seconds_left for arm in self.arms) / self.workers)
+
+    @property
+    def disk(self) -> int:
+        """Bytes that the cells to be run, and their warm starts, take at most.
+
+        A checkpoint is whole before the oldest goes: each worker needs room for one more.
+        """
+        cells = sum(arm.unfinished * arm.disk for arm in self.arms)
+        more = self.workers * max(checkpoint_bytes(arm.config) for arm in self.arms)
+        starts = {(arm.config.env, arm.config.model): weights(arm.config) * FLOAT for arm in self.arms}
+        return cells + more + len(self.sweep.seeds) * sum(starts.values()) if cells else 0
+
+
+def plan(sweep: SweepConfig, launcher: LauncherConfig, configs: Sequence[RunConfig]) -> Plan:
+    """The plan of a sweep with these cells."""
+    out = Path(sweep.out) / "runs"
+    stored = stored_seeds(out)
+    arms: dict[tuple[object, ...], list[RunConfig]] = defaultdict(list)
+    for config in configs:
+        arms[arm_key(config)].append(config)
+    firsts = [members[0] for members in arms.values()]
+    found = tuple(
+        arm(name, members, out, stored[cell_prefix(members[0])], launcher.flops_per_second)
+        for name, members in zip(arm_names(firsts), arms.values(), strict=True)
+    )
+    return Plan(sweep, found, worker_count(launcher), launcher.flops_per_second)
+
+
+def arm(name: str, configs: Sequence[RunConfig], out: Path, stored: Mapping[str, int], rate: float) -> Arm:
+    """The arm of these cells; `stored`: names of cells in the store that may be of it, each with its seed."""
+    config, budget = configs[0], configs[0].budget
+    most = predict(config)
+    spent = most.on(budget.axis)
+    flops = budget.limit * (most.flops / spent if spent else rate)
+    seeds = sorted({each.seed for each in configs} | set(stored.values()))
+    names = dict(zip(seeds, cell_ids(config, seeds), strict=True))
+    seconds = measure([out / name for name in names.values() if name in stored])
+    # An episode of one step spends about 1/horizon of what the longest does: no run has more iterations.
+    lines = flops / most.flops * config.env.horizon + config.evaluation.points + 1
+    return Arm(
+        name=name,
+        config=config,
+        cells=tuple(
+            standing(RunDir(out / names[each.seed]), each) if names[each.seed] in stored else NEW
+            for each in configs
+        ),
+        most=most,
+        flops=flops,
+        seconds=sum(seconds) / len(seconds) if seconds else flops / rate,
+        measured=len(seconds),
+        disk=cell_bytes(config, lines),
+    )
+
+
+def stored_seeds(out: Path) -> defaultdict[str, dict[str, int]]:
+    """The cells in a folder: by what stands before the seed in their names, each name with its seed."""
+    found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for name in os.listdir(out) if out.is_dir() else ():
+        if match := CELL.fullmatch(name):
+            found[match[1]][name] = int(match[2])
+    return found
+
+
+def arm_key(config: RunConfig) -> tuple[object, ...]:
+    """What the cells of an arm have in common."""
+    return config.algorithm, config.env, config.model, config.batch, config.budget, config.evaluation
+
+
+def arm_names(configs: Sequence[RunConfig]) -> list[str]:
+    """Each arm's algorithm, with the options that set it apart from other arms of that algorithm."""
+    plains = [options(config) for config in configs]
+    values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for config, plain in zip(configs, plains, strict=True):
+        for option, value in plain.items():
+            values[config.algorithm.name][option].add(value)
+    names = []
+    for config, plain in zip(configs, plains, strict=True):
+        name = config.algorithm.name
+        apart = sorted(o for o in plain if len(values[name][o]) > 1)
+        names.append(" ".join([name, *(f"{option}={plain[option]}" for option in apart)]))
+    return names
+
+
+def options(config: RunConfig) -> dict[str, str]:
+    """A configuration's options as an arm writes them: the algorithm's without its section."""
+    parts = {name: part for name, part in to_plain(config).items() if name != "seed"}
+    return {
+        option if section == "algorithm" else f"{section}.{option}": str(value)
+        for section, part in parts.items()
+        for option, value in part.items()
+    }
+
+
+def standing(run_dir: RunDir, config: RunConfig) -> Cell:
+    """Where a cell stands that the store has."""
+    state = run_dir.state()
+    return Cell(state, None if state is State.done else progress(run_dir, config))
+
+
+def progress(run_dir: RunDir, config: RunConfig) -> float | None:
+    """Share of the budget that was spent at the last checkpoint."""
+    complete = run_dir.complete_checkpoints()
+    if not complete:
+        return None
+    try:
+        state = read_json(complete[-1] / "state.json")
+        return spent(state, config.budget.axis) / config.budget.limit
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # being replaced by the run right now, or damaged
+
+
+def spent(state: dict[str, Any], axis: BudgetAxis) -> float:
+    """What a checkpoint's run had spent."""
+    if axis is BudgetAxis.gpu_seconds:
+        return float(state["seconds"])
+    ledger = Ledger()
+    ledger.load(state["ledger"])
+    return ledger.spent(axis.value)
+
+
+def measure(cells: Iterable[Path]) -> list[float]:
+    """The seconds of the first of these cells that are finished."""
+    done = (RunDir(path) for path in cells if (path / "result.json").exists())
+    return [seconds for each in islice(done, SAMPLE) if (seconds := recorded_seconds(each))]
+
+
+def recorded_seconds(run_dir: RunDir) -> float | None:
+    """What a finished cell took, evaluations included; its warm start, made once for all arms, is not."""
+    try:
+        lines = [json.loads(line) for line in run_dir.timing.read_text().splitlines()]
+    except (OSError, ValueError):
+        return None
+    return sum(float(line.get(work, 0.0)) for line in lines for work in WORK)
+
+
+def worker_count(launcher: LauncherConfig) -> int:
+    """Cells at once: as configured, or one for each core this process may use."""
+    return launcher.workers or len(os.sched_getaffinity(0))
+
+
+def check_disk(planned: Plan) -> None:
+    """Raise `UserError` where the disk has not the room that the cells take."""
+    out = Path(planned.sweep.out)
+    free = shutil.disk_usage(existing_folder(out)).free
+    if planned.disk > free:
+        raise UserError(
+            f"sweep.out={out} has {free / 1e9:.3g} GB free, {planned.unfinished} cells can take "
+            f"{planned.disk / 1e9:.3g} GB: set sweep.out to another disk, or run fewer"
+        )
+
+
+def existing_folder(path: Path) -> Path:
+    """The path itself, or the nearest folder above that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,32 @@
+"""How much disk a cell takes, from its configuration alone."""
+
+from harness.config import RunConfig
+from harness.ledger.predict import forms
+from harness.store.run_dir import KEPT_CHECKPOINTS
+
+FLOAT = 4
+"""Bytes of a weight or a moment: everything is fp32."""
+LINE = 1024
+"""Bytes of one iteration's or evaluation's lines of metrics and timing, with room to spare."""
+SMALL_FILES = 64 * 1024
+"""Bytes of the rest: config, result, log, the checkpoints' states and the headers of their tensors."""
+
+
+def weights(config: RunConfig) -> int:
+    """Parameters of `model=tiny`: matrices, positions, and each block's biases and norms."""
+    model, env = config.model, config.env
+    positions = env.max_prompt_tokens + env.max_action_tokens
+    rest = positions + 13 * model.layers + 2
+    return forms(config).matmul_params + rest * model.width
+
+
+def checkpoint_bytes(config: RunConfig) -> int:
+    """Weights and AdamW's two moments of the policy and of a critic; the previous policy where it is kept."""
+    algorithm = config.algorithm
+    models = 3 + 3 * algorithm.has_critic + ("previous_logprob_T" in algorithm.plan().reads)
+    return models * weights(config) * FLOAT
+
+
+def cell_bytes(config: RunConfig, lines: float) -> int:
+    """The most that a cell holds between iterations, having written this many lines."""
+    return KEPT_CHECKPOINTS * checkpoint_bytes(config) + int(lines * LINE) + SMALL_FILES
