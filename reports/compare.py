@@ -173,7 +173,7 @@ def render(template: str, store: Store, sections: Sequence[Section]) -> bytes:
     )
     forms = (
         wording.plain, wording.signed, wording.between, wording.p_value, wording.amount, wording.percent,
-        wording.count,
+        wording.count, wording.verdict_text, wording.reach,
     )  # fmt: skip
     environment.filters |= {form.__name__: form for form in forms}
     runs = store.runs.assign(seconds=wording.run_seconds(store.runs))

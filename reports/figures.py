@@ -16,6 +16,8 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from reports import tables
 from reports.comparisons import Family
 from reports.curves import curves, curves_by_arm
+from reports.distributions import profile, survival
+from reports.learning import THRESHOLD, profile_table, survival_table
 from reports.settings import Setting
 from reports.stats import Floats
 from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
@@ -83,6 +85,12 @@ def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:
         if table["success"].notna().any():
             title = f"Success over {AXES[axis]}, mean over seeds"
             found[f"curves-{axis}"] = Drawing(title, table, partial(curves, setting, table))
+    if len(profiled := profile_table(setting)):
+        title = "Performance profile: runs that end above a score"
+        found["profile"] = Drawing(title, profiled, partial(profile, setting, profiled))
+    if len(steps := survival_table(setting)):
+        title = f"Runs that have not reached a success of {THRESHOLD:g}"
+        found["survival"] = Drawing(title, steps, partial(survival, setting, steps))
     if len(comparisons.table) and not comparisons.table["seeds"].eq(0).all():
         found["forest"] = Drawing(
             "Paired differences in final success", comparisons.table, partial(forest, setting, comparisons)
@@ -151,7 +159,7 @@ def forest(setting: Setting, family: Family) -> Figure:
         colour = colours.get(row["left"], INK)
         axes.plot(values, y + 0.22 + spread(len(values), 0.06), ".", color=colour, markersize=5, alpha=0.65)
         interval(axes, y - 0.08, row, "difference", colour)
-        decided = row["verdict"] != "undecided"
+        decided = row["verdict"] in ("better", "worse", "equivalent")
         axes.text(
             1.02,
             y,

@@ -1,7 +1,8 @@
 """Numbers as text, and the sentences that the data decides."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -141,6 +142,49 @@ def caution(families: Sequence[Family]) -> str:
     return f"{most} paired seeds are too few for a verdict: {'; '.join(said)}. Read the intervals."
 
 
+def verdict_text(row: Mapping[str, Any]) -> str:
+    """What may be said about a comparison, and what would change it: one row of a family's table."""
+    seeds, settled = count(int(row["seeds"]), "paired seed"), f"{row['settles']:g}"
+    p = f"adjusted p {equals(row['p_adjusted'])}, {seeds}"
+    if row["verdict"] in ("better", "worse"):
+        return f"The left side is {row['verdict']}: {p}."
+    if row["verdict"] == "equivalent":
+        return (
+            f"The difference is smaller than {settled} either way: "
+            f"adjusted p {equals(row['p_equivalence'])}, {seeds}."
+        )
+    return f"No verdict: {p}. {found_text(row['detectable'])} {more_text(row['seeds_more'], settled)}"
+
+
+def found_text(detectable: float) -> str:
+    """What an undecided comparison would have found."""
+    if math.isnan(detectable):
+        return "The spread between seeds is unknown."
+    if detectable > 1:
+        return "So few seeds find no difference, however large."
+    return f"Its seeds find a true difference of {detectable:.2f} with {stats.POWER:.0%} power."
+
+
+def reach(detectable: float) -> str:
+    """The true difference that seeds find, as a table's entry."""
+    return "none" if detectable > 1 else plain(detectable)
+
+
+def more_text(seeds: float | None, effect: str) -> str:
+    """How many seeds an undecided comparison is short of."""
+    if seeds is None or math.isnan(seeds):
+        return f"A difference of {effect} takes more than {stats.MOST_SEEDS} seeds."
+    if not seeds:
+        return f"There are enough seeds for a difference of {effect}."
+    return f"{count(int(seeds), 'more seed')} would settle one of {effect}."
+
+
+def equals(p: float) -> str:
+    """`= 0.012` or `< 0.001`."""
+    text = p_value(p)
+    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
+
+
 def holm_over(family: Family) -> str:
     """`with Holm over 9 comparisons (all pairs)`."""
     return f"with Holm over {count(len(family.table), 'comparison')} ({family.name})"
@@ -169,7 +213,7 @@ def warnings(store: Store, setting: Setting) -> list[str]:
         )
         found.append(
             f"{len(missing)} of {count(len(setting.runs), 'run')} have no final score ({states}). "
-            "Comparisons use the seeds that both sides finished, which flatters an arm whose bad seeds fail."
+            "A failed run counts as a score of 0; one that has not ended is left out, with its seed."
         )
     starts = setting.done.groupby("seed")["start_hash"].nunique()
     if (starts > 1).any():
@@ -217,12 +261,15 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
         ),
         (
             "Intervals",
-            "Student's t over runs, 95 %, on means (cut to 0 to 1) and on paired differences; not adjusted.",
+            "95 %, over runs, not adjusted: Student's t on means (cut to 0 to 1) and on paired differences, "
+            "Yuen's on interquartile means.",
         ),
         (
             "Test",
-            f"paired sign-flip permutation of the mean difference, two-sided, all 2ⁿ arrangements up to "
-            f"{stats.EXACT_SEEDS} seeds; Holm inside each table; verdicts at adjusted p ≤ {stats.ALPHA}.",
+            "paired sign-flip permutation of the mean difference, two-sided, all 2ⁿ arrangements up to "
+            f"{stats.EXACT_SEEDS} seeds; equivalence by the same test against ±{setting.sesoi:g}, the declared "
+            "smallest effect of interest; one family-wise level for both, step-down inside each table; "
+            f"verdicts at adjusted p ≤ {stats.ALPHA}. All pairs are exploratory (Benjamini-Hochberg).",
         ),
         ("Model", model(config["model"])),
         ("Versions", versions(store)),

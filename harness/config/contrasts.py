@@ -47,6 +47,6 @@ def matches(selector: str, cell: RunConfig) -> bool:
     options = to_plain(cell)["algorithm"] | {"algorithm": cell.algorithm.name}
     for word in selector.split():
         option, _, value = word.rpartition("=")
-        if str(options.get(option or "algorithm")) != value:
+        if str(options.get(option or "algorithm")).lower() != value.lower():
             return False
     return True

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.store import read_json, write_json
-from reports import tables, wording
+from reports import comparisons, wording
+from reports.settings import Setting, settings
 from reports.store import Store, arm_names, read_store
 from tests.reports.synthetic import write_sweep
 
@@ -23,8 +24,8 @@ def change(out: Path, cell: str, section: str, **values: object) -> None:
     write_json(path, config)
 
 
-def only(store: Store) -> tables.Setting:
-    (setting,) = tables.settings(store)
+def only(store: Store) -> Setting:
+    (setting,) = settings(store)
     return setting
 
 
@@ -54,10 +55,10 @@ def test_arms_that_do_not_share_the_budget_are_pointed_out(out):
 def test_pairs_use_the_seeds_that_both_finished(out):
     cells = read_store(out).runs["cell"]
     (out / "runs" / cells[0] / "result.json").unlink()
-    family = tables.question_family(only(read_store(out)))
+    family = comparisons.question_family(only(read_store(out)))
     assert list(family.table["seeds"]) == [2]
     assert list(family.differences["steppo − ppo"].index) == [1, 2]
-    pooled = tables.unit_family(only(read_store(out)))
+    pooled = comparisons.unit_family(only(read_store(out)))
     assert pooled.table["difference"][0] == pytest.approx(family.table["difference"][0])
 
 

@@ -1,0 +1,55 @@
+"""How the scores of runs are spread, and when they cross a threshold, as figures."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from reports.learning import THRESHOLD
+from reports.settings import Setting
+from reports.svg import canvas, palette
+
+LINE = 110
+"""Characters of a legend's line."""
+
+
+def profile(setting: Setting, table: pd.DataFrame) -> Figure:
+    """Share of runs that end above a score (performance profile)."""
+    colours = palette(list(setting.arms))
+    figure, (axes,) = canvas(3.4)
+    for arm, line in table.groupby("arm"):
+        axes.step(
+            line["score"], line["above"], where="post", color=colours[str(arm)], linewidth=2, label=str(arm)
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("final success")
+    axes.set_ylabel("share of runs above it")
+    legend(figure, list(setting.arms))
+    return figure
+
+
+def survival(setting: Setting, table: pd.DataFrame) -> Figure:
+    """Kaplan-Meier's share of runs that have not reached the threshold yet."""
+    colours = palette(list(setting.arms))
+    figure, (axes,) = canvas(3.4)
+    for arm, line in table.groupby("arm"):
+        axes.step(
+            line["budget"], line["below"], where="post", color=colours[str(arm)], linewidth=2, label=str(arm)
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.02, 1.02)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set_xlabel("share of the budget spent")
+    axes.set_ylabel(f"share of runs below {THRESHOLD:g}")
+    legend(figure, list(setting.arms))
+    return figure
+
+
+def legend(figure: Figure, arms: Sequence[str]) -> None:
+    """The arms above the axes, as many in a row as fit."""
+    columns = max(1, min(len(arms), LINE // (4 + max(map(len, arms)))))
+    figure.legend(
+        loc="outside upper right", ncols=columns, handlelength=1, handletextpad=0.4, columnspacing=1.2
+    )
