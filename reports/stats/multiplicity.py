@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from statsmodels.stats.multitest import multipletests
+from scipy import stats
 
 from reports.stats.intervals import Floats
 
@@ -15,8 +15,15 @@ ALPHA = 0.05
 
 
 def holm(p_K: ArrayLike) -> Floats:
-    """Holm's step-down adjusted p values (1979); a NaN stays NaN but counts in the family."""
-    return adjusted(p_K, "holm")
+    """Holm's step-down adjusted p values (1979); a NaN stays NaN but counts in the family.
+
+    As statsmodels' `multipletests`, which knows no NaN and collects garbage at every call (60 ms).
+    """
+    p = np.asarray(p_K, dtype=float)
+    order = np.argsort(p)  # NaN sorts last
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
+    return adjusted
 
 
 def benjamini_hochberg(p_K: ArrayLike) -> Floats:
@@ -24,16 +31,9 @@ def benjamini_hochberg(p_K: ArrayLike) -> Floats:
 
     A NaN stays NaN but counts in the family. Valid for independent or positively dependent tests.
     """
-    return adjusted(p_K, "fdr_bh")
-
-
-def adjusted(p_K: ArrayLike, method: str) -> Floats:
-    """statsmodels' adjustment, with a p value that is missing counted as 1."""
     p = np.asarray(p_K, dtype=float)
-    if len(p) == 0:
-        return p
-    corrected = multipletests(np.nan_to_num(p, nan=1.0), method=method)[1]
-    return np.where(np.isnan(p), np.nan, corrected)
+    adjusted = stats.false_discovery_control(np.nan_to_num(p, nan=1.0)) if len(p) else p
+    return np.where(np.isnan(p), np.nan, adjusted)
 
 
 def holm_shared(p_difference_K: ArrayLike, p_equivalence_K: ArrayLike) -> tuple[Floats, Floats]:

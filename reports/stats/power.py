@@ -18,7 +18,7 @@ from scipy import optimize, special, stats
 
 from reports.stats.intervals import CONFIDENCE, Floats, finite
 from reports.stats.multiplicity import ALPHA
-from reports.stats.sign_flip import RESAMPLES
+from reports.stats.sign_flip import RESAMPLES, arrangements
 
 POWER = 0.8
 """Cohen's convention."""
@@ -40,11 +40,10 @@ CLOSED_FROM = 64
 SEED = 0
 
 
-def arrangements(seeds: int) -> NDArray[np.float32]:
+def compared(seeds: int) -> NDArray[np.float32]:
     """The signs (P x seeds) under which sums are compared with the observed one."""
     if seeds <= ENUMERATED:
-        bits = (np.arange(2**seeds)[:, None] >> np.arange(seeds)) & 1
-        return (1 - 2 * bits).astype(np.float32)
+        return arrangements(seeds).astype(np.float32)
     return np.random.default_rng(0).choice([-1.0, 1.0], size=(RESAMPLES, seeds)).astype(np.float32)
 
 
@@ -71,7 +70,7 @@ def ladder(seeds: int, alpha: float) -> Floats:
     as m <= e.u / (S - 1.e); by the observed arrangement itself always. Descending: above the value in column
     k at most k arrangements still reach it. As many columns as alpha can need.
     """
-    signs = arrangements(seeds)
+    signs = compared(seeds)
     draws = min(DRAWS, CELLS // len(signs))
     z = np.random.default_rng([SEED, seeds]).standard_normal((draws, seeds), dtype=np.float32)
     residuals = z - z.mean(axis=1, keepdims=True)

@@ -4,10 +4,11 @@ Null: the differences between two arms are symmetric about a shift. Arms that ar
 have differences symmetric about 0 whatever the distribution of scores, collapses included, so the test is
 exact there.
 
-Shape suffixes: S seeds, H arrangements of half of the signs.
+Shape suffixes: S seeds, H arrangements of the signs of one half.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,7 +26,8 @@ def sign_flip_p(differences_S: ArrayLike) -> float:
     """Two-sided p for a mean difference of 0; NaN without seeds. NaN differences are left out."""
     differences = finite(differences_S)
     # Flipping every sign turns the lower tail into the upper one.
-    return min(1.0, 2 * upper_tail(differences if differences.sum() > 0 else -differences))
+    tail = upper_tail(differences if differences.sum() > 0 else -differences)
+    return float(np.minimum(1.0, 2 * tail))  # a NaN stays NaN
 
 
 def above_p(differences_S: ArrayLike, bound: float) -> float:
@@ -40,20 +42,19 @@ def upper_tail(differences_S: Floats) -> float:
     threshold = float(differences_S.sum() - ROUNDING * np.abs(differences_S).sum())
     if len(differences_S) <= EXACT_SEEDS:
         # Meet in the middle: a sum is one of the first half's plus one of the second half's.
-        first_H, second_H = (signed_sums(half) for half in np.array_split(differences_S, 2))
-        below = np.searchsorted(np.sort(second_H), threshold - first_H)
+        first_H, second_H = (arrangements(len(half)) @ half for half in np.array_split(differences_S, 2))
+        below = np.searchsorted(np.sort(second_H), np.sort(threshold - first_H))
         return 1.0 - int(below.sum()) / (len(first_H) * len(second_H))
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(RESAMPLES, len(differences_S)))
     extreme = int(np.sum(signs @ differences_S >= threshold))
     return (extreme + 1) / (RESAMPLES + 1)
 
 
-def signed_sums(differences_S: Floats) -> Floats:
-    """The sums under all 2^S arrangements of the signs (H)."""
-    sums = np.zeros(1)
-    for difference in differences_S:
-        sums = np.concatenate([sums + difference, sums - difference])
-    return sums
+@lru_cache(maxsize=32)
+def arrangements(seeds: int) -> Floats:
+    """All 2^seeds rows of signs."""
+    bits = (np.arange(2**seeds)[:, None] >> np.arange(seeds)) & 1
+    return np.where(bits, -1.0, 1.0)
 
 
 def smallest_p(seeds: int) -> float:
