@@ -120,7 +120,7 @@ class RunDir:
         write_atomically(self.trajectories / f"{point}.jsonl.gz", content)
 
     def drop_trajectories(self, points: int) -> None:
-        """Keep the trajectory files of evaluations before `points`; also sweeps up what a crash left there."""
+        """Keep the trajectory files of evaluations before `points`, and nothing else that is there."""
         kept = {f"{point}.jsonl.gz" for point in range(points)}
         for path in self.trajectories.glob("*"):
             if path.name not in kept:
