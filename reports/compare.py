@@ -90,7 +90,7 @@ def section(store: Store, setting: Setting) -> Section:
         compute=tables.compute_table(setting),
         phases=tables.phase_table(setting),
         factors=tables.factor_table(setting),
-        curves=tables.curve_table(setting),
+        curves=pd.concat([tables.curve_table(setting, axis) for axis in setting.axes], ignore_index=True),
         figures=figures.pictures(setting, drawn),
         colours=palette(list(setting.arms)),
         warnings=wording.warnings(store, setting),
@@ -163,6 +163,8 @@ def render(template: str, store: Store, sections: Sequence[Section]) -> bytes:
         runs=runs.to_dict("records"),
         done=int((store.runs["state"] == "done").sum()),
         compute_rows=wording.COMPUTE_ROWS,
+        axes=wording.AXES,
+        command=f"python -m reports.compare {store.path}",
     )
     return text.encode()
 

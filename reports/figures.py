@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +18,7 @@ from reports.curves import curves, curves_by_arm
 from reports.stats import Floats
 from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
 from reports.tables import BUDGETED, Family, Setting
-from reports.wording import PHASE_NAMES, signed
+from reports.wording import AXES, PHASE_NAMES, signed
 
 
 @dataclass(frozen=True)
@@ -28,26 +29,57 @@ class Picture:
     title: str
     svg: str
     png: bytes
+    data: str
+    """What is drawn, as CSV."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure to be drawn."""
+
+    title: str
+    data: pd.DataFrame
+    draw: Callable[[], Figure]
 
 
 def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
     """Every figure of a setting by kind; without a finished run there is none."""
     if setting.done.empty:
         return {}
-    drawn: dict[str, tuple[str, Callable[[], Figure]]] = {
-        "final": ("Final success by algorithm, one dot a seed", lambda: final(setting)),
-        "curves": ("Success over the budget, mean over seeds", lambda: curves(setting)),
-        "seeds": ("Success over the budget, one line a seed", lambda: curves_by_arm(setting)),
-        "compute": ("Where the budget went, share of FLOPs by phase", lambda: compute(setting)),
-    }
-    if len(comparisons.table) and not comparisons.table["seeds"].eq(0).all():
-        drawn["forest"] = ("Paired differences in final success", lambda: forest(setting, comparisons))
     found = {}
     with mpl.rc_context(STYLE):
-        for kind, (title, draw) in drawn.items():
-            figure, name = draw(), f"{kind}-{setting.slug}"
-            title = f"{title} ({setting.env}, model {setting.model})"
-            found[kind] = Picture(name, title, to_svg(figure, name, title), to_png(figure))
+        for kind, drawing in drawings(setting, comparisons).items():
+            figure, name = drawing.draw(), f"{kind}-{setting.slug}"
+            title = f"{drawing.title} ({setting.env}, model {setting.model})"
+            data = drawing.data.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+            found[kind] = Picture(name, title, to_svg(figure, name, title), to_png(figure), data)
+    return found
+
+
+def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:
+    """What there is to draw, by kind."""
+    ends = tables.final_table(setting)
+    phases = tables.phase_table(setting)
+    by_axis = {axis: tables.curve_table(setting, axis) for axis in setting.axes}
+    found = {
+        "final": Drawing("Final success by algorithm, one dot a seed", ends, partial(final, setting, ends)),
+        "seeds": Drawing(
+            "Success over the budget, one line a seed",
+            setting.curve.drop(columns="cell"),
+            partial(curves_by_arm, setting, by_axis[setting.axis]),
+        ),
+        "compute": Drawing(
+            "Where the budget went, share of FLOPs by phase", phases, partial(compute, setting, phases)
+        ),
+    }
+    for axis, table in by_axis.items():
+        if table["success"].notna().any():
+            title = f"Success over {AXES[axis]}, mean over seeds"
+            found[f"curves-{axis}"] = Drawing(title, table, partial(curves, setting, table))
+    if len(comparisons.table) and not comparisons.table["seeds"].eq(0).all():
+        found["forest"] = Drawing(
+            "Paired differences in final success", comparisons.table, partial(forest, setting, comparisons)
+        )
     return found
 
 
@@ -72,9 +104,9 @@ def row_axis(axes: Axes, labels: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def final(setting: Setting) -> Figure:
+def final(setting: Setting, table: pd.DataFrame) -> Figure:
     """Success by arm, best first."""
-    table, colours = tables.final_table(setting), palette(list(setting.arms))
+    colours = palette(list(setting.arms))
     figure, (axes,) = canvas(0.95 + 0.46 * len(table))
     for y, (_, row) in enumerate(table.iterrows()):
         values = setting.done.loc[setting.done["arm"] == row["arm"], "final_success"]
@@ -130,9 +162,9 @@ def forest(setting: Setting, family: Family) -> Figure:
     return figure
 
 
-def compute(setting: Setting) -> Figure:
+def compute(setting: Setting, phases: pd.DataFrame) -> Figure:
     """Stacked shares of the nominal FLOPs inside the budget, by phase."""
-    shares = tables.phase_table(setting).pivot(index="arm", columns="phase", values="share")
+    shares = phases.pivot(index="arm", columns="phase", values="share")
     arms = [arm for arm in setting.arms if arm in shares.index]
     # After the known phases, what a store of an older version calls its own.
     used = [

@@ -26,7 +26,10 @@ RUN_COLUMNS = [
     "flops_reused", "tool_calls", "peak_memory", "attempts", "flops_redone", "seconds_redone", "panel_hash",
     "start_hash",
 ]  # fmt: skip
-CURVE_COLUMNS = ["cell", "fraction", "success", "greedy_success", "flops", "tokens", "env_steps", "spent"]
+CURVE_COLUMNS = [
+    "cell", "fraction", "success", "greedy_success", "flops", "tokens", "env_steps", "trajectories",
+    "seconds", "spent",
+]  # fmt: skip
 PHASE_COLUMNS = ["cell", "phase", "tokens", "flops", "computed", "seconds", "peak_memory"]
 
 
@@ -35,7 +38,8 @@ class Store:
     """What a sweep's directory says.
 
     `runs`: one row a cell; `state` is done, failed, unfinished, waiting or damaged, `reason` says why.
-    `curve`: one row an evaluation; `spent` is the budget axis' amount over the limit.
+    `curve`: one row an evaluation; `spent` is the budget axis' amount over the limit, `seconds` those that
+    rollouts and updates took before it.
     `phases`: one row a phase of a finished cell; `flops` nominal, `computed` really done, memory in bytes.
     """
 
@@ -137,8 +141,8 @@ def read_started(path: Path, row: Record, config: Record) -> Cell:
     """A cell that has a configuration; raise `Damaged` where a file of it can't be used."""
     lines = read_lines(path / "metrics.jsonl")
     try:
-        curve = evaluations(path.name, lines, config)
         timing = read_lines(path / "timing.jsonl")
+        curve = evaluations(path.name, lines, config, training_seconds(timing))
         row = {**row, **seconds(timing), **attempts(read_lines(path / "attempts.jsonl"))}
         measured = phase_times(timing)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -194,12 +198,28 @@ def progress(path: Path, curve: list[Record]) -> tuple[str, str]:
     return "unfinished", f"{min(curve[-1]['spent'], 1.0):.0%} of the budget spent"
 
 
-def evaluations(cell: str, lines: list[Record], config: Record) -> list[Record]:
-    """The evaluation lines, each with the share of the budget spent."""
+def evaluations(
+    cell: str, lines: list[Record], config: Record, seconds_by_iteration: dict[int, float]
+) -> list[Record]:
+    """The evaluation lines, each with the share of the budget spent and the seconds trained."""
     axis, limit = config["budget"]["axis"], float(config["budget"]["limit"])
-    kept = [{"cell": cell, **line} for line in lines if line["kind"] == "evaluation"]
-    columns = [name for name in CURVE_COLUMNS if name != "spent"]
-    return [{**{name: line[name] for name in columns}, "spent": line[axis] / limit} for line in kept]
+    kept = [line for line in lines if line["kind"] == "evaluation"]
+    columns = [name for name in CURVE_COLUMNS if name not in ("cell", "trajectories", "seconds", "spent")]
+    return [
+        {name: line[name] for name in columns}
+        | {"cell": cell, "spent": line[axis] / limit}
+        | {"trajectories": line.get("trajectories"), "seconds": seconds_by_iteration.get(line["iteration"])}
+        for line in kept
+    ]
+
+
+def training_seconds(lines: list[Record]) -> dict[int, float]:
+    """Seconds of rollouts and updates up to the end of each iteration; 0 before the first."""
+    total, found = 0.0, {0: 0.0}
+    for line in lines:
+        total += float(line.get("rollout", 0.0)) + float(line.get("update", 0.0))
+        found[line["iteration"]] = total
+    return found
 
 
 def seconds(lines: list[Record]) -> Record:

@@ -1,6 +1,6 @@
 """The look of the figures, and figures as files and as inline SVG that follows the page's colours.
 
-An arm has one colour in every figure, by its place among the sorted arms.
+An arm has one colour in every figure, and an algorithm the same one on every page.
 
 The same figure always gives the same bytes: no date, no random ids. Text stays text.
 """
@@ -51,14 +51,36 @@ WIDTH = 9.6
 """Inches."""
 ORDER = (0, 3, 2, 4, 9, 1, 5, 7, 6, 8)
 """Seaborn's colour-blind safe palette, neighbours apart."""
+SHARED_PLACES = (
+    ("appo", "reinforce_pp"),
+    ("g2po", "gspo"),
+    ("gigpo", "hgpo"),
+    ("grpo", "rloo"),
+    ("ppo", "capo"),
+    ("steppo", "arpo"),
+    ("graphgpo", "steppo_token_credit"),
+    ("tree_grpo", "steppo_neither"),
+    ("dr_grpo", "steppo_token_ratio"),
+)
+"""Algorithms by place in the palette; of two on one page, the first named has the colour."""
+RANK = {name: (rank, place) for place, names in enumerate(SHARED_PLACES) for rank, name in enumerate(names)}
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def palette(arms: Sequence[str]) -> dict[str, str]:
-    """A colour for each arm."""
-    safe = sns.color_palette("colorblind")
-    colours = [safe[i] for i in ORDER] if len(arms) <= len(ORDER) else sns.color_palette("husl", len(arms))
-    return {arm: to_hex(colour) for arm, colour in zip(sorted(arms), colours, strict=False)}
+    """A colour for each arm: an algorithm has the same one on every page, as long as it is free.
+
+    Arms beyond the palette's ten, and further arms of an algorithm, take the next free colour, then a hue.
+    """
+    safe = [to_hex(sns.color_palette("colorblind")[i]) for i in ORDER]
+    free = safe + [to_hex(hue) for hue in sns.color_palette("husl", max(0, len(arms) - len(safe)))]
+    own = {arm: RANK[arm.split()[0]] for arm in arms if arm.split()[0] in RANK}
+    colours: dict[str, str] = {}
+    for arm in sorted(arms, key=lambda arm: (own.get(arm, (len(RANK), 0)), arm)):
+        mine = safe[own[arm][1]] if arm in own else free[0]
+        colours[arm] = mine if mine in free else free[0]
+        free.remove(colours[arm])
+    return {arm: colours[arm] for arm in sorted(arms)}
 
 
 def canvas(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:

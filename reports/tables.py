@@ -16,6 +16,8 @@ from reports.store import Record, Store
 
 FRACTIONS = np.linspace(0, 1, 21)
 """Shares of the budget at which learning curves are compared."""
+AXES = ("flops", "tokens", "env_steps", "seconds")
+"""Columns of a curve that success can be drawn along."""
 OUTSIDE = [phase.value for phase in OUTSIDE_BUDGET]
 BUDGETED = [phase.value for phase in Phase if phase not in OUTSIDE_BUDGET]
 LEADING = ["credit_unit", "baseline", "normalise_unit", "ratio_unit", "aggregation", "rollouts"]
@@ -41,6 +43,22 @@ class Setting:
     """Arms that are no contestants: they take part in no comparison of credit units."""
     contrasts: dict[str, dict[str, list[str]]]
     """The declared contrasts: arms on the `left` and on the `right`, by name."""
+
+    @property
+    def axis(self) -> str:
+        """The budget's axis, as a column of `curve`; FLOPs while no configuration was written."""
+        axis = str(self.config["budget"]["axis"]) if self.config else "flops"
+        return {"gpu_seconds": "seconds"}.get(axis, axis)
+
+    @property
+    def limit(self) -> float:
+        """The budget."""
+        return float(self.config["budget"]["limit"])
+
+    @property
+    def axes(self) -> list[str]:
+        """The axes that curves can be drawn along, the budget's first."""
+        return list(dict.fromkeys([self.axis, *AXES]))
 
     @property
     def slug(self) -> str:
@@ -231,18 +249,24 @@ def all_pairs_family(setting: Setting) -> Family:
     return compare_columns("all pairs", finals, list(combinations(ranked, 2)))
 
 
-def curve_table(setting: Setting) -> pd.DataFrame:
-    """Success at `FRACTIONS` of the budget: one row an arm and fraction, t intervals over finished seeds."""
+def curve_table(setting: Setting, axis: str) -> pd.DataFrame:
+    """Success along `axis`: one row an arm and place, with t intervals over finished seeds.
+
+    Places are equal steps up to the budget on its own axis, where `amount` is at most the limit; on any other
+    axis up to what each arm's thriftiest run spent, so that a curve is always a mean over the same runs.
+    """
     rows = []
-    for arm, lines in setting.curve[setting.curve["state"] == "done"].groupby("arm"):
-        by_run = np.array(
-            [stats.at_fractions(run["spent"], run["success"], FRACTIONS) for _, run in lines.groupby("cell")]
-        )
-        for fraction, success in zip(FRACTIONS, by_run.T, strict=True):
+    done = setting.curve[setting.curve["state"] == "done"]
+    for arm, lines in done.groupby("arm"):
+        runs = [run for _, run in lines.groupby("cell")]
+        end = setting.limit if axis == setting.axis else min(float(run[axis].max()) for run in runs)
+        places = FRACTIONS * end
+        by_run = np.array([stats.at_fractions(run[axis], run["success"], places) for run in runs])
+        for amount, success in zip(places, by_run.T, strict=True):
             interval = stats.rate_interval(success[~np.isnan(success)])
-            row = {"arm": arm, "fraction": fraction, "success": interval.mean}
+            row = {"arm": arm, "axis": axis, "amount": amount, "success": interval.mean}
             rows.append({**row, "low": interval.low, "high": interval.high, "seeds": interval.n})
-    return pd.DataFrame(rows, columns=["arm", "fraction", "success", "low", "high", "seeds"])
+    return pd.DataFrame(rows, columns=["arm", "axis", "amount", "success", "low", "high", "seeds"])
 
 
 def phase_table(setting: Setting) -> pd.DataFrame:

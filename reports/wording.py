@@ -57,7 +57,9 @@ AXES = {
     "env_steps": "environment steps",
     "trajectories": "trajectories",
     "gpu_seconds": "device seconds",
+    "seconds": "device seconds",
 }
+"""Axes of a budget and of a curve."""
 SHARED = ("env", "model", "batch", "budget", "evaluation")
 MATCHED = 0.05
 """Overshoots further apart than this share of the budget are pointed out."""
