@@ -16,6 +16,8 @@ from typing import ClassVar, NamedTuple, Self
 
 from harness.errors import UserError
 
+STREAMS = ("train", "eval", "tuning-train", "tuning-eval")
+"""Where tasks come from. The tuning streams hold no task of the other two."""
 WORD = re.compile(r"\w+|[^\w\s]+")
 
 
@@ -64,6 +66,13 @@ class Split(Enum):
     unseen = "unseen"
 
 
+class TaskSet(Enum):
+    """What tasks are for. The two sets share no task."""
+
+    comparison = "comparison"
+    tuning = "tuning"
+
+
 class Environment(ABC):
     """One episode of one task. The same (task, seed, actions) always gives the same episode."""
 
@@ -109,6 +118,8 @@ class EnvironmentSpec(ABC):
     """Number of tasks on the evaluation panel; with `split: fixed` they are the first training tasks."""
     split: Split = Split.fixed
     """`fixed`: evaluate on training tasks. `unseen`: evaluate on tasks that training never sees."""
+    tasks: TaskSet = TaskSet.comparison
+    """`comparison`, or `tuning`: other tasks, to train and to evaluate on, that comparisons never use."""
     history: int = 0
     """Past (observation, action) pairs that the prompt shows before the current observation."""
     max_action_tokens: int = 4
@@ -133,8 +144,8 @@ class EnvironmentSpec(ABC):
         """A new environment; `reset` comes before the first `step`."""
 
     @abstractmethod
-    def task(self, split: str, index: int) -> Task:
-        """The task number `index` of the split `train` or `eval`."""
+    def task(self, stream: str, index: int) -> Task:
+        """The task number `index` of a stream, one of `STREAMS`."""
 
     @abstractmethod
     def vocabulary(self) -> list[str]:
@@ -155,12 +166,19 @@ class EnvironmentSpec(ABC):
 
     def training_panel(self) -> list[Task]:
         """The training tasks."""
-        return [self.task("train", i) for i in range(self.train_tasks)]
+        return [self.task(self._stream("train"), i) for i in range(self.train_tasks)]
 
     def evaluation_panel(self) -> list[Task]:
         """The frozen evaluation tasks."""
-        split = "train" if self.split is Split.fixed else "eval"
-        return [self.task(split, i) for i in range(self.eval_tasks)]
+        stream = self._stream("train" if self.split is Split.fixed else "eval")
+        return [self.task(stream, i) for i in range(self.eval_tasks)]
+
+    def _stream(self, split: str) -> str:
+        return split if self.tasks is TaskSet.comparison else f"tuning-{split}"
+
+    def planned(self, stream: str) -> int:
+        """How many tasks of a stream this configuration uses."""
+        return self.train_tasks if stream.endswith("train") else self.eval_tasks
 
     def panel_hash(self) -> str:
         """SHA-256 over the evaluation tasks, the dials and the environment's version."""

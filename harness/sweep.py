@@ -14,7 +14,9 @@ from pathlib import Path
 
 from harness import __version__
 from harness.config import LauncherConfig, RunConfig, SweepConfig, compose_sweep
+from harness.config.arms import tuning_record
 from harness.config.contrasts import resolve
+from harness.config.frozen import tuned_path
 from harness.config.help import sweep_help
 from harness.errors import UserError
 from harness.ledger.predict import check_budget, predict
@@ -66,8 +68,10 @@ def run(
             name: {side: [cell_id(cell) for cell in members] for side, members in sides.items()}
             for name, sides in resolve(sweep, cells).items()
         },
+        "sesoi": sweep.sesoi,
         "creditbench": __version__,
         "commit": commit(),
+        **tuning_record(sweep, [cell_id(cell) for cell in cells]),
     }
     write_json(out / "sweep.json", manifest)
     failures = run_cells(cells, out, worker_count(launcher))
@@ -75,6 +79,10 @@ def run(
     from reports.compare import compare
 
     print(f"report: {compare(out)}")
+    if sweep.trials:
+        from harness.tune import freeze
+
+        print(freeze(out, tuned_path(sweep.tuned) if sweep.tuned else None))
     if failures:
         retry = f"to try them again: {command(overrides)}"
         print(f"{failures} of {len(cells)} cells failed; {retry}", file=sys.stderr)
@@ -103,10 +111,17 @@ def plan(sweep: SweepConfig, launcher: LauncherConfig, cells: Sequence[RunConfig
     done = sum(state is State.done for state in states)
     budget = cells[0].budget
     return (
-        f"{sweep.name}: {', '.join(sweep.algorithms)} x seeds {', '.join(map(str, sweep.seeds))} "
-        f"on {cells[0].env.name} = {len(cells)} cells, {done} done; "
+        f"{sweep.name}: {', '.join(sweep.algorithms)}{settings(sweep)} x seeds "
+        f"{', '.join(map(str, sweep.seeds))} on {cells[0].env.name} = {len(cells)} cells, {done} done; "
         f"{budget.limit:.3g} {budget.axis.value} each, {worker_count(launcher)} at once, in {out}"
     )
+
+
+def settings(sweep: SweepConfig) -> str:
+    """What a tuning, or a comparison that uses one, multiplies the algorithms by."""
+    if sweep.trials:
+        return f" x (default + {sweep.trials} trials of {', '.join(sweep.space)}, on tuning tasks)"
+    return f" x (default, tuned by {Path(sweep.tuned).stem})" if sweep.tuned else ""
 
 
 def forecast(cells: Sequence[RunConfig]) -> list[str]:
@@ -120,7 +135,7 @@ def forecast(cells: Sequence[RunConfig]) -> list[str]:
         )
         if spent := most.on(budget.axis):
             lines[-1] += f"; at least {int(budget.limit / spent)} of them"
-    return lines
+    return list(dict.fromkeys(lines))  # trials of an algorithm spend alike
 
 
 def worker_count(launcher: LauncherConfig) -> int:

@@ -16,10 +16,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.errors import UserError
 from harness.store import write_atomically
-from reports import figures, tables, wording
+from reports import comparisons, figures, learning, tables, wording
+from reports.comparisons import Family
+from reports.settings import Setting, settings
 from reports.store import Store, read_store
 from reports.svg import palette
-from reports.tables import Family, Setting
+from reports.tuning import Tuning, tuning_of
 from reports.viewer import PAGE as TRAJECTORIES
 from reports.viewer import sweep_page
 
@@ -38,10 +40,14 @@ class Section:
     phases: pd.DataFrame
     factors: pd.DataFrame
     curves: pd.DataFrame
+    threshold: pd.DataFrame
+    scaling: pd.DataFrame
+    profile: pd.DataFrame
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
     warnings: list[str]
     methods: list[tuple[str, str]]
+    tuning: Tuning | None
 
     @property
     def families(self) -> list[Family]:
@@ -57,6 +63,8 @@ class Section:
     @property
     def caution(self) -> str:
         """What the seeds can't tell, about the comparisons that the page leads with."""
+        if self.tuning and self.tuning.searching:
+            return self.tuning.caution
         leading = self.families[:-1] if len(self.families) > 1 else self.families
         return wording.caution(leading)
 
@@ -64,7 +72,7 @@ class Section:
 def compare(out: Path, to: Path | None = None) -> Path:
     """Write the report of the sweep in `out` into `to` (default: `out`); returns the path of its page."""
     store = read_store(out)
-    sections = [section(store, setting) for setting in tables.settings(store)]
+    sections = [section(store, setting) for setting in settings(store)]
     target = to or out
     try:
         for folder in (target / "figures", target / "tables"):
@@ -80,9 +88,12 @@ def compare(out: Path, to: Path | None = None) -> Path:
 
 def section(store: Store, setting: Setting) -> Section:
     """One setting's tables, figures and sentences."""
-    contrasts, units = tables.contrast_family(setting), tables.unit_family(setting)
-    question, pairs = tables.question_family(setting), tables.all_pairs_family(setting)
+    contrasts, units = comparisons.contrast_family(setting), comparisons.unit_family(setting)
+    question, pairs = comparisons.question_family(setting), comparisons.all_pairs_family(setting)
     drawn = next((family for family in (contrasts, question) if len(family.table)), pairs)
+    tuning = tuning_of(store, setting)
+    # A tuning compares no arms, and has too many to draw.
+    pictures = {} if tuning and tuning.searching else figures.pictures(setting, drawn)
     return Section(
         setting=setting,
         final=tables.final_table(setting),
@@ -94,10 +105,14 @@ def section(store: Store, setting: Setting) -> Section:
         phases=tables.phase_table(setting),
         factors=tables.factor_table(setting),
         curves=pd.concat([tables.curve_table(setting, axis) for axis in setting.axes], ignore_index=True),
-        figures=figures.pictures(setting, drawn),
+        threshold=learning.threshold_table(setting),
+        scaling=learning.scaling_table(setting),
+        profile=learning.profile_table(setting),
+        figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),
         warnings=wording.warnings(store, setting),
         methods=wording.methods(store, setting),
+        tuning=tuning,
     )
 
 
@@ -114,10 +129,15 @@ def files(store: Store, sections: Sequence[Section]) -> dict[str, bytes]:
             "all-pairs": each.pairs.table,
             "differences-by-seed": differences(each.pairs),
             "curves": each.curves,
+            "threshold": each.threshold,
+            "scaling": each.scaling,
+            "profile": each.profile,
             "compute": each.compute,
             "phases": each.phases,
             "factors": each.factors,
         }
+        if each.tuning:
+            named |= {"trials": each.tuning.trials, "tuned-against-default": each.tuning.gains.table}
         for name, frame in named.items():
             content[f"tables/{name}-{each.setting.slug}.csv"] = csv(frame)
         for picture in each.figures.values():

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from reports.settings import Setting
 from reports.svg import MUTED, canvas, palette
-from reports.tables import Setting
 from reports.wording import AXES, amount
 
 

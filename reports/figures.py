@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from reports import tables
+from reports.comparisons import Family
 from reports.curves import curves, curves_by_arm
+from reports.settings import Setting
 from reports.stats import Floats
 from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
-from reports.tables import BUDGETED, Family, Setting
+from reports.tables import BUDGETED
 from reports.wording import AXES, PHASE_NAMES, signed
 
 
@@ -51,9 +53,14 @@ def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
         for kind, drawing in drawings(setting, comparisons).items():
             figure, name = drawing.draw(), f"{kind}-{setting.slug}"
             title = f"{drawing.title} ({setting.env}, model {setting.model})"
-            data = drawing.data.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+            data = to_csv(drawing.data)
             found[kind] = Picture(name, title, to_svg(figure, name, title), to_png(figure), data)
     return found
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """A figure's data in six digits."""
+    return frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
 
 
 def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:

@@ -7,7 +7,7 @@ Holm's correction (Holm 1979, Scand. J. Statist. 6, 65-70). Holm's first and str
 comparisons for p <= alpha / K; taking that step for every comparison is conservative. Power (Cohen,
 Statistical Power Analysis, 2nd ed. 1988) is the chance of a verdict in the right direction.
 
-`reports/sign_flip.py` computes the power. An effect is a difference in final success here.
+`reports/stats/power.py` computes the power. An effect is a difference in final success here.
 """
 
 import argparse
@@ -20,19 +20,17 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from scipy import stats as scipy_stats
+from scipy.stats import chi2
 
 from harness.errors import UserError
-from reports import stats, tables
-from reports.sign_flip import MOST_SEEDS, smallest_effects
+from reports import stats
+from reports.comparisons import Family, all_pairs_family, question_family
+from reports.settings import settings
 from reports.store import Store, read_store
-from reports.tables import Family
 from reports.wording import count
 
 EFFECT = 0.1
 """Difference in final success that is worth finding, as a share of tasks."""
-POWER = 0.8
-"""Cohen's convention."""
 SHOWN_SEEDS = (3, 5, 6, 10, 20)
 LISTED = 12
 """Larger families show their hardest comparisons only, unless `--all` is given."""
@@ -45,7 +43,7 @@ class Target:
 
     effect: float = EFFECT
     """Difference in final success, a share of tasks."""
-    power: float = POWER
+    power: float = stats.POWER
     alpha: float = stats.ALPHA
     comparisons: int | None = None
     """Comparisons that Holm adjusts together; default: as many as the pilot's family has."""
@@ -79,15 +77,6 @@ class Spread:
     """95 % chi-square interval of the SD, cut at 1: no SD of differences in -1 to 1 is larger."""
 
 
-def sd_factors(seeds: int) -> tuple[float, float]:
-    """True SD over the SD of a normal sample: 95 % interval, from the chi-square law of the variance."""
-    low, high = (
-        math.sqrt((seeds - 1) / float(scipy_stats.chi2.isf(tail, seeds - 1)))
-        for tail in ((1 - stats.CONFIDENCE) / 2, (1 + stats.CONFIDENCE) / 2)
-    )
-    return low, high
-
-
 def spreads(family: Family) -> list[Spread]:
     """Comparisons with two paired seeds or more, the widest first."""
     found = []
@@ -96,7 +85,7 @@ def spreads(family: Family) -> list[Spread]:
         if seeds < 2:
             continue
         sd = float(differences.std(ddof=1))
-        low, high = sd_factors(seeds)
+        low, high = stats.sd_factors(seeds)
         found.append(Spread(f"{row.left} vs {row.right}", seeds, sd, sd * low, min(1.0, sd * high)))
     return sorted(found, key=lambda spread: -spread.sd)
 
@@ -106,18 +95,11 @@ def median(ordered: Sequence[Spread]) -> Spread:
     return ordered[(len(ordered) - 1) // 2]
 
 
-def seeds_for(sd: float, comparisons: int, target: Target) -> int | None:
-    """Paired seeds that find `target.effect` where differences spread by `sd`; None above `MOST_SEEDS`."""
-    effects = smallest_effects(comparisons, target.power, target.alpha)
-    enough = effects <= target.effect / max(sd, 1e-9)
-    return int(np.argmax(enough)) if enough.any() else None
-
-
 def families(store: Store) -> list[tuple[str, list[Family]]]:
     """By setting, the families whose pilot has a comparison with an SD, the more pointed one first."""
     found = []
-    for setting in tables.settings(store):
-        both = (tables.question_family(setting), tables.all_pairs_family(setting))
+    for setting in settings(store):
+        both = (question_family(setting), all_pairs_family(setting))
         found.append((setting.slug, [family for family in both if spreads(family)]))
     if not any(usable for _, usable in found):
         raise UserError(
@@ -127,12 +109,12 @@ def families(store: Store) -> list[tuple[str, list[Family]]]:
 
 
 def seeds_needed(
-    pilot: Store | Family, effect: float = EFFECT, power: float = POWER, alpha: float = stats.ALPHA
+    pilot: Store | Family, effect: float = EFFECT, power: float = stats.POWER, alpha: float = stats.ALPHA
 ) -> int:
     """Paired seeds with which the widest comparison of a pilot finds `effect`, a difference in final success.
 
     Of a store, the first family of each setting counts: step arms against the others where it has any. The SD
-    is the pilot's, as if it were known. Raises `UserError` above `MOST_SEEDS`.
+    is the pilot's, as if it were known. Raises `UserError` above `stats.MOST_SEEDS`.
     """
     target = Target(effect, power, alpha)
     chosen = [pilot] if isinstance(pilot, Family) else [usable[0] for _, usable in families(pilot)]
@@ -141,10 +123,10 @@ def seeds_needed(
         ordered = spreads(family)
         if not ordered:
             raise UserError(f"no comparison of {family.name!r} has 2 paired seeds: its spread is unknown")
-        seeds = seeds_for(ordered[0].sd, target.size(family), target)
+        seeds = stats.seeds_for(ordered[0].sd, effect, target.size(family), power, alpha)
         if seeds is None:
             raise UserError(
-                f"an effect of {effect:g} takes more than {MOST_SEEDS} seeds: ask for a larger one"
+                f"an effect of {effect:g} takes more than {stats.MOST_SEEDS} seeds: ask for a larger one"
             )
         most = max(most, seeds)
     return most
@@ -152,13 +134,13 @@ def seeds_needed(
 
 def seeds_text(sd: float, comparisons: int, target: Target) -> str:
     """Seeds needed, as text."""
-    seeds = seeds_for(sd, comparisons, target)
-    return str(seeds) if seeds is not None else f"over {MOST_SEEDS}"
+    seeds = stats.seeds_for(sd, target.effect, comparisons, target.power, target.alpha)
+    return str(seeds) if seeds is not None else f"over {stats.MOST_SEEDS}"
 
 
 def found_text(seeds: int, sd: float, comparisons: int, target: Target) -> str:
     """The smallest difference that `seeds` find, as text."""
-    effect = sd * float(smallest_effects(comparisons, target.power, target.alpha)[seeds])
+    effect = sd * float(stats.smallest_effects(comparisons, target.power, target.alpha)[seeds])
     return f"{effect:.3f}" if effect <= 1 else "above 1"
 
 
@@ -218,7 +200,7 @@ def finds(ordered: Sequence[Spread], comparisons: int, target: Target) -> list[s
 def section(slug: str, family: Family, target: Target, everything: bool) -> str:
     """What one family of comparisons needs."""
     ordered, comparisons = spreads(family), target.size(family)
-    least = int(np.argmax(np.isfinite(smallest_effects(comparisons, target.power, target.alpha))))
+    least = int(np.argmax(np.isfinite(stats.smallest_effects(comparisons, target.power, target.alpha))))
     power = f"{100 * target.power:g} %"
     possible = f"No verdict is possible below {least} seeds." if least else "No verdict is possible."
     lines = [
@@ -238,8 +220,8 @@ def section(slug: str, family: Family, target: Target, everything: bool) -> str:
 
 def caveats(fewest: int) -> str:
     """What the numbers rest on, in one paragraph; `fewest` paired seeds of a listed comparison."""
-    low, high = sd_factors(fewest)
-    middle = math.sqrt(scipy_stats.chi2.median(fewest - 1) / (fewest - 1))
+    low, high = stats.sd_factors(fewest)
+    middle = math.sqrt(chi2.median(fewest - 1) / (fewest - 1))
     text = (
         "Read with care. The SD is the pilot's and uncertain itself: with "
         f"{count(fewest, 'paired seed')} the true SD lies between {low:.2f} and {high:.2f} times it (95 %, "
@@ -288,7 +270,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="difference in final success to find; default %(default)s",
     )
     parser.add_argument(
-        "--power", type=float, default=POWER, help="chance of finding it; default %(default)s"
+        "--power", type=float, default=stats.POWER, help="chance of finding it; default %(default)s"
     )
     parser.add_argument(
         "--alpha", type=float, default=stats.ALPHA, help="family-wise level; default %(default)s"

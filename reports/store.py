@@ -14,8 +14,10 @@ from typing import Any
 
 import pandas as pd
 
+from harness.config.compose import PARTS
 from harness.errors import UserError
 from harness.store import read_json
+from reports.stats import SESOI
 
 Record = dict[str, Any]
 CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
@@ -30,6 +32,8 @@ CURVE_COLUMNS = [
     "cell", "fraction", "success", "greedy_success", "flops", "tokens", "env_steps", "trajectories",
     "seconds", "spent",
 ]  # fmt: skip
+NO_TUNING: dict[str, Any] = {"arms": {}, "references": [], "knobs": [], "tuning": None, "tuned": None}
+"""What a `sweep.json` without tuning leaves out; see `harness.config.arms.tuning_record`."""
 PHASE_COLUMNS = ["cell", "phase", "tokens", "flops", "computed", "seconds", "peak_memory"]
 
 
@@ -76,7 +80,7 @@ def read_store(path: Path) -> Store:
     manifest = read_manifest(path)
     cells = [read_cell(path / "runs" / cell) for cell in manifest["cells"]]
     configs = {cell.row["cell"]: cell.config for cell in cells if cell.config}
-    arms = arm_names(configs)
+    arms = {**arm_names(configs), **manifest["arms"]}
     rows = [{**cell.row, "arm": arms.get(cell.row["cell"], cell.row["algorithm"])} for cell in cells]
     present = {run.name for run in (path / "runs").glob("*") if run.is_dir()}
     versions: list[Record] = []
@@ -111,15 +115,8 @@ def read_manifest(path: Path) -> Record:
         raise UserError(f"{path}/sweep.json lists {foreign[0]!r}, not ALGORITHM-ENV-MODEL-sSEED-HASH")
     if not cells:
         raise UserError(f"{path}/sweep.json lists no cells: there is nothing to report")
-    return {
-        "name": path.name,
-        "command": "",
-        "commit": "",
-        "creditbench": "",
-        "controls": [],
-        "contrasts": {},
-        **manifest,
-    }
+    absent = {"name": path.name, "command": "", "commit": "", "creditbench": "", "controls": []}
+    return {**absent, "contrasts": {}, "sesoi": SESOI, **NO_TUNING, **manifest}
 
 
 def read_cell(path: Path) -> Cell:
@@ -278,15 +275,27 @@ def arm_names(configs: dict[str, Record]) -> dict[str, str]:
     """Each cell's arm: its algorithm, with the settings that set it apart from another arm of that name."""
     variants: dict[str, list[Record]] = {}
     for cell, config in configs.items():
-        known = variants.setdefault(algorithm_of(cell), [])
-        if config["algorithm"] not in known:
-            known.append(config["algorithm"])
+        known = variants.setdefault(without_seed(cell), [])
+        if (mine := options_of(config)) not in known:
+            known.append(mine)
     names = {}
     for cell, config in configs.items():
-        known, mine = variants[algorithm_of(cell)], config["algorithm"]
+        known, mine = variants[without_seed(cell)], options_of(config)
         apart = sorted(k for k in mine if any(other.get(k) != mine[k] for other in known))
         names[cell] = " ".join([algorithm_of(cell), *(f"{k}={mine[k]}" for k in apart)])
     return names
+
+
+def options_of(config: Record) -> Record:
+    """What an arm may set: its algorithm's options by name, others as SECTION.OPTION."""
+    others = [part for part in PARTS if part != "algorithm"]
+    beside = {f"{part}.{k}": v for part in others for k, v in config.get(part, {}).items()}
+    return {**config["algorithm"], **beside}
+
+
+def without_seed(cell: str) -> str:
+    """What comes before the seed in a cell's id: algorithm, environment and model."""
+    return cell.rpartition("-s")[0]
 
 
 def algorithm_of(cell: str) -> str:

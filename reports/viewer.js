@@ -72,6 +72,7 @@ function choices(id, names, chosen, choose) {
 }
 
 function drawControls() {
+  at("run").parentElement.hidden = runs.length < 2;
   options(at("run"), runs.map((each) => each.name), run().name);
   options(at("task"), tasks(), state.task);
   choices("checkpoint", run().checkpoints.map((each) => each.name), state.checkpoint, (number) => change({ checkpoint: number }));

@@ -7,8 +7,9 @@ import pandas as pd
 
 from harness.ledger import Phase
 from reports import stats
+from reports.comparisons import Family
+from reports.settings import Setting
 from reports.store import Record, Store
-from reports.tables import Family, Setting
 
 PHASE_NAMES = {
     Phase.prefill_new.value: "prefill",
@@ -152,7 +153,7 @@ def differing(store: Store, setting: Setting) -> list[str]:
     for part in SHARED:
         for name in sorted({name for config in configs for name in config.get(part, {})}):
             values = sorted({str(config.get(part, {}).get(name)) for config in configs})
-            if len(values) > 1:
+            if len(values) > 1 and f"{part}.{name}" not in store.manifest["knobs"]:
                 found.append(f"{part}.{name}: {', '.join(values)}")
     hashes = sorted(set(setting.done["panel_hash"]))
     return found + ([f"panel hash: {', '.join(h[:12] for h in hashes)}"] if len(hashes) > 1 else [])

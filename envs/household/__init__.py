@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from envs.base import Environment, EnvironmentSpec, Info, Task, Transition
+from envs.base import STREAMS, Environment, EnvironmentSpec, Info, Task, Transition
 from envs.household.home import APPLIANCES, CLOSABLE, CONDITIONS, KINDS, OBJECTS, PLACES, Home, furnish
 from harness.errors import UserError
 
@@ -61,10 +61,9 @@ class HouseholdSpec(EnvironmentSpec):
     def make(self) -> "Household":
         return Household(self)
 
-    def task(self, split: str, index: int) -> Task:
-        planned = self.train_tasks if split == "train" else self.eval_tasks
-        seed = distinct_seeds(self, split, max(planned, index + 1))[index]
-        return Task(id=f"household-{split}-{index}", seed=seed, goal=self.home(seed).goal())
+    def task(self, stream: str, index: int) -> Task:
+        seed = distinct_seeds(self, stream, max(self.planned(stream), index + 1))[index]
+        return Task(id=f"household-{stream}-{index}", seed=seed, goal=self.home(seed).goal())
 
     def home(self, seed: int) -> Home:
         """The home of a task with this seed."""
@@ -80,14 +79,13 @@ class HouseholdSpec(EnvironmentSpec):
 
 
 @functools.cache
-def distinct_seeds(spec: HouseholdSpec, split: str, count: int) -> tuple[int, ...]:
-    """The first seeds of a split's stream whose homes are all different, and seen in no training task."""
-    seen: set[Home] = set()
-    if split != "train":
-        seen = {spec.home(seed) for seed in distinct_seeds(spec, "train", spec.train_tasks)}
+def distinct_seeds(spec: HouseholdSpec, stream: str, count: int) -> tuple[int, ...]:
+    """The first seeds of a stream whose homes are all different, and in no stream before it."""
+    earlier = STREAMS[: STREAMS.index(stream)]
+    seen = {spec.home(seed) for name in earlier for seed in distinct_seeds(spec, name, spec.planned(name))}
     seeds: list[int] = []
     for number in range(100 * (count + len(seen))):
-        digest = hashlib.sha256(f"household/{split}/{number}".encode()).digest()
+        digest = hashlib.sha256(f"household/{stream}/{number}".encode()).digest()
         seed = int.from_bytes(digest[:7], "big")
         home = spec.home(seed)
         if home not in seen:

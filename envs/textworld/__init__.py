@@ -62,15 +62,15 @@ class TextWorldSpec(EnvironmentSpec):
     def check(self) -> None:
         library()
 
-    def task(self, split: str, index: int) -> Task:
+    def task(self, stream: str, index: int) -> Task:
         """The first game of the task's seed stream that TextWorld can make and whose commands fit."""
         version = library().__version__
         for attempt in range(ATTEMPTS):
-            digest = hashlib.sha256(f"textworld/{split}/{index}/{attempt}".encode()).digest()
+            digest = hashlib.sha256(f"textworld/{stream}/{index}/{attempt}".encode()).digest()
             seed = int.from_bytes(digest[:4], "big")
             game = self._load(seed)
             if game:
-                return Task(id=f"textworld-{version}-{split}-{index}", seed=seed, goal=game.goal)
+                return Task(id=f"textworld-{version}-{stream}-{index}", seed=seed, goal=game.goal)
         raise UserError(
             f"no TextWorld game fits env.rooms={self.rooms}, env.quest_length={self.quest_length} and "
             f"env.max_action_tokens={self.max_action_tokens}: lower the quest's length or raise the others"

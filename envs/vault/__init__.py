@@ -5,6 +5,7 @@ reads, and (room, items, door, last two moves, step) is all that moves it, so th
 policy can be computed.
 """
 
+import functools
 import hashlib
 import random
 from copy import copy
@@ -58,13 +59,15 @@ class VaultSpec(EnvironmentSpec):
     def make(self) -> "Vault":
         return Vault(self)
 
-    def task(self, split: str, index: int) -> Task:
+    def task(self, stream: str, index: int) -> Task:
         """The first layout of the task's seed stream that can be solved within the horizon."""
+        taken = comparison_layouts(self) if stream.startswith("tuning") else []
         for attempt in range(1000):
-            digest = hashlib.sha256(f"vault/{split}/{index}/{attempt}".encode()).digest()
+            digest = hashlib.sha256(f"vault/{stream}/{index}/{attempt}".encode()).digest()
             seed = int.from_bytes(digest[:7], "big")
-            if self.layout(seed).shortest() <= self.horizon:
-                return Task(id=f"vault-{split}-{index}", seed=seed)
+            layout = self.layout(seed)
+            if layout.shortest() <= self.horizon and layout not in taken:
+                return Task(id=f"vault-{stream}-{index}", seed=seed)
         raise UserError(f"env.horizon={self.horizon} is too short for env.rooms={self.rooms}: raise it")
 
     @property
@@ -79,6 +82,13 @@ class VaultSpec(EnvironmentSpec):
         words = ["in", "exits", "door", "see", "hold", "last", "go", "take", "open", "look", "key", "coin"]
         words += ["locked", NOTHING, HIDDEN, *ROOMS, *DIRECTIONS, *SIDES.values(), *WARDS.values()]
         return [*words, *DISTRACTORS[: self.distractors]]
+
+
+@functools.cache
+def comparison_layouts(spec: VaultSpec) -> list[Layout]:
+    """The layouts that comparisons train or evaluate on: few rooms make for few layouts, and some repeat."""
+    tasks = [spec.task(stream, i) for stream in ("train", "eval") for i in range(spec.planned(stream))]
+    return [spec.layout(task.seed) for task in tasks]
 
 
 class Vault(Environment):

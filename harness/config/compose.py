@@ -16,10 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algorithms.factors import Clash
+from envs.base import TaskSet
+from harness.config.arms import Arm, sweep_arms
+from harness.config.frozen import find
 from harness.config.schema import (
     BatchConfig,
     BudgetConfig,
     EvaluationConfig,
+    Knob,
     LauncherConfig,
     ModelConfig,
     RunConfig,
@@ -34,6 +38,8 @@ SECTIONS: dict[str, type] = {
     "budget": BudgetConfig,
     "evaluation": EvaluationConfig,
 }
+PARTS = ("algorithm", "env", *SECTIONS)
+"""The parts of a run's configuration that have options."""
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -58,38 +64,99 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     composed = compose([override for override in overrides if not override.startswith("algorithm.")])
     if "sweep" not in composed:
         raise UserError(f"no sweep chosen: add +sweep=NAME, one of {', '.join(group_options('sweep'))}")
-    sweep = typed(SweepConfig, _plain(composed)["sweep"], "sweep")
+    options = _plain(composed)["sweep"]
+    # OmegaConf can't fill a frozen dataclass inside another: the knobs are made first and put in.
+    space = {o: typed(Knob, knob, f"sweep.space.{o}") for o, knob in options.pop("space", {}).items()}
+    sweep = replace(typed(SweepConfig, options, "sweep"), space=space)
+    _check_space(sweep)
     launcher = typed(LauncherConfig, _plain(composed)["launcher"], "launcher")
-    arms = [run for algorithm in sweep.algorithms for run in _arms(algorithm, sweep.crossed, overrides)]
+    bases = {algorithm: _base(algorithm, overrides) for algorithm in sweep.algorithms}
+    if sweep.tuned and not sweep.trials:
+        defaults = {algorithm: _run(base, algorithm) for algorithm, base in bases.items()}
+        version = defaults[sweep.algorithms[0]].env.version
+        plain = {algorithm: to_plain(run) for algorithm, run in defaults.items()}
+        sweep = replace(sweep, tuned=str(find(sweep.tuned, plain, version, sweep.seeds)))
+    arms = [run for arm in sweep_arms(sweep) for run in _runs(arm, bases[arm.algorithm], sweep.crossed)]
     if not arms:
         raise UserError("sweep.crossed leaves no arm: every combination clashes")
     # Seed 0 first for all arms, so that early results are comparable.
     cells = [replace(arm, seed=_integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
+    _check_tasks(sweep, cells)
     return sweep, launcher, cells
 
 
-def _arms(algorithm: str, crossed: Mapping[str, Sequence[str]], overrides: Sequence[str]) -> list[RunConfig]:
-    """The configurations of `NAME [OPTION=VALUE ...]` with every combination of crossed options, seedless.
+def _base(algorithm: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Composed configuration of `NAME [OPTION=VALUE ...]`, seedless.
+
+    An option without a dot is the algorithm's; `SECTION.OPTION` may be any other of a run.
+    """
+    name, *own = algorithm.split()
+    options = [each if "." in each.partition("=")[0] else f"algorithm.{each}" for each in own]
+    for option in options:
+        section = option.partition(".")[0]
+        if section not in PARTS:
+            raise UserError(
+                f"{option.partition('=')[0]} is not an option of an arm{suggest(section, PARTS)} "
+                f"(arm {algorithm})"
+            )
+    return _plain(compose([*overrides, f"algorithm={name}", *options]))
+
+
+def _runs(arm: Arm, base: dict[str, Any], crossed: Mapping[str, Sequence[str]]) -> list[RunConfig]:
+    """The configurations of an arm with every combination of crossed options.
 
     What is wrong with one names it; combinations that clash are left out of a crossing.
     """
-    name, *own = algorithm.split()
-    choices = [[f"{option}={value}" for value in values] for option, values in crossed.items()]
-    base = _plain(compose([*overrides, f"algorithm={name}", *(f"algorithm.{each}" for each in own)]))
+    choices = [[(f"algorithm.{option}", value) for value in values] for option, values in crossed.items()]
     found = []
     for combination in product(*choices):
-        plain = {
-            **base,
-            "algorithm": {**base["algorithm"], **dict(each.split("=", 1) for each in combination)},
-        }
+        name = " ".join([arm.name, *(f"{o.removeprefix('algorithm.')}={v}" for o, v in combination)])
         try:
-            found.append(run_config(plain))
-        except Clash as error:
+            found.append(_run(with_options(base, {**arm.options, **dict(combination)}), name))
+        except Clash:
             if not crossed:
-                raise UserError(f"{error} (arm {algorithm})") from error
-        except UserError as error:
-            raise UserError(f"{error} (arm {' '.join([algorithm, *combination])})") from error
+                raise
     return found
+
+
+def _run(plain: dict[str, Any], arm: str) -> RunConfig:
+    """The typed configuration of an arm; what is wrong with it names the arm."""
+    try:
+        return run_config(plain)
+    except UserError as error:
+        raise type(error)(f"{error} (arm {arm})") from error
+
+
+def with_options(plain: dict[str, Any], options: Mapping[str, object]) -> dict[str, Any]:
+    """A copy of a plain configuration with options, each `SECTION.OPTION`, set."""
+    changed = {name: dict(part) if isinstance(part, dict) else part for name, part in plain.items()}
+    for option, value in options.items():
+        section, _, name = option.partition(".")
+        if section not in PARTS:
+            raise UserError(f"sweep.space: {option} is not an option of a run{suggest(section, PARTS)}")
+        changed[section][name] = value
+    return changed
+
+
+def _check_space(sweep: SweepConfig) -> None:
+    """Raise `UserError` for trials without a space, or a space without trials."""
+    if (sweep.trials > 0) != bool(sweep.space):
+        raise UserError(
+            f"sweep.trials={sweep.trials} clashes with sweep.space={sorted(sweep.space)}: "
+            "a tuning needs both, a comparison neither"
+        )
+
+
+def _check_tasks(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
+    """Raise `UserError` where a tuning would use a comparison's tasks, or a comparison those of tuning."""
+    for cell in cells:
+        if sweep.trials and cell.env.tasks is not TaskSet.tuning:
+            raise UserError(
+                f"env.tasks={cell.env.tasks.value} clashes with sweep.trials={sweep.trials}: trials must not "
+                "see the tasks of comparisons, choose env.tasks=tuning"
+            )
+        if not sweep.trials and cell.env.tasks is TaskSet.tuning:
+            raise UserError("env.tasks=tuning is for tuning alone: leave it out, or add +sweep=tune")
 
 
 def run_config(plain: dict[str, Any]) -> RunConfig:
@@ -106,7 +173,7 @@ def run_config(plain: dict[str, Any]) -> RunConfig:
 def to_plain(config: RunConfig) -> dict[str, Any]:
     """JSON-able data that `run_config` turns back into an equal configuration."""
     plain: dict[str, Any] = {"seed": config.seed}
-    for name in ("algorithm", "env", *SECTIONS):
+    for name in PARTS:
         part = getattr(config, name)
         plain[name] = {option: json_able(value) for option, value in asdict(part).items()}
         if name in ("algorithm", "env"):

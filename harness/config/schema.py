@@ -202,6 +202,35 @@ class LauncherConfig:
         require(self.workers >= 0, f"launcher.workers={self.workers} must not be negative")
 
 
+class Scale(Enum):
+    """How a tuning knob's values are spread between its ends."""
+
+    linear = "linear"
+    log = "log"
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One option that tuning varies, the same values for every algorithm."""
+
+    low: float
+    """Smallest value."""
+    high: float
+    """Largest value."""
+    scale: Scale = Scale.log
+    """`log`: equal ratios are equally likely; `linear`: equal differences."""
+    tied: dict[str, float] = field(default_factory=dict)
+    """Options that move with this one, each with the multiple of its value that it is set to."""
+
+    def __post_init__(self) -> None:
+        least = "above 0" if self.scale is Scale.log else "a number"
+        positive = self.low > 0 or self.scale is Scale.linear
+        require(
+            positive and self.low < self.high < float("inf"),
+            f"sweep.space: low={self.low:g} must be {least} and below high={self.high:g}",
+        )
+
+
 @dataclass(frozen=True)
 class SweepConfig:
     """A comparison: algorithms x seeds, everything else held still."""
@@ -221,8 +250,22 @@ class SweepConfig:
     """Comparisons declared before anything ran: by name, `left` and `right`, each a list of selectors of arms
     like `grpo` or `credit_unit=step ratio_unit=token`. The means over the arms of both sides are compared
     seed by seed, all contrasts as one family."""
+    sesoi: float = 0.05
+    """Smallest effect of interest, a difference in final success: arms that are shown to differ by less are
+    called equivalent. Declared before anything runs."""
+    trials: int = 0
+    """Settings that a tuning tries for every algorithm beside the default one, the same points for all; 0: no
+    tuning but a comparison."""
+    space: dict[str, Knob] = field(default_factory=dict)
+    """What a tuning varies, by option: `model.lr`, `algorithm.entropy_coef`."""
+    tuned: str = ""
+    """A tuning's frozen winners: a name in sweeps/tuned, or a YAML file. A comparison with it runs every arm
+    at its tuned and at its default setting; `newest` takes the last file made for this environment, model,
+    batch and budget. A tuning writes it, if empty as ENV-MODEL-DATE."""
 
     def __post_init__(self) -> None:
+        self._check_tuning()
+        require(0 < self.sesoi < 1, f"sweep.sesoi={self.sesoi:g} must be above 0 and below 1")
         for name, sides in self.contrasts.items():
             require(
                 set(sides) == {"left", "right"},
@@ -233,3 +276,10 @@ class SweepConfig:
         for name in ("algorithms", "seeds"):
             values = getattr(self, name)
             require(len(set(values)) == len(values), f"sweep.{name}={list(values)} names one twice")
+
+    def _check_tuning(self) -> None:
+        require(self.trials >= 0, f"sweep.trials={self.trials} must not be negative")
+        require(
+            not (self.crossed and (self.trials or self.tuned)),
+            "sweep.crossed clashes with sweep.trials and sweep.tuned: tune named arms",
+        )

@@ -26,12 +26,15 @@ from harness.store.run_dir import FORMAT, content_hash
 from harness.update.learner import optimise
 
 BATCH_ROWS = 32
+LEARNING = ("lr", "critic_lr", "schedule", "weight_decay")
+"""Options of the model that come into play after the warm start: arms that differ in them share it."""
 
 
 def load_or_make(config: RunConfig, prompts: Prompts, out: Path, ledger: Ledger) -> GPT2LMHeadModel:
     """The stored warm start of this (model, environment, seed), made first if need be; books its cost."""
     plain = to_plain(config)
-    key = content_hash([FORMAT, config.env.version, plain["model"], plain["env"], config.seed])[:16]
+    model = {name: value for name, value in plain["model"].items() if name not in LEARNING}
+    key = content_hash([FORMAT, config.env.version, model, plain["env"], config.seed])[:16]
     folder = out / "warmstarts" / f"{config.model.name}-{config.env.name}-s{config.seed}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     policy = new_policy(config.model, config.env, len(prompts.tokenizer), config.seed)

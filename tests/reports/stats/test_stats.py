@@ -15,7 +15,7 @@ SIX = [0.10, 0.04, 0.07, -0.01, 0.06, 0.04]
 def test_t_interval_is_scipys():
     interval = stats.t_interval(SIX)
     low, high = scipy_stats.t.interval(0.95, 5, np.mean(SIX), scipy_stats.sem(SIX))
-    assert (interval.mean, interval.low, interval.high) == pytest.approx((0.05, low, high))
+    assert (interval.estimate, interval.low, interval.high) == pytest.approx((0.05, low, high))
     assert math.isnan(stats.t_interval([0.3]).low)
     assert stats.t_interval([]).n == 0
 

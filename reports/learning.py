@@ -1,0 +1,93 @@
+"""How arms learn: budget to a threshold, performance profile, asymptote. Tables of one setting."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from reports import stats
+from reports.settings import Setting
+from reports.tables import FRACTIONS
+
+THRESHOLD = 0.5
+"""Success whose budget is asked for."""
+PROFILED = np.linspace(0, 1, 41)
+"""Scores at which the performance profile is taken."""
+
+
+def budgets_to_threshold(setting: Setting) -> dict[str, pd.Series]:
+    """Share of the budget at which each run first reaches `THRESHOLD`, by arm; infinite where it does not.
+
+    Runs that failed count as never; runs that have not ended are left out.
+    """
+    ended = setting.runs[setting.runs["state"].isin(["done", "failed"])]
+    lines = {str(cell): each for cell, each in setting.curve.groupby("cell")}
+    found = {}
+    for arm, runs in ended.groupby("arm"):
+        reached = [
+            stats.budget_to_threshold(lines[cell]["spent"], lines[cell]["success"], THRESHOLD)
+            if state == "done"
+            else math.inf
+            for cell, state in zip(runs["cell"], runs["state"], strict=True)
+        ]
+        found[str(arm)] = pd.Series(reached, index=runs["cell"], dtype=float)
+    return found
+
+
+def threshold_table(setting: Setting) -> pd.DataFrame:
+    """One row an arm: runs that reached the threshold, and the restricted mean share of the budget before."""
+    rows = []
+    for arm, budgets in budgets_to_threshold(setting).items():
+        mean = stats.restricted_mean(budgets)
+        rows.append(
+            {
+                "arm": arm,
+                "threshold": THRESHOLD,
+                "runs": len(budgets),
+                "reached": int((budgets <= 1).sum()),
+                "share": mean.estimate,
+                "low": max(0.0, mean.low),
+                "high": min(1.0, mean.high),
+            }
+        )
+    columns = ["arm", "threshold", "runs", "reached", "share", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).sort_values("share", ignore_index=True)
+
+
+def survival_table(setting: Setting) -> pd.DataFrame:
+    """Kaplan-Meier's share of runs below the threshold, by arm: steps from 1 at no budget to the limit."""
+    rows = []
+    for arm, budgets in budgets_to_threshold(setting).items():
+        curve = stats.kaplan_meier(budgets)
+        reached = [(b, s) for b, s in zip(curve.budget_T, curve.below_T, strict=True) if b < 1]
+        last = float(curve.below_T[-1])
+        for budget, below in [(0.0, 1.0), *reached, (1.0, last)]:
+            rows.append({"arm": arm, "budget": float(budget), "below": float(below)})
+    return pd.DataFrame(rows, columns=["arm", "budget", "below"])
+
+
+def profile_table(setting: Setting) -> pd.DataFrame:
+    """Share of an arm's runs that end above each score."""
+    rows = []
+    for arm, finals in setting.finals.items():
+        scores = finals.dropna()
+        if len(scores):
+            above = stats.performance_profile(scores.to_numpy()[:, None], PROFILED)
+            rows += [{"arm": arm, "score": s, "above": a} for s, a in zip(PROFILED, above, strict=True)]
+    return pd.DataFrame(rows, columns=["arm", "score", "above"])
+
+
+def scaling_table(setting: Setting) -> pd.DataFrame:
+    """The saturating curve fitted to each arm's mean: where it tends to, when half of the gain is made."""
+    rows = []
+    for arm, lines in setting.curve[setting.curve["state"] == "done"].groupby("arm"):
+        success_SP = np.array(
+            [stats.at_fractions(run["spent"], run["success"], FRACTIONS) for _, run in lines.groupby("cell")]
+        )
+        fit = stats.scaling_fit(FRACTIONS, success_SP)
+        found: dict[str, object] = {"arm": arm, "reason": fit.reason}
+        for name in ("asymptote", "half", "exponent"):
+            interval = getattr(fit, name)
+            found |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+        rows.append(found)
+    return pd.DataFrame(rows)

@@ -1,0 +1,140 @@
+"""Settings: what is compared with what. Nothing here computes a statistic of several runs.
+
+A *setting* is an environment and a model: arms are compared inside one. An *arm* is an algorithm with its
+options.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from reports import stats
+from reports.store import Record, Store
+
+AXES = ("flops", "tokens", "env_steps", "seconds")
+"""Columns of a curve that success can be drawn along."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment with one model: what its arms did, `done` for finished runs only."""
+
+    env: str
+    model: str
+    arms: dict[str, Record]
+    """`config.algorithm` by arm, arms sorted by name; empty where no configuration was written yet."""
+    config: Record
+    """The configuration of one of its cells: what all arms share; empty where none was written yet."""
+    runs: pd.DataFrame
+    """One row a run; `area` under its curve and whether it `collapsed`, where it has a score."""
+    done: pd.DataFrame
+    curve: pd.DataFrame
+    phases: pd.DataFrame
+    controls: frozenset[str]
+    """Arms that are no contestants: they take part in no comparison of credit units."""
+    contrasts: dict[str, dict[str, list[str]]]
+    """The declared contrasts: arms on the `left` and on the `right`, by name."""
+    references: frozenset[str]
+    """Trials, and default settings beside their tuned ones: compared with nothing but their own algorithm."""
+
+    sesoi: float
+    """The declared smallest effect of interest, a difference in success."""
+
+    @property
+    def axis(self) -> str:
+        """The budget's axis, as a column of `curve`; FLOPs while no configuration was written."""
+        axis = str(self.config["budget"]["axis"]) if self.config else "flops"
+        return {"gpu_seconds": "seconds"}.get(axis, axis)
+
+    @property
+    def limit(self) -> float:
+        """The budget."""
+        return float(self.config["budget"]["limit"])
+
+    @property
+    def axes(self) -> list[str]:
+        """The axes that curves can be drawn along, the budget's first."""
+        return list(dict.fromkeys([self.axis, *AXES]))
+
+    @property
+    def slug(self) -> str:
+        """Name for files and anchors."""
+        return f"{self.env}-{self.model}"
+
+    def unit(self, arm: str) -> str:
+        """What one advantage value of the arm belongs to: token, step, trajectory, or control."""
+        if arm in self.controls:
+            return "control"
+        return str(self.arms[arm].get("credit_unit", "unknown"))
+
+    @property
+    def contestants(self) -> list[str]:
+        """The arms that are compared with each other."""
+        return [arm for arm in self.arms if arm not in self.references]
+
+    @cached_property
+    def finals(self) -> pd.DataFrame:
+        """Final success: seeds x arms, 0 for a failed run, NaN where a run is missing."""
+        return stats.intention_to_treat(self.runs).scores.reindex(columns=list(self.arms))
+
+    @cached_property
+    def areas(self) -> pd.DataFrame:
+        """Area under the learning curve, like `finals`."""
+        return stats.intention_to_treat(self.runs, "area").scores.reindex(columns=list(self.arms))
+
+
+def settings(store: Store) -> list[Setting]:
+    """The settings of a sweep, sorted by name."""
+    found = []
+    for (env, model), runs in store.runs.groupby(["env", "model"]):
+        arms = {arm: config_of(store, runs[runs["arm"] == arm]) for arm in sorted(runs["arm"].unique())}
+        cells = runs[["cell", "arm", "seed", "state"]]
+        curve = store.curve.merge(cells, on="cell")
+        runs = with_curves(runs, curve)
+        done = runs[runs["state"] == "done"]
+        found.append(
+            Setting(
+                env=str(env),
+                model=str(model),
+                arms={arm: config.get("algorithm", {}) for arm, config in arms.items()},
+                config=config_of(store, runs),
+                runs=runs.sort_values(["arm", "seed"]),
+                done=done,
+                controls=frozenset(runs[runs["cell"].isin(store.manifest["controls"])]["arm"]),
+                contrasts=contrasts_of(store, cells),
+                references=frozenset(runs[runs["cell"].isin(store.manifest["references"])]["arm"]),
+                curve=curve,
+                sesoi=float(store.manifest["sesoi"]),
+                phases=store.phases.merge(cells, on="cell"),
+            )
+        )
+    return found
+
+
+def with_curves(runs: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame:
+    """The runs with what their whole learning curves say."""
+    lines = {str(cell): each for cell, each in curve.groupby("cell")}
+    known = [lines.get(cell) for cell in runs["cell"]]
+    return runs.assign(
+        area=[math.nan if each is None else stats.area(each["spent"], each["success"]) for each in known],
+        collapsed=[False if each is None else stats.collapsed(each["success"]) for each in known],
+    )
+
+
+def contrasts_of(store: Store, cells: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
+    """The declared contrasts, by the arms of `cells` (cell, arm), references left out."""
+    compared = cells[~cells["cell"].isin(store.manifest["references"])]
+    arms = dict(zip(compared["cell"], compared["arm"], strict=True))
+    return {
+        name: {
+            side: sorted({arms[cell] for cell in members if cell in arms}) for side, members in sides.items()
+        }
+        for name, sides in store.manifest["contrasts"].items()
+    }
+
+
+def config_of(store: Store, runs: pd.DataFrame) -> Record:
+    """The configuration of the first of `runs` that has one."""
+    return next((store.configs[cell] for cell in runs["cell"] if cell in store.configs), {})

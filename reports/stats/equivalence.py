@@ -1,0 +1,22 @@
+"""Equivalence: two one-sided tests (TOST, Schuirmann 1987) against a smallest effect of interest."""
+
+from numpy.typing import ArrayLike
+
+from reports.stats.intervals import finite
+from reports.stats.sign_flip import above_p
+
+SESOI = 0.05
+"""Smallest effect size of interest: a difference in success. To be declared before the sweep runs."""
+
+
+def equivalence_p(differences_S: ArrayLike, sesoi: float = SESOI) -> float:
+    """p for |mean difference| >= `sesoi`; small: the arms are equivalent. NaN without seeds.
+
+    The larger of two one-sided sign-flip tests, of the differences moved by `sesoi` either way. With
+    Student's t in their place (statsmodels' `ttost_paired`), two arms at a success of 1 would be equivalent
+    after two seeds, as their differences do not spread; here n seeds never give less than 2^-n.
+    """
+    if sesoi <= 0:
+        raise ValueError(f"sesoi is {sesoi:g}: a smallest effect of interest is above 0")
+    differences = finite(differences_S)
+    return max(above_p(differences, -sesoi), above_p(-differences, -sesoi))
