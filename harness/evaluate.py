@@ -1,14 +1,27 @@
 """Success on the frozen panel, sampled and greedy, outside the budget."""
 
+from dataclasses import dataclass
+
 from harness.config import RunConfig
 from harness.ledger import Ledger, Phase, TransformerFlops
+from harness.records import Trajectory
 from harness.rollout.account import Account
 from harness.rollout.episodes import Episode, Player
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found."""
+
+    metrics: dict[str, float]
+    """Means over the panel, by name."""
+    sampled: list[Trajectory]
+    """The sampled episodes, task by task in the panel's order."""
+
+
 def evaluate(
     config: RunConfig, player: Player, forms: TransformerFlops, ledger: Ledger, point: int
-) -> dict[str, float]:
+) -> Evaluation:
     """Play the panel: `evaluation.episodes` sampled episodes a task, and a greedy one."""
     per_task = config.evaluation.episodes
     panel = config.env.evaluation_panel()
@@ -26,13 +39,14 @@ def evaluate(
     player.play(sampled, "evaluation", account)
     player.play(greedy, "evaluation", account, greedy=True)
     steps = [step for episode in sampled for step in episode.steps]
-    return {
+    metrics = {
         "success": mean([episode.success for episode in sampled]),
         "greedy_success": mean([episode.success for episode in greedy]),
         "episode_steps": mean([len(episode.steps) for episode in sampled]),
         "valid_actions": mean([step.valid for step in steps]),
         "entropy": mean([float(step.entropy_L.mean()) for step in steps]),
     }
+    return Evaluation(metrics, [episode.trajectory() for episode in sampled])
 
 
 def mean(values: list[bool] | list[int] | list[float]) -> float:

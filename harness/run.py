@@ -23,6 +23,7 @@ from harness.ledger import Ledger
 from harness.policy.model import fingerprint
 from harness.policy.text import Prompts
 from harness.policy.warm_start import load_or_make
+from harness.record import Recorder
 from harness.records import Trajectory
 from harness.rollout.engine import TorchEngine
 from harness.rollout.episodes import EnvironmentPool, Player
@@ -64,6 +65,7 @@ class Run:
         self.sampler = Sampler(config, self.player, self.prompts, self.learner, self.ledger)
         true_values = TrueValues(config.env, self.prompts)
         self.trainer = Trainer(config.algorithm, self.learner, true_values)
+        self.recorder = Recorder(config, self.prompts, self.learner, true_values, self.ledger)
         self.iteration = 0
         self.point = 0
         """Evaluations done."""
@@ -149,13 +151,21 @@ class Run:
         """Evaluate, and count every fraction of the budget up to `point` as evaluated."""
         clock = self._clock()
         forms = self.learner.policy_forms
-        metrics = evaluate(self.config, self.player, forms, self.ledger, point)
+        evaluation = evaluate(self.config, self.player, forms, self.ledger, point)
+        self._keep(point, evaluation.sampled)
+        metrics = evaluation.metrics
         self.point = point + 1
         self.scores.append(metrics["success"])
         self.spent_at.append(self.spent)
         self._record("evaluation", {"fraction": point / self.config.evaluation.points, **metrics})
         clock.lap("evaluation")
         self._record_times(clock)
+
+    def _keep(self, point: int, sampled: list[Trajectory]) -> None:
+        """Write the sampled episodes of the panel's first tasks down."""
+        kept = sampled[: self.config.evaluation.record * self.config.evaluation.episodes]
+        if kept:
+            self.run_dir.write_trajectories(point, self.recorder.file(kept, self.sampler.batch(kept)))
 
     def _clock(self) -> "Clock":
         self.ledger.meter.start()
@@ -194,6 +204,7 @@ class Run:
         rewound = self.run_dir.rewind()
         if rewound.checkpoint is not None:
             self._load(rewound.checkpoint)
+        self.run_dir.drop_trajectories(self.point)
         append_line(self.run_dir.attempts, attempt(self.iteration, redone(rewound, self.ledger)))
 
     def _load(self, checkpoint: Path) -> None:

@@ -1,7 +1,8 @@
 """`python -m reports.compare DIR [--out DIR]`: a sweep's report.
 
 Reads the run store in DIR and writes `report.html` (one file, no network), `report.md`, `tables/*.csv` and
-`figures/*.svg|png`, into DIR unless `--out` says otherwise. Finished, failed and missing runs may be mixed.
+`figures/*.svg|png`, and `trajectories.html` where episodes were recorded, into DIR unless `--out` says
+otherwise. Finished, failed and missing runs may be mixed.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from reports.settings import Setting, settings
 from reports.store import Store, read_store
 from reports.svg import palette
 from reports.tuning import Tuning, tuning_of
+from reports.viewer import PAGE as TRAJECTORIES
+from reports.viewer import sweep_page
 
 
 @dataclass(frozen=True)
@@ -140,8 +143,10 @@ def files(store: Store, sections: Sequence[Section]) -> dict[str, bytes]:
         for picture in each.figures.values():
             content[f"figures/{picture.name}.svg"] = picture.svg.encode()
             content[f"figures/{picture.name}.png"] = picture.png
+    if trajectories := sweep_page(store):
+        content[TRAJECTORIES] = trajectories
     for name in ("report.md", "report.html"):
-        content[name] = render(f"{name}.j2", store, sections)
+        content[name] = render(f"{name}.j2", store, sections, trajectories=bool(trajectories))
     return content
 
 
@@ -160,7 +165,7 @@ def csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, lineterminator="\n").encode()
 
 
-def render(template: str, store: Store, sections: Sequence[Section]) -> bytes:
+def render(template: str, store: Store, sections: Sequence[Section], *, trajectories: bool) -> bytes:
     """The page from its template."""
     html = template.startswith("report.html")
     environment = Environment(
@@ -180,6 +185,7 @@ def render(template: str, store: Store, sections: Sequence[Section]) -> bytes:
     text = environment.get_template(template).render(
         store=store,
         sections=sections,
+        trajectories=TRAJECTORIES if trajectories else "",
         runs=runs.to_dict("records"),
         done=int((store.runs["state"] == "done").sum()),
         compute_rows=wording.COMPUTE_ROWS,

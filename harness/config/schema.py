@@ -68,8 +68,13 @@ class EvaluationConfig:
     """Sampled episodes for each task of the panel; one greedy episode is played beside them."""
     window: int = 3
     """Evaluations at the end of a run whose mean is its final score."""
+    record: int = 2
+    """Tasks of the panel, the first ones, whose sampled episodes each evaluation keeps for `harness.credit`
+    and `reports.viewer`, in `trajectories/POINT.jsonl.gz` of the run; 0 for none. It changes no other number,
+    so it is the one option that a cell's name does not depend on."""
 
     def __post_init__(self) -> None:
+        require(self.record >= 0, f"evaluation.record={self.record} must not be negative")
         for name in ("points", "episodes", "window"):
             value = getattr(self, name)
             require(value >= 1, f"evaluation.{name}={value} must be at least 1")

@@ -66,5 +66,9 @@ class Prompts:
         words = self.tokenizer.convert_ids_to_tokens([i for i in response_ids if i not in self._special])
         return " ".join(words)
 
+    def texts(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token, special tokens by their names."""
+        return [str(text) for text in self.tokenizer.convert_ids_to_tokens(list(ids))]
+
     def _id(self, token: str) -> int:
         return SPECIALS.index(token)

@@ -36,11 +36,12 @@ from harness.rng import uniforms
 VERSION = 1
 """The version of the format that this program reads."""
 REQUIRED_KEYS = ("version", "id", "group", "success", "steps")
+TEXT_KEYS = ("task", "goal")
 BRANCH_KEYS = ("parent", "branch_step", "branch_token")
 REQUIRED_STEP_KEYS = ("reward", "response_ids")
 NUMBER_KEYS = ("logprobs", "entropies", "values", "current_logprobs", "reference_logprobs")
 OPTIONAL_STEP_KEYS = (
-    *("valid", "choices", "state", "observation", "prompt_ids"),
+    *("valid", "choices", "state", "observation", "action", "tokens", "prompt_ids"),
     *NUMBER_KEYS,
     "true_advantage",
 )
@@ -72,7 +73,7 @@ class RecordedStep:
     choice_L: Bools
     """False for an end token."""
     given: dict[str, Any]
-    """What else the file says, by its key: texts, numbers, arrays (L,) of float64."""
+    """What else the file says, by its key: texts, lists of L texts, numbers, arrays (L,) of float64."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,10 @@ class RecordedTrajectory:
     """Its name, unique in the file."""
     group: str
     """The draw of a task that it belongs to."""
+    task: str
+    """The task's name; the group's where the file has none."""
+    goal: str
+    """What the policy was asked to do; empty where the file does not say."""
     success: bool
     """Whether the task was solved."""
     steps: tuple[RecordedStep, ...]
@@ -221,7 +226,7 @@ def trajectory_of(value: object, place: str) -> RecordedTrajectory:
     """A line's trajectory from its JSON value."""
     line = an_object(value, "the line")
     check_version(line)
-    check_keys(line, "the trajectory", REQUIRED_KEYS, BRANCH_KEYS)
+    check_keys(line, "the trajectory", REQUIRED_KEYS, (*TEXT_KEYS, *BRANCH_KEYS))
     steps = a_list(line["steps"], '"steps"')
     if not steps:
         raise UserError('"steps" is empty: a trajectory has at least one step')
@@ -229,6 +234,8 @@ def trajectory_of(value: object, place: str) -> RecordedTrajectory:
         place=place,
         id=text(line["id"], '"id"'),
         group=text(line["group"], '"group"'),
+        task=text(line.get("task", line["group"]), '"task"'),
+        goal=text(line.get("goal", ""), '"goal"'),
         success=boolean(line["success"], '"success"'),
         steps=tuple(step_of(step, f"step {number}") for number, step in enumerate(steps)),
         branch=branch_of(line),
@@ -271,9 +278,12 @@ def step_of(value: object, where: str) -> RecordedStep:
     for key in NUMBER_KEYS:
         if key in step:
             given[key] = numbers(step[key], f'{where}: "{key}"', len(ids_L))
-    for key in ("state", "observation"):
+    for key in ("state", "observation", "action"):
         if key in step:
             given[key] = text(step[key], f'{where}: "{key}"')
+    if "tokens" in step:
+        what = f'{where}: "tokens"'
+        given["tokens"] = right_length(list_of(step["tokens"], what, (str,), "strings"), what, len(ids_L))
     if "true_advantage" in step:
         given["true_advantage"] = number(step["true_advantage"], f'{where}: "true_advantage"')
     return RecordedStep(

@@ -98,7 +98,8 @@ class TrueValues:
 
     def __init__(self, spec: EnvironmentSpec, prompts: Prompts) -> None:
         self.spec, self.prompts = spec, prompts
-        self._tasks = {task.id: task for task in spec.training_panel()}
+        panels = (*spec.training_panel(), *spec.evaluation_panel())
+        self._tasks = {task.id: task for task in panels}
         self._situations: dict[str, Situations] = {}
 
     def advantages(

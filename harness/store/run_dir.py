@@ -4,6 +4,7 @@ config.json      the resolved configuration; its hash names the directory
 metrics.jsonl    one line an iteration or evaluation; a function of the configuration alone
 timing.jsonl     seconds and memory, beside the metrics so that those can be compared byte by byte
 attempts.jsonl   one line an attempt: when, where, from which checkpoint, and what it has to do again
+trajectories/P   some episodes of evaluation P (P.jsonl.gz, see docs/trajectory-format.md)
 checkpoints/N/   everything needed to go on after iteration N; state.json is written last
 result.json      written last of all: its presence means the run is complete
 failure.json     why the last attempt failed
@@ -24,7 +25,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.config.compose import to_plain
-from harness.store.files import cut_lines, read_json, sync_folder, write_json
+from harness.store.files import cut_lines, read_json, sync_folder, write_atomically, write_json
 
 FORMAT = 3
 """Part of every cell's hash: raise it when the same configuration gives other numbers."""
@@ -62,6 +63,7 @@ def cell_id(config: RunConfig) -> str:
 def cell_ids(config: RunConfig, seeds: Iterable[int]) -> list[str]:
     """The names of the cells that differ from `config` in their seed at most."""
     plain, prefix = to_plain(config), cell_prefix(config)
+    del plain["evaluation"]["record"]  # has no part in any other number
     contents = {seed: [FORMAT, config.env.version, {**plain, "seed": seed}] for seed in seeds}
     return [f"{prefix}{seed}-{content_hash(content)[:10]}" for seed, content in contents.items()]
 
@@ -82,6 +84,7 @@ class RunDir:
         self.result = path / "result.json"
         self.failure = path / "failure.json"
         self.log = path / "log.txt"
+        self.trajectories = path / "trajectories"
         self.checkpoints = path / "checkpoints"
 
     @classmethod
@@ -130,6 +133,18 @@ class RunDir:
         """Checkpoints that were finished, oldest first."""
         found = [path for path in self.checkpoints.glob("[0-9]*") if (path / "state.json").exists()]
         return sorted(found, key=lambda path: int(path.name))
+
+    def write_trajectories(self, point: int, content: bytes) -> None:
+        """Keep the trajectory file of evaluation `point`."""
+        self.trajectories.mkdir(exist_ok=True)
+        write_atomically(self.trajectories / f"{point}.jsonl.gz", content)
+
+    def drop_trajectories(self, points: int) -> None:
+        """Keep the trajectory files of evaluations before `points`, and nothing else that is there."""
+        kept = {f"{point}.jsonl.gz" for point in range(points)}
+        for path in self.trajectories.glob("*"):
+            if path.name not in kept:
+                path.unlink()
 
     @contextlib.contextmanager
     def new_checkpoint(self, iteration: int, state: dict[str, Any]) -> Iterator[Path]:

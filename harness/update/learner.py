@@ -79,7 +79,7 @@ class Learner:
         return np.concatenate(parts)
 
     @torch.no_grad()
-    def values(self, trajectories: Sequence[Trajectory]) -> Floats | None:
+    def values(self, trajectories: Sequence[Trajectory], phase: Phase) -> Floats | None:
         """The critic's values (T,) of the state before each action token; None without a critic."""
         if self.critic is None:
             return None
@@ -87,7 +87,7 @@ class Learner:
         for rows in self._row_batches(trajectories):
             value_T = self.critic.values(hidden_states(self.critic.backbone, rows))[rows.index_T]
             parts.append(value_T.double().numpy())
-            self._book(Phase.critic_forward, rows, self.critic_forms.forward)
+            self._book(phase, rows, self.critic_forms.forward)
         return np.concatenate(parts)
 
     def update(self, minibatch: Minibatch) -> dict[str, float]:

@@ -58,7 +58,7 @@ class Trainer:
 
     def _with_columns(self, batch: Batch, trajectories: list[Trajectory]) -> Batch:
         """The batch with what the algorithm reads and only the models can tell, before any update."""
-        batch = replace(batch, value_T=self.learner.values(trajectories))
+        batch = replace(batch, value_T=self.learner.values(trajectories, Phase.critic_forward))
         columns = self.algorithm.columns
         if "reference_logprob_T" in columns:
             assert self.learner.reference is not None

@@ -37,6 +37,7 @@ def ragged(noise: np.random.Generator, reward: int) -> list[dict[str, Any]]:
     for left in range(count, 0, -1):
         state = str(noise.choice(["a", "b"]))
         texts = {"state": state, "observation": f"room {state}", "valid": bool(noise.random() < 0.8)}
+        texts |= {"action": "go"}
         ids = noise.integers(0, 50, noise.integers(2, 5)).tolist()
         others = {
             **texts,
@@ -57,7 +58,8 @@ def with_numbers(bare: dict[str, Any], noise: np.random.Generator) -> dict[str, 
         "entropies": noise.uniform(0, 2, length).tolist(),
         "values": noise.normal(0, 1, length).tolist(),
     }
-    return {**bare, **drawn, **others, "choices": [True] * (length - 1) + [False]}
+    tokens = [f"word{i}" for i in bare["response_ids"]]
+    return {**bare, **drawn, **others, "tokens": tokens, "choices": [True] * (length - 1) + [False]}
 
 
 def text(trajectories: Iterable[Any]) -> str:

@@ -28,6 +28,7 @@ from harness.records.files import (
     OPTIONAL_STEP_KEYS,
     REQUIRED_KEYS,
     REQUIRED_STEP_KEYS,
+    TEXT_KEYS,
     read_trajectories,
 )
 from harness.records.values import INFO
@@ -347,7 +348,7 @@ def table(section: str) -> dict[str, str]:
 
 
 def test_the_documented_fields_are_those_that_are_read():
-    assert set(table("A trajectory")) == {*REQUIRED_KEYS, *BRANCH_KEYS, INFO}
+    assert set(table("A trajectory")) == {*REQUIRED_KEYS, *TEXT_KEYS, *BRANCH_KEYS, INFO}
     assert set(table("A step")) == {*REQUIRED_STEP_KEYS, *OPTIONAL_STEP_KEYS, INFO}
     assert {key for key, required in table("A trajectory").items() if required == "yes"} == {*REQUIRED_KEYS}
     assert {key for key, required in table("A step").items() if required == "yes"} == {*REQUIRED_STEP_KEYS}

@@ -92,6 +92,8 @@ BAD_STEPS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a huge value": ({"values": [1, 10**400]}, ['"values" must hold numbers of at most 1e+30', "number 1"]),
     "choices of numbers": ({"choices": [1, 0]}, ['"choices" must hold true or false, but number 0 is 1']),
     "too few choices": ({"choices": [True]}, ['"choices" has 1 number, but "response_ids" has 2']),
+    "a token's text a number": ({"tokens": ["a", 1]}, ['"tokens" must hold strings, but number 1 is 1']),
+    "too few token texts": ({"tokens": ["a"]}, ['"tokens" has 1 number, but "response_ids" has 2']),
     "true advantage true": ({"true_advantage": True}, ['"true_advantage" must be a number', "not true"]),
     "unknown key": ({"logprob": [1, 2]}, ['step 1: "logprob" is not a key', "did you mean logprobs?"]),
     "info no object": ({"info": []}, ['step 1: "info" must be an object, not []']),

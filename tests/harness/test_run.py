@@ -84,6 +84,40 @@ def test_a_killed_run_ends_with_the_bytes_of_a_calm_one(overrides, tmp_path, war
     assert attempts[0]["redone"] == dict.fromkeys(attempts[0]["redone"], 0)
     assert killed.metrics.read_bytes() == calm.metrics.read_bytes()
     assert killed.result.read_bytes() == calm.result.read_bytes()
+    assert contents(killed.trajectories) == contents(calm.trajectories)
+    assert "3.jsonl.gz" in contents(calm.trajectories)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_trajectory_files_after_the_checkpoint_are_dropped(tmp_path, warm_starts):
+    """On an axis of seconds the next attempt may evaluate at other points; a crash may leave a half file."""
+    cell = config("algorithm=grpo")
+    run_dir = RunDir.create(tmp_path, cell)
+    run = Run(cell, run_dir, warm_starts)
+    run._resume()
+    run._evaluate(0)
+    run._checkpoint()
+    run._evaluate(2)
+    (run_dir.trajectories / ".3.jsonl.gz.1.tmp").write_bytes(b"half")
+    Run(cell, run_dir, warm_starts)._resume()
+    assert list(contents(run_dir.trajectories)) == ["0.jsonl.gz"]
+
+
+def test_recording_changes_no_metric(tmp_path, warm_starts):
+    """Not even where it scores with a critic or a reference policy."""
+    for name in ("ppo", "rloo"):
+        cells = [config(f"algorithm={name}", f"evaluation.record={tasks}") for tasks in (0, 2)]
+        runs = [finish(cell, tmp_path / str(i), warm_starts) for i, cell in enumerate(cells)]
+        assert runs[0].path.name == runs[1].path.name
+        assert runs[0].metrics.read_bytes() == runs[1].metrics.read_bytes()
+        assert not runs[0].trajectories.exists()
+        results = [read_json(run.result) for run in runs]
+        spent = [result["ledger"]["phases"].pop("evaluation") for result in results]
+        assert spent[0]["flops"] < spent[1]["flops"]
+        assert results[0] == results[1]
 
 
 def test_work_that_is_done_again_is_noted(tmp_path, warm_starts):
