@@ -314,3 +314,7 @@ class SweepConfig:
             not (self.crossed and (self.trials or self.tuned)),
             "sweep.crossed clashes with sweep.trials and sweep.tuned: tune named arms",
         )
+        require(
+            not (self.contrasts and self.trials),
+            "sweep.contrasts clashes with sweep.trials: a tuning compares no arms",
+        )
