@@ -152,8 +152,9 @@ def test_a_dry_run_says_what_a_tuning_is(capsys):
     assert sweep.main(["+sweep=tune", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert "x (default + 8 trials of model.lr, algorithm.entropy_coef, on tuning tasks)" in printed
-    assert "seeds 1000, 1001 on vault = 108 cells" in printed
-    assert printed.count("\n") == 7, "one line for the plan and one an algorithm"
+    assert "x seeds 1000, 1001, on vault" in printed
+    assert "108 cells, 0 done" in printed
+    assert printed.count(", 9 arms each") == 12, "a line for each algorithm in either table"
 
 
 @pytest.fixture(scope="module")
