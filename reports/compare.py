@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.errors import UserError
 from harness.store import write_atomically
-from reports import comparisons, figures, learning, tables, wording
+from reports import comparisons, export, figures, learning, tables, wording
 from reports.comparisons import Family
 from reports.settings import Setting, settings
 from reports.store import Store, read_store
@@ -119,35 +119,48 @@ def section(store: Store, setting: Setting) -> Section:
 def files(store: Store, sections: Sequence[Section]) -> dict[str, bytes]:
     """Every file of the report by path, the page last."""
     content: dict[str, bytes] = {}
+    named = {each.setting.slug: named_tables(each) for each in sections}
     for each in sections:
-        named = {
-            "runs": each.setting.runs,
-            "final": each.final,
-            "contrasts": each.contrasts.table,
-            "credit-units": each.units.table,
-            "step-against-others": each.question.table,
-            "all-pairs": each.pairs.table,
-            "differences-by-seed": differences(each.pairs),
-            "curves": each.curves,
-            "threshold": each.threshold,
-            "scaling": each.scaling,
-            "profile": each.profile,
-            "compute": each.compute,
-            "phases": each.phases,
-            "factors": each.factors,
-        }
-        if each.tuning:
-            named |= {"trials": each.tuning.trials, "tuned-against-default": each.tuning.gains.table}
-        for name, frame in named.items():
-            content[f"tables/{name}-{each.setting.slug}.csv"] = csv(frame)
+        slug = each.setting.slug
+        for name, frame in named[slug].items():
+            content[f"tables/{name}-{slug}.csv"] = csv(frame)
+        if len(each.final):
+            content[f"tables/final-{slug}.tex"] = export.final_tex(each.final)
+        for family, name in ((each.contrasts, "contrasts"), (each.question, "step-against-others")):
+            if len(family.table):
+                content[f"tables/{name}-{slug}.tex"] = export.comparisons_tex(family.table)
         for picture in each.figures.values():
             content[f"figures/{picture.name}.svg"] = picture.svg.encode()
             content[f"figures/{picture.name}.png"] = picture.png
     if trajectories := sweep_page(store):
         content[TRAJECTORIES] = trajectories
+    content["report.json"] = export.to_json(store, named)
     for name in ("report.md", "report.html"):
         content[name] = render(f"{name}.j2", store, sections, trajectories=bool(trajectories))
     return content
+
+
+def named_tables(section: Section) -> dict[str, pd.DataFrame]:
+    """A setting's tables by name; `reports.columns` says what their columns are."""
+    named = {
+        "runs": section.setting.runs,
+        "final": section.final,
+        "contrasts": section.contrasts.table,
+        "credit-units": section.units.table,
+        "step-against-others": section.question.table,
+        "all-pairs": section.pairs.table,
+        "differences-by-seed": differences(section.pairs),
+        "curves": section.curves,
+        "threshold": section.threshold,
+        "scaling": section.scaling,
+        "profile": section.profile,
+        "compute": section.compute,
+        "phases": section.phases,
+        "factors": section.factors,
+    }
+    if section.tuning:
+        named |= {"trials": section.tuning.trials, "tuned-against-default": section.tuning.gains.table}
+    return named
 
 
 def differences(family: Family) -> pd.DataFrame:

@@ -1,0 +1,95 @@
+"""The report's numbers for other programs: JSON, and tables for LaTeX."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from reports import wording
+from reports.columns import COLUMNS
+from reports.store import Store
+
+FORMAT = 1
+"""Of the JSON: raised when a key or the meaning of a column changes."""
+KEPT = ("name", "command", "commit", "creditbench", "sesoi", "contrasts", "controls")
+ESCAPED = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "±": r"$\pm$", "–": "--"})
+
+
+def to_json(store: Store, tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> bytes:
+    """Every table of every setting (ENV-MODEL), row by row; numbers in full, null where there is none."""
+    content = {
+        "format": FORMAT,
+        "sweep": {key: store.manifest[key] for key in KEPT},
+        "versions": store.versions,
+        "columns": COLUMNS,
+        "settings": {
+            slug: {name: records(frame) for name, frame in frames.items()} for slug, frames in tables.items()
+        },
+    }
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table."""
+    return [{str(key): plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON has."""
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def final_tex(final: pd.DataFrame) -> bytes:
+    """Final success by arm."""
+    return tex(
+        ["algorithm", "credit", "seeds", "final success", "95 % interval", "IQM", "area"],
+        [
+            [
+                row["arm"],
+                row["credit_unit"],
+                str(row["seeds"]),
+                wording.plain(row["final_success"]),
+                wording.between(row["low"], row["high"]),
+                wording.plain(row["iqm"]),
+                wording.plain(row["area"]),
+            ]
+            for row in final.to_dict("records")
+        ],
+    )
+
+
+def comparisons_tex(table: pd.DataFrame) -> bytes:
+    """The comparisons of a family."""
+    return tex(
+        ["comparison", "seeds", "difference", "95 % interval", "adjusted p", "left is"],
+        [
+            [
+                row["label"],
+                str(row["seeds"]),
+                wording.signed(row["difference"]),
+                wording.between(row["low"], row["high"], True),
+                wording.p_value(row["p_adjusted"]),
+                row["verdict"],
+            ]
+            for row in table.to_dict("records")
+        ],
+    )
+
+
+def tex(head: list[str], rows: list[list[str]]) -> bytes:
+    """A booktabs table of text."""
+    lines = [" & ".join(cell.translate(ESCAPED) for cell in row) + r" \\" for row in [head, *rows]]
+    columns = "l" + "r" * (len(head) - 1)
+    body = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        lines[0],
+        r"\midrule",
+        *lines[1:],
+        r"\bottomrule",
+    ]
+    return "\n".join(["% \\usepackage{booktabs}", *body, r"\end{tabular}", ""]).encode()
