@@ -37,7 +37,7 @@ def lines(summary: Summary) -> list[str]:
         mean, over = wording.success(arm.success)
         text.append(
             f"  {arm.name}: {arm.counts[State.done]}/{len(arm.cells)} done, {wording.percent(arm.spent)} "
-            f"spent, success {mean}{f' ({over})' if over else ''}, {wording.pace(arm)} a cell"
+            f"spent, success {mean}{over and f', range {over}'}, {wording.pace(arm)} a cell"
         )
     for state, cells in wording.listed(summary).items():
         text.append(f"{wording.MEANINGS[state]}:")
