@@ -11,7 +11,7 @@ from harness.board.files import Damaged, Record, number, one_line, parse, read_b
 
 CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
 SEED = re.compile(rb',\s*"seed": \d+\s*}\s*\Z')
-TAILS = (1 << 14, 1 << 20, None)
+TAILS = (1 << 12, 1 << 17, None)
 """Bytes read from the end of `metrics.jsonl`, in turn, until an evaluation is among them; None: all."""
 SLOWEST_OF = 8
 """Lines of `timing.jsonl` that say how long a cell may write nothing."""
