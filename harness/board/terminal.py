@@ -45,7 +45,11 @@ def lines(summary: Summary) -> list[str]:
             log = wording.log(sweep, cell)
             where = f" (log: {log})" if log else ""
             text.append(f"  {name} seed {cell.seed}: {wording.about(cell, sweep.read_at)}{where}")
-    return [*text, *(f"note: {note}" for note in sweep.notes), *wording.go_on(summary)]
+    return [
+        *text,
+        *(f"note: {note}" for note in sweep.notes),
+        *(f"to go on: {command}" for command in wording.go_on(summary)),
+    ]
 
 
 def board(summary: Summary, most: int | None = None) -> Group:
@@ -69,7 +73,7 @@ def board(summary: Summary, most: int | None = None) -> Group:
         if cells[most:]:
             parts.append(Text(f"  and {len(cells[most:])} more", "dim"))
     parts += [Text(f"\nnote: {note}", "yellow") for note in sweep.notes]
-    parts += [Text(f"\n{hint}") for hint in wording.go_on(summary)]
+    parts += [Text(f"\nto go on: {command}") for command in wording.go_on(summary)]
     return Group(*parts)
 
 

@@ -73,11 +73,11 @@ def listed(summary: Summary) -> dict[State, list[tuple[str, Cell]]]:
 
 
 def go_on(summary: Summary) -> list[str]:
-    """How to go on with what nobody runs, if there is anything."""
+    """The command that goes on with what nobody runs, if there is anything."""
     owed = any(summary.counts[state] for state in (State.failed, State.interrupted, State.waiting))
     if not owed or summary.counts[State.running] or not summary.sweep.command:
         return []
-    return [f"to go on: {summary.sweep.command}"]
+    return [summary.sweep.command]
 
 
 def success(over: Success | None) -> tuple[str, str]:

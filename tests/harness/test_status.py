@@ -123,7 +123,7 @@ def test_unknown_is_a_question_mark(tmp_path):
     write_sweep(tmp_path, DONE, HALF)
     idle = summarise(read_sweep(tmp_path))
     assert wording.time_left(idle) == "? (nothing is running)"
-    assert wording.go_on(idle) == ["to go on: python -m harness.sweep +sweep=mixed"]
+    assert wording.go_on(idle) == ["python -m harness.sweep +sweep=mixed"]
     cells = {
         "ppo": [Cell("p", "ppo", "", 0, State.running, spent=0.5, seconds=5.0)],
         "grpo": [Cell("g", "grpo", "", 0)],
