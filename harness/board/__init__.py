@@ -1,0 +1,1 @@
+"""What `harness.status` shows: a sweep's directory read without touching it, summed up, and drawn."""

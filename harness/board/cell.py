@@ -1,0 +1,169 @@
+"""One cell as its files say. See `harness.store.run_dir` for what they hold."""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import lru_cache
+
+from harness.board.alive import Look
+from harness.board.files import Damaged, Record, number, one_line, parse, read_bytes, read_lines, read_object
+
+CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
+SEED = re.compile(rb',\s*"seed": \d+\s*}\s*\Z')
+TAILS = (1 << 12, 1 << 17, None)
+"""Bytes read from the end of `metrics.jsonl`, in turn, until an evaluation is among them; None: all."""
+SLOWEST_OF = 8
+"""Lines of `timing.jsonl` that say how long a cell may write nothing."""
+KINDS = ("rollout", "update", "evaluation")
+"""Whose seconds add up to a line of `timing.jsonl`."""
+
+
+class State(Enum):
+    """Where a cell stands."""
+
+    done = "done"
+    running = "running"
+    failed = "failed"
+    damaged = "damaged"
+    interrupted = "interrupted"
+    waiting = "waiting"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a cell stops."""
+
+    axis: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell."""
+
+    id: str
+    algorithm: str
+    setting: str
+    """Environment and model."""
+    seed: int
+    state: State = State.waiting
+    options: Record | None = None
+    """Its algorithm's, where the configuration can be read."""
+    budget: Budget | None = None
+    spent: float = 0.0
+    """Share of the budget."""
+    success: float | None = None
+    """At the last evaluation."""
+    reason: str = ""
+    """Why it failed, or what is damaged."""
+    written: float | None = None
+    """When it last wrote anything, in seconds since 1970; None when that was not read."""
+    seconds: float | None = None
+    """Its rollouts, updates and evaluations so far; None when they were not read."""
+
+
+def unstarted(id: str) -> Cell:
+    """A cell of which nothing but the name is known."""
+    named = CELL.fullmatch(id)
+    assert named, id
+    return Cell(id, named["algorithm"], f"{named['env']}, model {named['model']}", int(named["seed"]))
+
+
+def read_cell(folder: str, id: str, looked: Look) -> Cell:
+    """A cell that has a folder, whatever state it is in."""
+    cell = unstarted(id)
+    try:
+        config = read_bytes(folder, "config.json")
+        if config is None:
+            return cell
+        options, budget = settings(SEED.sub(b"}", config))
+        cell = replace(cell, options=options, budget=budget)
+        result = read_object(folder, "result.json")
+        if result is not None:
+            return replace(cell, state=State.done, spent=1.0, success=last_score(result))
+        return read_unfinished(cell, folder, looked)
+    except Damaged as damage:
+        return replace(cell, state=State.damaged, reason=one_line(damage))
+    except OSError as error:
+        return replace(cell, state=State.damaged, reason=f"can't be read ({error.strerror})")
+
+
+@lru_cache
+def settings(text: bytes) -> tuple[Record, Budget]:
+    """The algorithm's options and the budget, from a configuration without its seed: alike for an arm."""
+    config = parse(text, "config.json")
+    try:
+        budget = Budget(str(config["budget"]["axis"]), number(config["budget"]["limit"]))
+        if budget.limit <= 0:
+            raise ValueError(f"budget.limit is {budget.limit:g}")
+        return dict(config["algorithm"]), budget
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"config.json: unexpected content ({error})") from error
+
+
+def last_score(result: Record) -> float:
+    """Success at the last evaluation of a finished cell."""
+    try:
+        return number(result["scores"][-1])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise Damaged(f"result.json: unexpected content ({error})") from error
+
+
+def read_unfinished(cell: Cell, folder: str, looked: Look) -> Cell:
+    """A cell that has a configuration and no result."""
+    lock, written = None, 0.0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name == "lock":  # also touched by those who only ask for it
+                lock = entry.inode()
+            else:
+                written = max(written, entry.stat().st_mtime)
+    assert cell.budget is not None
+    spent, success = progress(folder, cell.budget)
+    cell = replace(cell, spent=spent, success=success, written=written)
+    failure = read_object(folder, "failure.json")
+    # The next attempt removes the failure first, so it holds until then.
+    if failure is not None:
+        return replace(cell, state=State.failed, reason=one_line(failure.get("reason", "no reason given")))
+    if looked.holds(lock, written) or (not looked.exact and looked.recent(written, slowest(folder))):
+        return replace(cell, state=State.running)
+    return replace(cell, state=State.interrupted if spent or success is not None else State.waiting)
+
+
+def progress(folder: str, budget: Budget) -> tuple[float, float | None]:
+    """Share of the budget at the last line of the metrics, and success at the last evaluation."""
+    for size in TAILS:
+        lines, whole = read_lines(folder, "metrics.jsonl", size)
+        newest_first = (parse(line, "metrics.jsonl") for line in reversed(lines))
+        evaluation = next((line for line in newest_first if line.get("kind") == "evaluation"), None)
+        if evaluation or whole:
+            break
+    if not lines:
+        return 0.0, None
+    try:
+        spent = number(parse(lines[-1], "metrics.jsonl")[budget.axis]) / budget.limit
+        return min(1.0, spent), number(evaluation["success"]) if evaluation else None
+    except (KeyError, ValueError) as error:
+        raise Damaged(f"metrics.jsonl: unexpected content ({error})") from error
+
+
+def slowest(folder: str) -> float:
+    """Seconds of the longest of the last lines of `timing.jsonl`."""
+    lines, _ = read_lines(folder, "timing.jsonl", TAILS[0])
+    return max(map(seconds_of, lines[-SLOWEST_OF:]), default=0.0)
+
+
+def seconds(folder: str) -> float:
+    """Rollouts, updates and evaluations of a cell so far."""
+    lines, _ = read_lines(folder, "timing.jsonl")
+    return sum(map(seconds_of, lines))
+
+
+def seconds_of(line: bytes) -> float:
+    """Seconds of a line of `timing.jsonl`."""
+    content = parse(line, "timing.jsonl")
+    try:
+        return sum(number(content.get(kind, 0.0)) for kind in KINDS)
+    except ValueError as error:
+        raise Damaged(f"timing.jsonl: unexpected content ({error})") from error

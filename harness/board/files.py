@@ -1,0 +1,67 @@
+"""JSON files of a run directory, read with distrust."""
+
+import json
+import os
+import sys
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class Damaged(Exception):
+    """A file that isn't what it should be; the message names it."""
+
+
+def read_bytes(folder: str, name: str) -> bytes | None:
+    """What is in a file, or None where there is no file."""
+    try:
+        with open(f"{folder}/{name}", "rb", buffering=0) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def read_object(folder: str, name: str) -> Record | None:
+    """The JSON object in a file, or None where there is no file."""
+    text = read_bytes(folder, name)
+    return None if text is None else parse(text, name)
+
+
+def read_lines(folder: str, name: str, size: int | None = None) -> tuple[list[bytes], bool]:
+    """The whole lines in a file's last `size` bytes, and whether that is all of it.
+
+    A torn last line is a write in flight and ignored; no file is no line.
+    """
+    try:
+        with open(f"{folder}/{name}", "rb") as file:
+            start = 0 if size is None else max(0, os.fstat(file.fileno()).st_size - size)
+            file.seek(start)
+            lines = file.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return [], True
+    # Of the first line, only the end may have been read.
+    return (lines[1:] if start else lines), start == 0
+
+
+def parse(text: bytes, name: str) -> Record:
+    """The JSON object that is `text`, from the file `name`."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise Damaged(f"{name}: not a JSON object: {text[:40].decode(errors='replace')!r}")
+    return content
+
+
+def number(value: Any) -> float:
+    """A finite number; raise `ValueError` for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{one_line(value)[:40]} is no number")
+    return float(value)
+
+
+def one_line(text: object) -> str:
+    """Text from a file, fit to be printed: no line ends, no control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())

@@ -1,0 +1,113 @@
+"""`python -m harness.status DIR [--watch] [--html]`: a live board of a sweep.
+
+Reads the run store in DIR and disturbs nothing in it; `--html` writes DIR/status.html. Exit codes: 0 all
+cells are done or on their way, 1 some failed or are damaged, 2 bad input.
+"""
+
+import argparse
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from harness.board import terminal, wording
+from harness.board.cell import State
+from harness.board.summary import Summary, summarise
+from harness.board.sweep import read_sweep
+from harness.errors import UserError
+
+SECONDS = 2.0
+REST = 20.0
+"""How often to look when watching: after so many seconds, or so many times what the last look took. A big
+store then costs a running sweep no more than a twentieth of a core."""
+LISTED = 10
+"""Cells of a state that a live board lists, so that it fits the screen."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    options = parser().parse_args(arguments)
+    summary = None
+    try:
+        with display(options.watch) as show:
+            for summary in looks(options.dir, options.watch):
+                if options.html:
+                    write_page(summary)
+                show(summary)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if summary is None:
+            return 130
+    assert summary is not None
+    return 1 if summary.counts[State.failed] or summary.counts[State.damaged] else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.status", description="Show where a sweep stands."
+    )
+    parser.add_argument("dir", type=Path, metavar="DIR", help="the sweep's directory (its sweep.out)")
+    parser.add_argument(
+        "--watch", action="store_true", help="look again until everything has ended or Ctrl-C"
+    )
+    parser.add_argument(
+        "--html", action="store_true", help="write DIR/status.html, a page that renews itself"
+    )
+    return parser
+
+
+def looks(path: Path, watch: bool) -> Iterator[Summary]:
+    """The sweep now; when watching, again and again until everything has ended."""
+    while True:
+        began = time.monotonic()
+        summary = summarise(read_sweep(path))
+        yield summary
+        if summary.ended or not watch:
+            return
+        time.sleep(max(SECONDS, REST * (time.monotonic() - began)))
+
+
+@contextlib.contextmanager
+def display(watch: bool) -> Iterator[Callable[[Summary], None]]:
+    """How to show a look: in colour on a terminal, renewed in place when watching; else as lines."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        yield changes()
+    elif not watch:
+        yield lambda summary: console.print(terminal.board(summary))
+    else:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda summary: live.update(terminal.board(summary, LISTED), refresh=True)
+
+
+def changes() -> Callable[[Summary], None]:
+    """Prints everything once, and again whenever a cell has changed its state."""
+    before = None
+
+    def show(summary: Summary) -> None:
+        nonlocal before
+        if wording.counts(summary) != before:
+            before = wording.counts(summary)
+            print("\n".join(terminal.lines(summary)), flush=True)
+
+    return show
+
+
+def write_page(summary: Summary) -> None:
+    """Write the page. Its libraries are loaded only for it."""
+    from harness.board.page import write_page as write
+
+    write(summary)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,339 @@
+"""The board of a sweep: true about every store, and harmless to one that is in use."""
+
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.board import alive, terminal, wording
+from harness.board.alive import Look
+from harness.board.cell import Budget, Cell, State, read_cell
+from harness.board.page import render
+from harness.board.summary import Summary, summarise
+from harness.board.sweep import Sweep, by_arm, read_sweep
+from harness.status import main
+from tests.harness.test_sweep import TINY
+
+DONE, HALF, FAILED, TORN, WAITING, HELD = (
+    "ppo-vault-tiny-s0-aa", "grpo-vault-tiny-s0-ab", "ppo-vault-tiny-s1-ac", "grpo-vault-tiny-s1-ad",
+    "ppo-vault-tiny-s2-ae", "grpo-vault-tiny-s2-af",
+)  # fmt: skip
+EVALUATION = {"kind": "evaluation", "iteration": 1, "flops": 40, "success": 0.25}
+TRAIN = {"kind": "train", "iteration": 2, "flops": 50}
+SECONDS = {"iteration": 2, "rollout": 6.0, "update": 4.0, "phases": {"decode": 5.0}, "peak_memory": 7}
+
+
+def write_cell(out: Path, cell: str, *lines: object, **files: object) -> Path:
+    """A cell that wrote these lines of metrics and these other files."""
+    folder = out / "runs" / cell
+    folder.mkdir(parents=True)
+    config = {"algorithm": {"gamma": 1.0}, "budget": {"axis": "flops", "limit": 100}, "seed": 0}
+    for name, content in {"config": config, **files}.items():
+        (folder / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    text = [line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines]
+    (folder / "metrics.jsonl").write_text("".join(text))
+    (folder / "timing.jsonl").write_text(json.dumps(SECONDS) + "\n")
+    (folder / "lock").touch()
+    # Long ago, but for what a test writes itself.
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    return folder
+
+
+def write_sweep(out: Path, *cells: str) -> None:
+    content = {"name": "mixed", "command": "python -m harness.sweep +sweep=mixed", "cells": cells}
+    (out / "sweep.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """One cell in each state."""
+    write_cell(tmp_path, DONE, EVALUATION, result={"scores": [0.1, 0.75]})
+    write_cell(tmp_path, HALF, EVALUATION, TRAIN, '{"kind": "tr')
+    write_cell(tmp_path, FAILED, EVALUATION, failure={"reason": "ValueError: [b]no[/b]\n\x1b[31mgood"})
+    write_cell(tmp_path, TORN, EVALUATION, "\0\0\0\n")
+    held = write_cell(tmp_path, HELD, EVALUATION)
+    write_sweep(tmp_path, DONE, HALF, FAILED, TORN, WAITING, HELD)
+    with (held / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield tmp_path
+
+
+def states(sweep: Sweep) -> dict[str, State]:
+    return {cell.id: cell.state for cells in sweep.arms.values() for cell in cells}
+
+
+def content(out: Path) -> dict[str, object]:
+    """Every path's bytes, times and inode."""
+    paths = [out / "runs", *(out / "runs").rglob("*")]
+    stats = {path: path.stat() for path in paths}
+    return {
+        str(path): (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, path.is_file() and path.read_bytes())
+        for path, stat in stats.items()
+    }
+
+
+def test_every_state(mixed):
+    assert states(read_sweep(mixed)) == {
+        DONE: State.done,
+        HALF: State.interrupted,
+        FAILED: State.failed,
+        TORN: State.damaged,
+        WAITING: State.waiting,
+        HELD: State.running,
+    }
+
+
+def test_what_is_said(mixed, capsys):
+    assert main([str(mixed)]) == 1
+    said = capsys.readouterr().out
+    assert "mixed: 1 of 6 cells done, 1 running, 1 failed, 1 damaged, 1 interrupted, 1 waiting" in said
+    # 1 + .5 + .4 + .4 of six budgets; what the damaged cell spent is not known.
+    assert "budget spent: 38 % of 600 flops" in said
+    assert f"ppo seed 1: ValueError: [b]no[/b] [31mgood (log: {mixed}/runs/{FAILED}/log.txt)" in said
+    assert r"grpo seed 1: metrics.jsonl: not a JSON object: '\x00\x00\x00'" in said
+    # The last evaluations of three ppo cells are 0.75 and 0.25, of the grpo cells 0.25 and 0.25.
+    assert "ppo: 1/3 done, 46 % spent, success 0.50, range 0.25 to 0.75 (2), " in said
+    assert "\x1b" not in said
+
+
+def test_time_left(mixed):
+    summary = summarise(read_sweep(mixed))
+    ppo, grpo = summary.arms
+    # 10 seconds for 1 + .4 budgets; for .5 + .4.
+    assert ppo.pace == pytest.approx(20 / 1.4)
+    assert grpo.pace == pytest.approx(20 / 0.9)
+    # Open: a whole ppo cell, half and 0.6 of a grpo cell, one at a time.
+    assert summary.left == pytest.approx(20 / 1.4 + 1.1 * 20 / 0.9)
+    assert summary.per_hour == pytest.approx(3600 / (20 / 0.9))
+
+
+def test_unknown_is_a_question_mark(tmp_path):
+    write_cell(tmp_path, DONE, EVALUATION, result={"scores": [0.5]})
+    write_sweep(tmp_path, DONE, HALF)
+    idle = summarise(read_sweep(tmp_path))
+    assert wording.time_left(idle) == "? (nothing is running)"
+    assert wording.go_on(idle) == ["python -m harness.sweep +sweep=mixed"]
+    cells = {
+        "ppo": [Cell("p", "ppo", "", 0, State.running, spent=0.5, seconds=5.0)],
+        "grpo": [Cell("g", "grpo", "", 0)],
+    }
+    busy = summarise(Sweep(tmp_path, "", "", cells, [], 0.0))
+    assert wording.time_left(busy) == "? (no timing yet of grpo)"
+    assert wording.go_on(busy) == []
+
+
+def test_nothing_is_written_and_no_lock_is_made(mixed):
+    (mixed / "runs" / HALF / "lock").unlink()
+    before = content(mixed)
+    main([str(mixed)])
+    assert content(mixed) == before
+    assert main([str(mixed), "--html"]) == 1
+    assert content(mixed) == before
+    assert {path.name for path in mixed.iterdir()} == {"runs", "sweep.json", "status.html"}
+
+
+AUDIT = """
+import os, sys
+def watch(event, arguments):
+    if event.startswith("fcntl."):
+        print(event)
+    if event == "open" and STORE in str(arguments[0]):
+        path, _, flags = arguments
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) or str(path).endswith("lock"):
+            print(event, path)
+from pathlib import Path
+from harness.board.sweep import read_sweep
+sys.addaudithook(watch)
+print(len(read_sweep(Path(STORE)).arms))
+"""
+
+
+def test_no_lock_is_touched_and_no_file_opened_to_write(mixed):
+    # A lock held for an instant would be met by a runner only now and then: ask the interpreter instead.
+    code = f"STORE = {str(mixed)!r}{AUDIT}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
+
+
+def test_arms_of_one_algorithm_are_kept_apart():
+    cells = [
+        Cell(f"{seed}{gamma}", "ppo", "vault, model tiny", seed, options={"gamma": gamma, "lam": 1})
+        for seed in (0, 1)
+        for gamma in (1.0, 0.9)
+    ]
+    waiting = [Cell(f"2{gamma}", "ppo", "vault, model tiny", 2) for gamma in (1.0, 0.9)]
+    arms = by_arm([*cells, *waiting])
+    assert {name: [cell.id for cell in members] for name, members in arms.items()} == {
+        "ppo gamma=1.0": ["01.0", "11.0", "21.0"],
+        "ppo gamma=0.9": ["00.9", "10.9", "20.9"],
+    }
+
+
+@pytest.mark.parametrize("manifest", [None, "{torn", "[]", '{"cells": 3}'])
+def test_a_lost_manifest_is_named_and_the_rest_shown(mixed, manifest, capsys):
+    (mixed / "sweep.json").unlink()
+    if manifest:
+        (mixed / "sweep.json").write_text(manifest)
+    (mixed / "runs" / "old stuff").mkdir()
+    assert main([str(mixed)]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"note: sweep\.json is (missing|damaged): .* not started are unknown", said)
+    assert "note: not part of this sweep and not counted: runs/old stuff" in said
+    assert "1 of 5 cells done" in said
+
+
+@pytest.mark.parametrize(
+    "files", [None, {}, {"sweep.json": '{"cells": []}'}, {"sweep.json": '{"cells": ["../a"]}'}]
+)
+def test_no_sweep_is_one_line_and_exit_2(tmp_path, files, capsys):
+    for name, text in (files or {}).items():
+        (tmp_path / name).write_text(text)
+    assert main([str(tmp_path if files is not None else tmp_path / "none")]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.json", "{"),
+        ("config.json", '{"budget": {"axis": "flops", "limit": 0}, "algorithm": {}}'),
+        ("config.json", '{"budget": {"axis": "flops", "limit": 1%s}, "algorithm": {}}' % ("0" * 400)),
+        ("result.json", '{"scores": []}'),
+        ("result.json", '{"scores": [NaN]}'),
+        ("metrics.jsonl", '{"kind": "evaluation", "success": 1}\n'),
+        ("metrics.jsonl", '{"kind": "evaluation", "success": "much", "flops": 1}\n'),
+        ("metrics.jsonl", "[" * 100_000 + "\n"),
+        ("failure.json", "[]"),
+    ],
+)  # fmt: skip
+def test_damage_is_named(tmp_path, name, text):
+    folder = write_cell(tmp_path, HALF, EVALUATION)
+    (folder / name).write_text(text)
+    cell = read_cell(str(folder), HALF, Look(2e9, frozenset(), True))
+    assert cell.state is State.damaged
+    assert cell.reason.startswith(f"{name}: ")
+    assert "\n" not in cell.reason
+
+
+def test_a_long_file_is_read_from_its_end(tmp_path):
+    padding = {**TRAIN, "note": "x" * 300}
+    write_cell(tmp_path, HALF, EVALUATION, *[padding] * 500, {**TRAIN, "flops": 80})
+    cell = read_cell(str(tmp_path / "runs" / HALF), HALF, Look(2e9, frozenset(), True))
+    assert (cell.spent, cell.success, cell.budget) == (0.8, 0.25, Budget("flops", 100.0))
+
+
+def test_where_other_machines_may_run_cells_a_recent_write_counts(tmp_path):
+    folder = str(write_cell(tmp_path, HALF, EVALUATION))
+    written = 1e9
+    for age, state in ((100, State.running), (1000, State.interrupted)):
+        assert read_cell(folder, HALF, Look(written + age, frozenset(), exact=False)).state is state
+    # Five minutes of silence are normal where a line takes ten.
+    (Path(folder) / "timing.jsonl").write_text('{"rollout": 600}\n')
+    os.utime(Path(folder) / "timing.jsonl", (written, written))
+    assert read_cell(folder, HALF, Look(written + 1000, frozenset(), exact=False)).state is State.running
+    assert read_cell(folder, HALF, Look(written + 100, frozenset(), exact=True)).state is State.interrupted
+    assert read_cell(folder, HALF, Look(written - 1, frozenset(), exact=True)).state is State.running
+
+
+def test_the_kernels_tables():
+    mounts = (
+        "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
+        r"40 22 0:52 /x /data/my\040runs rw - nfs4 server:/x rw" "\n"
+    )  # fmt: skip
+    assert alive.mount_of(Path("/data/my runs/a"), mounts) == ("00:34", "nfs4")
+    assert alive.mount_of(Path("/data/my"), mounts) == ("fe:00", "ext4")
+    locks = (
+        "1: FLOCK  ADVISORY  WRITE 18823 fe:00:2950429 0 EOF\n"
+        "2: POSIX  ADVISORY  WRITE 18793 fe:00:7 0 EOF\n"
+        "3: FLOCK  ADVISORY  WRITE 18793 00:34:8 0 EOF\n"
+        "3: -> FLOCK  ADVISORY  WRITE 18794 fe:00:9 0 EOF\n"
+    )
+    assert alive.held_on("fe:00", locks) == {2950429}
+
+
+def test_a_terminal_gets_a_board_that_fits(mixed):
+    console = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO(), record=True)
+    console.print(terminal.board(summarise(read_sweep(mixed)), 0))
+    said = console.export_text()
+    assert "● 1 failed" in said
+    assert "and 1 more" in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_the_page_needs_no_network(mixed):
+    page = render(summarise(read_sweep(mixed)))
+    links = re.findall(r"""(?:src|href)\s*=\s*["'](?!#|data:)([^"']+)""", page)
+    assert links == [f"runs/{FAILED}/log.txt"]
+    assert "://" not in page
+    assert "@import" not in page
+    assert '<meta http-equiv="refresh"' in page
+    write_sweep(mixed, DONE)
+    ended = render(summarise(read_sweep(mixed)))
+    assert "refresh" not in ended
+    assert "Everything has ended." in ended
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's chromium is not installed")
+def test_a_browser_shows_it(mixed, tmp_path_factory):
+    main([str(mixed), "--html"])
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    command += [f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]
+    command += ["--dump-dom", (mixed / "status.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "1 of 6 cells done" in done.stdout
+    assert "ValueError: [b]no[/b] [31mgood" in done.stdout
+    assert "CONSOLE" not in done.stderr
+
+
+def test_heavy_libraries_stay_out():
+    heavy = {"torch", "transformers", "pandas", "numpy", "matplotlib", "hydra", "jinja2"}
+    code = f"import sys, harness.status; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_watching_ends_with_the_sweep(tmp_path, capsys):
+    write_cell(tmp_path, DONE, EVALUATION, result={"scores": [0.5]})
+    write_sweep(tmp_path, DONE)
+    assert main([str(tmp_path), "--watch", "--html"]) == 0
+    assert "1 of 1 cells done" in capsys.readouterr().out
+
+
+def test_a_running_sweep_and_a_killed_one(tmp_path):
+    command = [sys.executable, "-m", "harness.sweep", *TINY, "budget.limit=1e13", "sweep.out=store"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        live = wait_for(tmp_path / "store", lambda summary: any(cell.spent for cell in summary.cells))
+        assert live.counts[State.running] >= 1
+        assert live.counts[State.interrupted] == 0
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    dead = wait_for(tmp_path / "store", lambda summary: not summary.counts[State.running])
+    assert dead.counts[State.interrupted] >= 1
+    before = content(tmp_path / "store")
+    assert main([str(tmp_path / "store")]) == 0
+    assert content(tmp_path / "store") == before
+
+
+def wait_for(out: Path, wanted: object) -> Summary:
+    """The first look that shows what is wanted."""
+    deadline = time.monotonic() + 120
+    while True:
+        assert time.monotonic() < deadline
+        if (out / "sweep.json").exists() and wanted(summary := summarise(read_sweep(out))):
+            return summary
+        time.sleep(0.05)
