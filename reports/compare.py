@@ -6,6 +6,7 @@ otherwise. Finished, failed and missing runs may be mixed.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.config.compose import run_config
+from harness.config.overrides import overrides_of
 from harness.errors import UserError
 from harness.store import write_atomically
 from reports import comparisons, export, figures, learning, tables, wording
@@ -24,6 +27,9 @@ from reports.svg import palette
 from reports.tuning import Tuning, tuning_of
 from reports.viewer import PAGE as TRAJECTORIES
 from reports.viewer import sweep_page
+
+LOG_LINES = 20
+"""Of a failed run's log, on the page."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,9 @@ def render(template: str, store: Store, sections: Sequence[Section], *, trajecto
         wording.count, wording.verdict_text, wording.reach,
     )  # fmt: skip
     environment.filters |= {form.__name__: form for form in forms}
-    runs = store.runs.assign(seconds=wording.run_seconds(store.runs))
+    runs = store.runs.assign(
+        seconds=wording.run_seconds(store.runs), command=commands(store), log=failed_logs(store)
+    )
     text = environment.get_template(template).render(
         store=store,
         sections=sections,
@@ -206,6 +214,28 @@ def render(template: str, store: Store, sections: Sequence[Section], *, trajecto
         command=f"python -m reports.compare {store.path}",
     )
     return text.encode()
+
+
+def commands(store: Store) -> list[str]:
+    """For each run, what runs it alone; empty where its configuration is another version's, or missing."""
+    found = []
+    for cell in store.runs["cell"]:
+        try:
+            overrides = overrides_of(run_config(store.configs[cell]))
+        except (KeyError, UserError):
+            overrides = []
+        found.append(shlex.join(["python", "-m", "harness.run", *overrides]) if overrides else "")
+    return found
+
+
+def failed_logs(store: Store) -> list[str]:
+    """The end of the log of each run that failed; empty for the others."""
+    found = []
+    for cell, state in zip(store.runs["cell"], store.runs["state"], strict=True):
+        log = store.path / "runs" / cell / "log.txt"
+        lines = log.read_text(errors="replace").splitlines() if state == "failed" and log.exists() else []
+        found.append("\n".join(lines[-LOG_LINES:]))
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:

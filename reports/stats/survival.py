@@ -6,6 +6,7 @@ that failed counts as one that never arrives (`curves.budget_to_threshold`).
 Shape suffixes: S runs, T distinct budgets.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,8 @@ def kaplan_meier(budgets_S: ArrayLike) -> Survival:
     budgets = finite(budgets_S)
     data = stats.CensoredData.right_censored(np.minimum(budgets, 1.0), budgets > 1)
     curve: Any = stats.ecdf(data).sf
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where the formula has no interval, NaN says so
         bounds = curve.confidence_interval(CONFIDENCE, method="log-log")
     return Survival(curve.quantiles, curve.probabilities, bounds.low.probabilities, bounds.high.probabilities)
 

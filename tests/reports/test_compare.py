@@ -125,6 +125,7 @@ def test_unfinished_failed_and_damaged_cells_are_listed(tmp_path):
     (runs / cells[0] / "result.json").unlink()
     (runs / cells[1] / "result.json").unlink()
     (runs / cells[1] / "failure.json").write_text('{"reason": "FloatingPointError: diverged"}')
+    (runs / cells[1] / "log.txt").write_text("".join(f"line {n} of the log\n" for n in range(30)))
     (runs / cells[2] / "result.json").write_text('{"final_succ')
     with (runs / cells[3] / "metrics.jsonl").open("a") as file:
         file.write('{"torn')
@@ -134,6 +135,9 @@ def test_unfinished_failed_and_damaged_cells_are_listed(tmp_path):
     states = table(tmp_path, "runs").set_index("cell")["state"]
     assert list(states[cells]) == ["unfinished", "failed", "damaged", "done", "waiting", "done"]
     assert "FloatingPointError: diverged" in page
+    assert "line 29 of the log" in page
+    assert "line 9 of the log" not in page, "its end is shown"
+    assert "python -m harness.run algorithm=grpo env=vault" in page
     assert f"{cells[2]}/result.json can&#39;t be read as JSON" in page
     assert "1 other run in this directory" in page
 
