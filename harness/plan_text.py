@@ -1,5 +1,6 @@
 """A plan in words and columns that fit a terminal."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -8,10 +9,10 @@ from harness.config import BudgetAxis, SweepConfig
 from harness.plan import Arm, Cell, Plan
 from harness.store import State
 
-NAME_WIDTH = 20
+NAME_WIDTH = 24
 """An arm with a longer name has a line for its name alone."""
 NAMED = 8
-"""More arms, or cells to resume, are summed up."""
+"""More algorithms, equal lines of one, or cells to resume are summed up."""
 Column = tuple[str, Callable[[Arm], str]]
 
 
@@ -137,19 +138,29 @@ def source_text(arm: Arm, rate: float) -> str:
 
 
 def grid(arms: Sequence[Arm], columns: Sequence[Column]) -> list[str]:
-    """A header and a line for each arm, columns aligned."""
-    rows = [[title for title, _ in columns], *([text(arm) for _, text in columns] for arm in arms)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    names = ["arm", *(arm.name for arm in arms)]
-    width = max(len(name) for name in names if len(name) <= NAME_WIDTH)
-    lines = []
-    for name, row in zip(names, rows, strict=True):
-        if len(name) > width:
-            lines.append(f"  {name}")
+    """A header and a line for each arm, columns aligned; many equal lines of an algorithm are one."""
+    equal: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for arm in arms:
+        equal[arm.config.algorithm.name, *(text(arm) for _, text in columns)].append(arm.name)
+    lines = [("arm", *(title for title, _ in columns))]
+    for (algorithm, *cells), names in equal.items():
+        listed = names if len(names) <= NAMED else [f"{algorithm}, {len(names)} arms each"]
+        lines += [(name, *cells) for name in listed]
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, the others to the right."""
+    first, *widths = (max(map(len, column)) for column in zip(*lines, strict=True))
+    first = min(first, NAME_WIDTH)
+    texts = []
+    for name, *cells in lines:
+        if len(name) > first:
+            texts.append(f"  {name}")
             name = ""
-        cells = "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
-        lines.append(f"  {name:<{width}}  {cells}".rstrip())
-    return lines
+        row = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        texts.append(f"  {name:<{first}}  {row}".rstrip())
+    return texts
 
 
 def count(cells: int) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import __version__
-from harness.config import LauncherConfig, RunConfig, SweepConfig, compose_sweep
+from harness.config import LauncherConfig, RunConfig, SweepConfig, Tracker, compose_sweep, compose_tracker
 from harness.config.arms import tuning_record
 from harness.config.contrasts import resolve
 from harness.config.frozen import tuned_path
@@ -23,6 +23,7 @@ from harness.plan import Plan, check_disk, existing_folder, plan, worker_count
 from harness.plan_text import headline, tables
 from harness.store import cell_id, write_json
 from harness.terminal import show
+from harness.tracker import check_tracker, following
 
 FLAGS = ("--help", "-h", "--dry-run")
 
@@ -39,12 +40,14 @@ def main(arguments: Sequence[str]) -> int:
                 raise UserError(f"{flag} is no flag: there are --dry-run and --help, the rest is KEY=VALUE")
         sweep, launcher, cells = compose_sweep(overrides)
         resolve(sweep, cells)
+        tracker = compose_tracker(overrides).name
+        check_tracker(tracker)
         planned = check(sweep, launcher, cells)
         show(headline(planned))
         if "--dry-run" in arguments:
             show(tables(planned))
             return 0
-        return run(sweep, launcher, cells, overrides)
+        return run(sweep, launcher, cells, tracker, overrides)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -54,7 +57,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(
-    sweep: SweepConfig, launcher: LauncherConfig, cells: Sequence[RunConfig], overrides: Sequence[str]
+    sweep: SweepConfig,
+    launcher: LauncherConfig,
+    cells: Sequence[RunConfig],
+    tracker: Tracker,
+    overrides: Sequence[str],
 ) -> int:
     """Run the cells and write the report."""
     from harness.launch.local import run_cells
@@ -76,7 +83,8 @@ def run(
         **tuning_record(sweep, [cell_id(cell) for cell in cells]),
     }
     write_json(out / "sweep.json", manifest)
-    failures = run_cells(cells, out, worker_count(launcher))
+    with following(out, tracker):
+        failures = run_cells(cells, out, worker_count(launcher))
     # Only now: the report's libraries would slow the start and are not needed before.
     from reports.compare import compare
 

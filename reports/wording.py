@@ -268,8 +268,8 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
             "Test",
             "paired sign-flip permutation of the mean difference, two-sided, all 2ⁿ arrangements up to "
             f"{stats.EXACT_SEEDS} seeds; equivalence by the same test against ±{setting.sesoi:g}, the "
-            "declared smallest effect of interest; one family-wise level for both, step-down inside each table; "
-            f"verdicts at adjusted p ≤ {stats.ALPHA}. All pairs are exploratory (Benjamini-Hochberg).",
+            "declared smallest effect of interest; one family-wise level for both, step-down inside each "
+            f"table; verdicts at adjusted p ≤ {stats.ALPHA}. All pairs are exploratory (Benjamini-Hochberg).",
         ),
         ("Model", model(config["model"])),
         ("Versions", versions(store)),

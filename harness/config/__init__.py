@@ -3,7 +3,7 @@
 Imports neither torch nor transformers, so that planning a sweep is instant.
 """
 
-from harness.config.compose import compose_run, compose_sweep
+from harness.config.compose import compose_run, compose_sweep, compose_tracker
 from harness.config.schema import (
     BatchConfig,
     BudgetAxis,
@@ -13,6 +13,8 @@ from harness.config.schema import (
     ModelConfig,
     RunConfig,
     SweepConfig,
+    Tracker,
+    TrackerConfig,
 )
 
 __all__ = [
@@ -24,6 +26,9 @@ __all__ = [
     "ModelConfig",
     "RunConfig",
     "SweepConfig",
+    "Tracker",
+    "TrackerConfig",
     "compose_run",
     "compose_sweep",
+    "compose_tracker",
 ]

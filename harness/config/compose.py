@@ -30,6 +30,7 @@ from harness.config.schema import (
     ModelConfig,
     RunConfig,
     SweepConfig,
+    TrackerConfig,
 )
 from harness.errors import UserError
 from harness.pilot import AUTO, auto_seeds
@@ -87,6 +88,13 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     cells = [replace(arm, seed=_integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     _check_tasks(sweep, cells)
     return sweep, launcher, cells
+
+
+def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:
+    """The tracker of a sweep, which is no part of its cells."""
+    composed = compose([override for override in overrides if not override.startswith("algorithm.")])
+    tracker: TrackerConfig = typed(TrackerConfig, _plain(composed)["tracker"], "tracker")
+    return tracker
 
 
 def resolve_seeds(options: dict[str, Any], plain: dict[str, Any]) -> list[Any]:

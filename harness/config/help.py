@@ -11,7 +11,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from harness.config.compose import CONFIG_DIR, SECTIONS, group_options
-from harness.config.schema import LauncherConfig, RunConfig, SweepConfig
+from harness.config.schema import LauncherConfig, RunConfig, SweepConfig, TrackerConfig
 
 USAGE = """\
 python -m harness.sweep +sweep=NAME [KEY=VALUE ...] [--dry-run]
@@ -51,10 +51,10 @@ def section_help(prefix: str, cls: type) -> str:
 def sweep_help() -> str:
     """Everything that `python -m harness.sweep` understands."""
     parts = [USAGE]
-    for group in ("sweep", "algorithm", "env", "model", "launcher"):
+    for group in ("sweep", "algorithm", "env", "model", "launcher", "tracker"):
         parts.append(f"{group}: {', '.join(group_options(group))}")
     parts.append(f"\nseed\n      {field_docs(RunConfig)['seed']}")
-    classes = {"sweep": SweepConfig, **SECTIONS, "launcher": LauncherConfig}
+    classes = {"sweep": SweepConfig, **SECTIONS, "launcher": LauncherConfig, "tracker": TrackerConfig}
     parts += [f"\n{prefix}\n{section_help(prefix, cls)}" for prefix, cls in classes.items()]
     for group in ("algorithm", "env"):
         for name in group_options(group):

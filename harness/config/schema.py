@@ -237,6 +237,25 @@ class Knob:
         )
 
 
+class Tracker(Enum):
+    """Experiment trackers."""
+
+    none = "none"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+    mlflow = "mlflow"
+    trackio = "trackio"
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Where a sweep's metrics are copied to while it runs; no part of any cell."""
+
+    name: Tracker = Tracker.none
+    """The tracker, as in `tracker=NAME`: none, tensorboard, wandb (offline unless WANDB_MODE is set), mlflow
+    (a file in the sweep's directory unless MLFLOW_TRACKING_URI is set), trackio (local)."""
+
+
 @dataclass(frozen=True)
 class SweepConfig:
     """A comparison: algorithms x seeds, everything else held still."""
@@ -294,4 +313,8 @@ class SweepConfig:
         require(
             not (self.crossed and (self.trials or self.tuned)),
             "sweep.crossed clashes with sweep.trials and sweep.tuned: tune named arms",
+        )
+        require(
+            not (self.contrasts and self.trials),
+            "sweep.contrasts clashes with sweep.trials: a tuning compares no arms",
         )

@@ -62,4 +62,9 @@ def cut_lines(path: Path, size: int) -> list[dict[str, Any]]:
         beyond = file.read()
         file.truncate(size)
         os.fsync(file.fileno())
-    return [json.loads(line) for line in beyond.split(b"\n")[:-1]]
+    return read_lines(beyond)
+
+
+def read_lines(content: bytes) -> list[dict[str, Any]]:
+    """The whole JSON lines in `content`, without a torn last one."""
+    return [json.loads(line) for line in content.split(b"\n")[:-1]]

@@ -25,7 +25,14 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.config.compose import to_plain
-from harness.store.files import cut_lines, read_json, sync_folder, write_atomically, write_json
+from harness.store.files import (
+    cut_lines,
+    read_json,
+    read_lines,
+    sync_folder,
+    write_atomically,
+    write_json,
+)
 
 FORMAT = 3
 """Part of every cell's hash: raise it when the same configuration gives other numbers."""
@@ -161,6 +168,19 @@ class RunDir:
         sync_folder(self.checkpoints)
         for old in self.complete_checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
+
+    def settled_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics that no resume takes back, safe to read while the cell runs.
+
+        All of a finished run; else up to the newest complete checkpoint.
+        """
+        if self.result.exists():
+            return read_lines(self.metrics.read_bytes())
+        complete = self.complete_checkpoints()
+        if not complete:
+            return []
+        with self.metrics.open("rb") as file:
+            return read_lines(file.read(read_json(complete[-1] / "state.json")["sizes"][self.metrics.name]))
 
     def rewind(self) -> Rewound:
         """Cut metrics and timing back to the newest complete checkpoint."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from envs.base import Info, Split, Task, Transition
+from envs.base import Info, Split, Task, TaskSet, Transition
 from envs.household import Household, HouseholdSpec
 from harness.errors import UserError
 
@@ -207,4 +207,5 @@ def test_the_yaml_holds_the_defaults() -> None:
     assert isinstance(env, dict)
     assert env.pop("_target_") == "envs.household.HouseholdSpec"
     assert list(env) == [field.name for field in fields(HouseholdSpec)]
-    assert HouseholdSpec(**{**env, "split": Split(env["split"])}) == HouseholdSpec()
+    named = {"split": Split(env["split"]), "tasks": TaskSet(env["tasks"])}
+    assert HouseholdSpec(**{**env, **named}) == HouseholdSpec()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from envs.base import Split, Task, Transition, normalise
+from envs.base import Split, Task, TaskSet, Transition, normalise
 from envs.textworld import TextWorld, TextWorldSpec, games
 from envs.textworld.games import Recipe, intact, load
 from envs.textworld.story import Memory, Story
@@ -306,4 +306,5 @@ def test_the_yaml_holds_the_defaults() -> None:
     assert isinstance(env, dict)
     assert env.pop("_target_") == "envs.textworld.TextWorldSpec"
     assert list(env) == [field.name for field in fields(TextWorldSpec)]
-    assert TextWorldSpec(**{**env, "split": Split(env["split"])}) == TextWorldSpec()
+    named = {"split": Split(env["split"]), "tasks": TaskSet(env["tasks"])}
+    assert TextWorldSpec(**{**env, **named}) == TextWorldSpec()

@@ -28,7 +28,7 @@ def test_sides_are_the_arms_that_the_selectors_name():
     assert arms(discount["right"]) == {("steppo_token_credit", "token"), ("steppo_neither", "token")}
 
 
-@pytest.mark.parametrize("name", group_options("sweep"))
+@pytest.mark.parametrize("name", sorted({*group_options("sweep")} - {"all_algos_tuned"}))
 def test_every_sweeps_contrasts_hold_arms_and_are_balanced(name):
     sweep, _, cells = compose_sweep([f"+sweep={name}"])
     for sides in resolve(sweep, cells).values():

@@ -120,6 +120,7 @@ def test_a_stream_is_not_another():
         (["+sweep=smoke", "+sweep.trials=4"], "a tuning needs both"),
         (["+sweep=tune", "sweep.trials=-1"], "sweep.trials=-1"),
         (["+sweep=tune", "+sweep.crossed={ratio_unit:[token]}"], "sweep.crossed clashes with"),
+        (["+sweep=tune", "+sweep.contrasts={a:{left:[ppo],right:[grpo]}}"], "a tuning compares no arms"),
         (["+sweep=tune", "sweep.space={model.lr:{low:1}}"], "low=1 must be above 0 and below high=0.008"),
         (["+sweep=tune", "+sweep.space={model.lrr:{low:1,high:2}}"], "did you mean lr? (arm ppo trial 1)"),
         (["+sweep=tune", "+sweep.space={modl.lr:{low:1,high:2}}"], "did you mean model?"),
@@ -151,8 +152,9 @@ def test_a_dry_run_says_what_a_tuning_is(capsys):
     assert sweep.main(["+sweep=tune", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert "x (default + 8 trials of model.lr, algorithm.entropy_coef, on tuning tasks)" in printed
-    assert "seeds 1000, 1001 on vault = 108 cells" in printed
-    assert printed.count("\n") == 7, "one line for the plan and one an algorithm"
+    assert "x seeds 1000, 1001, on vault" in printed
+    assert "108 cells, 0 done" in printed
+    assert printed.count(", 9 arms each") == 12, "a line for each algorithm in either table"
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +320,7 @@ def test_a_tuned_comparison_runs_each_arm_as_tuned_and_by_default(tuned, tmp_pat
     give(store, {("steppo", 0): 0.1, ("steppo", 1): 0.2, ("steppo", 2): 0.8})
     tune.freeze(store, tmp_path / "winners.yaml")
     compared = ["+sweep=all_algos_tuned", *SMALL, "sweep.tuned=winners.yaml"]
+    compared.append("+sweep.contrasts={step:{left:[steppo],right:[grpo]}}")
     printed = run(tmp_path, [*compared, "sweep.seeds=[0,1]", "sweep.out=compared"])
     assert "grpo, steppo x (default, tuned by winners)" in printed
     assert "= 6 cells" in printed, "where the default has won, one arm is both"
@@ -339,6 +342,8 @@ def test_a_tuned_comparison_runs_each_arm_as_tuned_and_by_default(tuned, tmp_pat
     question = pd.read_csv(out / "tables" / "step-against-others-vault-tiny.csv")
     assert question[["left", "right"]].to_numpy().tolist() == [["steppo tuned", "grpo tuned"]]
     assert len(pd.read_csv(out / "tables" / "all-pairs-vault-tiny.csv")) == 1
+    contrasts = pd.read_csv(out / "tables" / "contrasts-vault-tiny.csv")
+    assert contrasts[["left", "right"]].to_numpy().tolist() == [["steppo tuned", "grpo tuned"]]
 
 
 @pytest.mark.slow

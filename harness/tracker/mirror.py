@@ -1,0 +1,113 @@
+"""A store's copy in one tracker, kept up to date by repeated passes."""
+
+import fcntl
+import secrets
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from harness.config import Tracker
+from harness.store import RunDir, read_json, write_json
+from harness.tracker.points import read_points
+from harness.tracker.writer import Cell, Writer, open_writer
+
+
+def mirror_folder(store: Path, tracker: Tracker) -> Path:
+    """Where the tracker's files, the mirror's state and its log are."""
+    return store / "trackers" / tracker.value
+
+
+class Mirror:
+    """Copies what is settled and not yet copied.
+
+    How far a cell is copied is asked from the tracker. The mirror itself remembers only which cells are
+    finished, and an id that keeps its runs apart from the same cells of another store.
+    """
+
+    def __init__(self, store: Path, tracker: Tracker) -> None:
+        self.store, self.tracker = store, tracker
+        self.folder = mirror_folder(store, tracker)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock: TextIO | None = None
+        self._id = ""
+        self._finished: list[str] = []
+        self._open: dict[str, Writer] = {}
+
+    def run(self, stopped: Callable[[], bool]) -> list[str]:
+        """Copy until `stopped`, and once more; returns what could not be copied, a line a cell."""
+        while not stopped():
+            self.copy()
+        problems = self.copy()
+        for name in list(self._open):
+            problems += self._attempt(self._leave, name)
+        if self._lock is not None:
+            self._lock.close()
+        return problems
+
+    def copy(self) -> list[str]:
+        """One pass over all cells. A cell that can't be copied does not stop the others."""
+        if not self._hold():
+            return ["another process copies this store"]
+        problems = []
+        for name in sorted(path.parent.name for path in self.store.glob("runs/*/config.json")):
+            if name not in self._finished:
+                problems += self._attempt(self._copy_cell, name)
+        return problems
+
+    def _attempt(self, action: Callable[[str], None], name: str) -> list[str]:
+        """What went wrong with a cell, whose writer is then left alone: the next pass opens another."""
+        try:
+            action(name)
+        except Exception as error:
+            traceback.print_exc()
+            self._open.pop(name, None)
+            return [f"{name}: {type(error).__name__}: {' '.join(str(error).split())}"]
+        return []
+
+    def _copy_cell(self, name: str) -> None:
+        run_dir = RunDir(self.store / "runs" / name)
+        points, finished = read_points(run_dir)
+        if not points:
+            return
+        if name not in self._open:
+            config = read_json(run_dir.path / "config.json")
+            cell = Cell(name, f"{name}-{self._id}", self.store.resolve().name, config, self.folder)
+            self._open[name] = open_writer(self.tracker, cell)
+        writer = self._open[name]
+        if new := [point for point in points if point.iteration > writer.sent]:
+            writer.write(new)
+            writer.sent = new[-1].iteration
+        if finished:
+            self._open.pop(name).close(finished=True)
+            self._finished.append(name)
+            self._save()
+
+    def _leave(self, name: str) -> None:
+        self._open.pop(name).close(finished=False)
+
+    def _hold(self) -> bool:
+        """Be the store's only mirror in this tracker, from the first pass that can until the process ends."""
+        if self._lock is not None:
+            return True
+        lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return False
+        self._lock = lock
+        if self._state.exists():
+            state = read_json(self._state)
+            self._id, self._finished = state["id"], state["finished"]
+        else:
+            self._id = secrets.token_hex(4)
+            self._save()
+        return True
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "mirror.json"
+
+    def _save(self) -> None:
+        write_json(self._state, {"id": self._id, "finished": self._finished})
