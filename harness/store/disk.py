@@ -9,7 +9,7 @@ FLOAT = 4
 LINE = 1024
 """Bytes of one iteration's or evaluation's lines of metrics and timing, with room to spare."""
 RECORDED_TOKEN = 64
-"""Bytes of a recorded action token in a packed trajectory file, its step's texts included, with room to spare."""
+"""Bytes of a recorded action token, packed, its share of the step's texts included, with room to spare."""
 SMALL_FILES = 64 * 1024
 """Bytes of the rest: config, result, log, the checkpoints' states and the headers of their tensors."""
 
