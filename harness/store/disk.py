@@ -8,6 +8,8 @@ FLOAT = 4
 """Bytes of a weight or a moment: everything is fp32."""
 LINE = 1024
 """Bytes of one iteration's or evaluation's lines of metrics and timing, with room to spare."""
+RECORDED_TOKEN = 64
+"""Bytes of a recorded action token, packed, its share of the step's texts included, with room to spare."""
 SMALL_FILES = 64 * 1024
 """Bytes of the rest: config, result, log, the checkpoints' states and the headers of their tensors."""
 
@@ -29,4 +31,12 @@ def checkpoint_bytes(config: RunConfig) -> int:
 
 def cell_bytes(config: RunConfig, lines: float) -> int:
     """The most that a cell holds between iterations, having written this many lines."""
-    return KEPT_CHECKPOINTS * checkpoint_bytes(config) + int(lines * LINE) + SMALL_FILES
+    checkpoints = KEPT_CHECKPOINTS * checkpoint_bytes(config)
+    return checkpoints + trajectory_bytes(config) + int(lines * LINE) + SMALL_FILES
+
+
+def trajectory_bytes(config: RunConfig) -> int:
+    """The most that the recorded episodes of all evaluations take."""
+    evaluation, env = config.evaluation, config.env
+    episodes = (evaluation.points + 1) * min(evaluation.record, env.eval_tasks) * evaluation.episodes
+    return episodes * env.horizon * env.max_action_tokens * RECORDED_TOKEN
