@@ -45,7 +45,7 @@ def test_declared_contrasts_come_first(tmp_path: Path):
     store = read_store(tmp_path)
     (setting,) = settings(store)
     sd = float(np.std(comparisons.contrast_family(setting).differences["step − token"], ddof=1))
-    assert power.seeds_needed(store, 0.1) == power.seeds_for(sd, 1, Target(0.1))
+    assert power.seeds_needed(store, 0.1) == stats.seeds_for(sd, 0.1, 1)
     assert power.report(store, Target(0.1)).startswith(
         "vault-tiny: declared contrasts, Holm over 1 comparison."
     )
