@@ -163,11 +163,11 @@ class RunDir:
         sizes = {path.name: path.stat().st_size for path in (self.metrics, self.timing) if path.exists()}
         write_json(temporary / "state.json", {**state, "sizes": sizes})
         final = self.checkpoints / str(iteration)
-        shutil.rmtree(final, ignore_errors=True)
+        remove_checkpoint(final)
         temporary.rename(final)
         sync_folder(self.checkpoints)
         for old in self.complete_checkpoints()[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old)
+            remove_checkpoint(old)
 
     def settled_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics that no resume takes back, safe to read while the cell runs.
@@ -188,3 +188,9 @@ class RunDir:
         sizes = read_json(complete[-1] / "state.json")["sizes"] if complete else {}
         cut = [cut_lines(path, sizes.get(path.name, 0)) for path in (self.metrics, self.timing)]
         return Rewound(complete[-1] if complete else None, *cut)
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove a checkpoint if it is there; half removed, it is none any more."""
+    (folder / "state.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import pytest
 
+import harness.store.run_dir
 from harness.config import compose_run
 from harness.store import RunDir, State, append_line, read_json, write_json
 from harness.store.files import replacing
@@ -76,3 +77,21 @@ def test_an_interrupted_checkpoint_is_not_one(run_dir):
         (folder / "policy.safetensors").write_bytes(b"half")
         raise OSError("the disk is full")
     assert run_dir.complete_checkpoints() == []
+
+
+def test_a_checkpoint_that_is_being_replaced_is_not_taken_for_whole(run_dir, monkeypatch):
+    """Two checkpoints of one iteration, and a kill while the first is half removed: the one before counts."""
+    for iteration in (1, 2):
+        with run_dir.new_checkpoint(iteration, {}) as folder:
+            (folder / "policy.safetensors").write_bytes(b"x")
+
+    def killed(folder, ignore_errors=False) -> None:
+        if folder.name != "2":
+            return
+        (folder / "policy.safetensors").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(harness.store.run_dir.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt), run_dir.new_checkpoint(2, {}) as folder:
+        (folder / "policy.safetensors").write_bytes(b"y")
+    assert run_dir.rewind().checkpoint == run_dir.checkpoints / "1"
