@@ -115,17 +115,18 @@ def last_score(result: Record) -> float:
 
 def read_unfinished(cell: Cell, folder: str, looked: Look) -> Cell:
     """A cell that has a configuration and no result."""
-    lock, written = None, 0.0
+    lock, written, failed = None, 0.0, False
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name == "lock":  # also touched by those who only ask for it
                 lock = entry.inode()
             else:
                 written = max(written, entry.stat().st_mtime)
+                failed |= entry.name == "failure.json"
     assert cell.budget is not None
     spent, success = progress(folder, cell.budget)
     cell = replace(cell, spent=spent, success=success, written=written)
-    failure = read_object(folder, "failure.json")
+    failure = read_object(folder, "failure.json") if failed else None
     # The next attempt removes the failure first, so it holds until then.
     if failure is not None:
         return replace(cell, state=State.failed, reason=one_line(failure.get("reason", "no reason given")))
