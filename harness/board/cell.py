@@ -10,6 +10,8 @@ from harness.board.alive import Look
 from harness.board.files import Damaged, Record, number, one_line, parse, read_bytes, read_lines, read_object
 
 CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
+PARTS = ("env", "model", "batch", "budget", "evaluation")
+"""Sections of a configuration, beside the algorithm's."""
 SEED = re.compile(rb',\s*"seed": \d+\s*}\s*\Z')
 TAILS = (1 << 12, 1 << 17, None)
 """Bytes read from the end of `metrics.jsonl`, in turn, until an evaluation is among them; None: all."""
@@ -49,7 +51,7 @@ class Cell:
     seed: int
     state: State = State.waiting
     options: Record | None = None
-    """Its algorithm's, where the configuration can be read."""
+    """The algorithm's by name, others as SECTION.OPTION, where the configuration can be read."""
     budget: Budget | None = None
     spent: float = 0.0
     """Share of the budget."""
@@ -89,16 +91,17 @@ def read_cell(folder: str, id: str, looked: Look) -> Cell:
         return replace(cell, state=State.damaged, reason=f"can't be read ({error.strerror})")
 
 
-@lru_cache
+@lru_cache(maxsize=1024)
 def settings(text: bytes) -> tuple[Record, Budget]:
-    """The algorithm's options and the budget, from a configuration without its seed: alike for an arm."""
+    """The options and the budget in a configuration without its seed: alike for the cells of an arm."""
     config = parse(text, "config.json")
     try:
         budget = Budget(str(config["budget"]["axis"]), number(config["budget"]["limit"]))
         if budget.limit <= 0:
             raise ValueError(f"budget.limit is {budget.limit:g}")
-        return dict(config["algorithm"]), budget
-    except (KeyError, TypeError, ValueError) as error:
+        beside = {f"{part}.{key}": value for part in PARTS for key, value in config.get(part, {}).items()}
+        return {**config["algorithm"], **beside}, budget
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Damaged(f"config.json: unexpected content ({error})") from error
 
 
@@ -112,17 +115,18 @@ def last_score(result: Record) -> float:
 
 def read_unfinished(cell: Cell, folder: str, looked: Look) -> Cell:
     """A cell that has a configuration and no result."""
-    lock, written = None, 0.0
+    lock, written, failed = None, 0.0, False
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name == "lock":  # also touched by those who only ask for it
                 lock = entry.inode()
             else:
                 written = max(written, entry.stat().st_mtime)
+                failed |= entry.name == "failure.json"
     assert cell.budget is not None
     spent, success = progress(folder, cell.budget)
     cell = replace(cell, spent=spent, success=success, written=written)
-    failure = read_object(folder, "failure.json")
+    failure = read_object(folder, "failure.json") if failed else None
     # The next attempt removes the failure first, so it holds until then.
     if failure is not None:
         return replace(cell, state=State.failed, reason=one_line(failure.get("reason", "no reason given")))

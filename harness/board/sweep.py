@@ -15,6 +15,8 @@ from harness.board.cell import CELL, Cell, read_cell, seconds, unstarted
 from harness.board.files import Damaged, Record, one_line
 from harness.errors import UserError
 
+Kind = tuple[str, str]
+"""Algorithm and setting."""
 TIMED = 8
 """Cells of an arm whose seconds are read: those that have spent most."""
 
@@ -53,7 +55,7 @@ def read_sweep(path: Path) -> Sweep:
     notes += foreign(there - set(ids))
     runs = os.path.join(path, "runs")
     cells = [read_cell(f"{runs}/{id}", id, looked) if id in there else unstarted(id) for id in ids]
-    arms = by_arm(cells)
+    arms = by_arm(cells, manifest["arms"])
     for name, members in arms.items():
         arms[name], more = with_seconds(members, runs)
         notes += more
@@ -73,12 +75,13 @@ def folders_in(runs: Path) -> list[str] | None:
 
 def read_manifest(path: Path, has_runs: bool) -> tuple[Record, list[str]]:
     """Name, command and cells (None: unknown) as `sweep.json` has them, and what is wrong with it."""
-    manifest: Record = {"name": path.resolve().name, "command": "", "cells": None}
+    manifest: Record = {"name": path.resolve().name, "command": "", "cells": None, "arms": {}}
     unknown = "what is under runs/ is shown, cells that have not started are unknown"
     try:
         read = json.loads((path / "sweep.json").read_bytes())
         listed = read["cells"]
         cells = [id for id in listed if is_cell(id)]
+        arms = dict(read.get("arms", {}))
     except (FileNotFoundError, NotADirectoryError) as error:
         if not has_runs:
             raise UserError(
@@ -87,11 +90,11 @@ def read_manifest(path: Path, has_runs: bool) -> tuple[Record, list[str]]:
         return manifest, [f"sweep.json is missing: {unknown}"]
     except OSError as error:
         raise UserError(f"{path}/sweep.json can't be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return manifest, [f"sweep.json is damaged: {unknown}"]
     notes = [f"sweep.json lists {one_line(id)!r}, which is no cell" for id in listed if not is_cell(id)]
     manifest |= {key: one_line(read[key]) for key in ("name", "command") if key in read}
-    return {**manifest, "cells": list(dict.fromkeys(cells))}, notes
+    return {**manifest, "cells": list(dict.fromkeys(cells)), "arms": arms}, notes
 
 
 def is_cell(name: object) -> bool:
@@ -108,38 +111,43 @@ def foreign(names: Iterable[str]) -> list[str]:
     return [f"not part of this sweep and not counted: runs/{one_line(found[0])}{more}"]
 
 
-def by_arm(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    """The cells of each arm, by its name.
+def by_arm(cells: Sequence[Cell], named: Record) -> dict[str, list[Cell]]:
+    """The cells of each arm, by its name: the one in `named`, else what its options say.
 
     A sweep lists its arms in the same order for every seed. A cell that has not started therefore belongs to
     the arm that other seeds have in its place.
     """
-    seen: Counter[tuple[str, str, int]] = Counter()
+    seen: Counter[tuple[Kind, int]] = Counter()
     places = []
     for cell in cells:
-        same = (cell.algorithm, cell.setting, cell.seed)
-        places.append((cell.algorithm, cell.setting, seen[same]))
-        seen[same] += 1
+        places.append((kind(cell), seen[kind(cell), cell.seed]))
+        seen[kind(cell), cell.seed] += 1
     options = {place: cell.options for place, cell in zip(places, cells, strict=True) if cell.options}
-    variants: dict[str, list[Record]] = {}
+    variants: dict[Kind, list[Record]] = {}
     for cell in cells:
-        known = variants.setdefault(cell.algorithm, [])
+        known = variants.setdefault(kind(cell), [])
         if cell.options and cell.options not in known:
             known.append(cell.options)
     labels = {
-        name: [" ".join([name, *apart(each, known)]) for each in known] for name, known in variants.items()
+        key: [" ".join([key[0], *apart(each, known)]) for each in known] for key, known in variants.items()
     }
     several = len({cell.setting for cell in cells}) > 1
     arms: dict[str, list[Cell]] = {}
     for place, cell in zip(places, cells, strict=True):
-        algorithm, setting, order = place
         mine = cell.options or options.get(place)
-        if mine:
-            name = labels[algorithm][variants[algorithm].index(mine)]
+        if cell.id in named:
+            name = one_line(named[cell.id])
+        elif mine:
+            name = labels[kind(cell)][variants[kind(cell)].index(mine)]
         else:
-            name = f"{algorithm} #{order + 1}" if order else algorithm
-        arms.setdefault(f"{name} ({setting})" if several else name, []).append(cell)
+            name = f"{cell.algorithm} #{place[1] + 1}" if place[1] else cell.algorithm
+        arms.setdefault(f"{name} ({cell.setting})" if several else name, []).append(cell)
     return arms
+
+
+def kind(cell: Cell) -> Kind:
+    """What a cell's name says of its arm."""
+    return cell.algorithm, cell.setting
 
 
 def apart(mine: Record, variants: Sequence[Record]) -> list[str]:

@@ -173,11 +173,23 @@ def test_arms_of_one_algorithm_are_kept_apart():
         for gamma in (1.0, 0.9)
     ]
     waiting = [Cell(f"2{gamma}", "ppo", "vault, model tiny", 2) for gamma in (1.0, 0.9)]
-    arms = by_arm([*cells, *waiting])
+    tuned = Cell("tuned", "ppo", "vault, model tiny", 0, options={"gamma": 1.0, "lam": 1})
+    arms = by_arm([*cells, *waiting, tuned], {"tuned": "ppo tuned"})
     assert {name: [cell.id for cell in members] for name, members in arms.items()} == {
         "ppo gamma=1.0": ["01.0", "11.0", "21.0"],
         "ppo gamma=0.9": ["00.9", "10.9", "20.9"],
+        "ppo tuned": ["tuned"],
     }
+
+
+def test_arms_that_differ_beside_the_algorithm_are_kept_apart(tmp_path):
+    write_cell(tmp_path, "ppo-vault-tiny-s0-aa", EVALUATION)
+    folder = write_cell(tmp_path, "ppo-vault-tiny-s0-bb", EVALUATION)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model": {"lr": 0.1}}))
+    write_sweep(tmp_path, "ppo-vault-tiny-s0-aa", "ppo-vault-tiny-s0-bb", "ppo-vault-tiny-s1-aa")
+    arms = read_sweep(tmp_path).arms
+    assert {name: len(cells) for name, cells in arms.items()} == {"ppo": 2, "ppo model.lr=0.1": 1}
 
 
 @pytest.mark.parametrize("manifest", [None, "{torn", "[]", '{"cells": 3}'])
