@@ -25,7 +25,7 @@ STEP_AGAINST_OTHERS = tuple(product(range(3), range(3, 6)))
 DISJOINT = tuple((arm, arm + 1) for arm in range(0, 2 * ARMS, 2))
 """Six comparisons of twelve arms: independent of one another."""
 MIXED_SHIFT, MIXED_SD = (0.0,) * ARMS + (0.0, stats.SESOI) * (ARMS // 2), (0.1,) * ARMS + (0.01,) * ARMS
-"""Of those, three do not differ and are noisy, three differ by exactly a SESOI and are quiet: the worst."""
+"""Of those, three do not differ and are noisy, three differ by exactly a SESOI and are quiet."""
 FAMILIES = {"all pairs": ALL_PAIRS, "step against others": STEP_AGAINST_OTHERS}
 SEED_SD, RUN_SD = 0.15, 0.05
 """Of success: shared by the arms of a seed, and of a run on its own."""
