@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import __version__
 from harness.config import LauncherConfig, RunConfig, SweepConfig, Tracker, compose_sweep, compose_tracker
 from harness.config.arms import tuning_record
-from harness.config.contrasts import resolve
+from harness.config.contrasts import factorial, resolve
 from harness.config.frozen import tuned_path
 from harness.config.help import sweep_help
 from harness.errors import UserError
@@ -76,6 +76,10 @@ def run(
         "contrasts": {
             name: {side: [cell_id(cell) for cell in members] for side, members in sides.items()}
             for name, sides in resolve(sweep, cells).items()
+        },
+        "model": {
+            "factors": list(sweep.factors),
+            "cells": [cell_id(cell) for cell in factorial(sweep, cells)],
         },
         "sesoi": sweep.sesoi,
         "creditbench": __version__,

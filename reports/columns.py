@@ -82,6 +82,11 @@ COLUMNS = {
     "seconds": "Device seconds.",
     "factor": "An option of an algorithm; the columns beside it are arms.",
     "differs": "Whether arms differ in it.",
+    "effect": "Left minus right level of a factor, averaged over the others: in success, or in log odds.",
+    "term": "A factor, or an interaction of factors.",
+    "F": "Wald's F of a term.",
+    "df": "Its degrees of freedom.",
+    "df_error": "Those of the error.",
     "trial": "Number of a tuning's trial; 0 is the default setting.",
     "winner": "Whether it won.",
 }

@@ -21,6 +21,7 @@ from harness.errors import UserError
 from harness.store import write_atomically
 from reports import comparisons, export, figures, learning, tables, wording
 from reports.comparisons import Family
+from reports.effects import Effects, effects_of, odds_ratio
 from reports.settings import Setting, settings
 from reports.store import Store, read_store
 from reports.svg import palette
@@ -78,12 +79,14 @@ class Section:
 def compare(out: Path, to: Path | None = None) -> Path:
     """Write the report of the sweep in `out` into `to` (default: `out`); returns the path of its page."""
     store = read_store(out)
-    sections = [section(store, setting) for setting in settings(store)]
+    found = settings(store)
+    sections = [section(store, setting) for setting in found]
+    effects = effects_of(store, found)
     target = to or out
     try:
         for folder in (target / "figures", target / "tables"):
             folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files(store, sections).items():
+        for name, content in files(store, sections, effects).items():
             write_atomically(target / name, content)
     except OSError as error:
         raise UserError(
@@ -122,14 +125,18 @@ def section(store: Store, setting: Setting) -> Section:
     )
 
 
-def files(store: Store, sections: Sequence[Section]) -> dict[str, bytes]:
+def files(store: Store, sections: Sequence[Section], effects: Effects | None) -> dict[str, bytes]:
     """Every file of the report by path, the page last."""
     content: dict[str, bytes] = {}
     named = {each.setting.slug: named_tables(each) for each in sections}
+    models = effect_tables(effects)
+    for name, frame in models.items():
+        content[f"tables/{name}.csv"] = csv(frame)
     for each in sections:
         slug = each.setting.slug
         for name, frame in named[slug].items():
-            content[f"tables/{name}-{slug}.csv"] = csv(frame)
+            if len(frame.columns):  # a family without comparisons has no table
+                content[f"tables/{name}-{slug}.csv"] = csv(frame)
         if len(each.final):
             content[f"tables/final-{slug}.tex"] = export.final_tex(each.final)
         for family, name in ((each.contrasts, "contrasts"), (each.question, "step-against-others")):
@@ -140,9 +147,9 @@ def files(store: Store, sections: Sequence[Section]) -> dict[str, bytes]:
             content[f"figures/{picture.name}.png"] = picture.png
     if trajectories := sweep_page(store):
         content[TRAJECTORIES] = trajectories
-    content["report.json"] = export.to_json(store, named)
+    content["report.json"] = export.to_json(store, named, models)
     for name in ("report.md", "report.html"):
-        content[name] = render(f"{name}.j2", store, sections, trajectories=bool(trajectories))
+        content[name] = render(f"{name}.j2", store, sections, effects, trajectories=bool(trajectories))
     return content
 
 
@@ -184,7 +191,18 @@ def csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, lineterminator="\n").encode()
 
 
-def render(template: str, store: Store, sections: Sequence[Section], *, trajectories: bool) -> bytes:
+def effect_tables(effects: Effects | None) -> dict[str, pd.DataFrame]:
+    """The tables of the models that were fitted."""
+    if effects is None:
+        return {}
+    fits = {"model": effects.score, "model-odds": effects.odds}
+    found = {f"{name}-effects": fit.effects for name, fit in fits.items() if not fit.reason}
+    return found | {f"{name}-terms": fit.terms for name, fit in fits.items() if not fit.reason}
+
+
+def render(
+    template: str, store: Store, sections: Sequence[Section], effects: Effects | None, *, trajectories: bool
+) -> bytes:
     """The page from its template."""
     html = template.startswith("report.html")
     environment = Environment(
@@ -197,7 +215,7 @@ def render(template: str, store: Store, sections: Sequence[Section], *, trajecto
     )
     forms = (
         wording.plain, wording.signed, wording.between, wording.p_value, wording.amount, wording.percent,
-        wording.count, wording.verdict_text, wording.reach,
+        wording.count, wording.verdict_text, wording.reach, odds_ratio,
     )  # fmt: skip
     environment.filters |= {form.__name__: form for form in forms}
     runs = store.runs.assign(
@@ -206,6 +224,7 @@ def render(template: str, store: Store, sections: Sequence[Section], *, trajecto
     text = environment.get_template(template).render(
         store=store,
         sections=sections,
+        effects=effects,
         trajectories=TRAJECTORIES if trajectories else "",
         runs=runs.to_dict("records"),
         done=int((store.runs["state"] == "done").sum()),

@@ -17,8 +17,13 @@ KEPT = ("name", "command", "commit", "creditbench", "sesoi", "contrasts", "contr
 ESCAPED = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "±": r"$\pm$", "–": "--"})
 
 
-def to_json(store: Store, tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> bytes:
-    """Every table of every setting (ENV-MODEL), row by row; numbers in full, null where there is none."""
+def to_json(
+    store: Store, tables: Mapping[str, Mapping[str, pd.DataFrame]], models: Mapping[str, pd.DataFrame]
+) -> bytes:
+    """Every table of every setting (ENV-MODEL) and of the models over all, row by row.
+
+    Numbers are in full, null where there is none.
+    """
     content = {
         "format": FORMAT,
         "sweep": {key: store.manifest[key] for key in KEPT},
@@ -27,6 +32,7 @@ def to_json(store: Store, tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> b
         "settings": {
             slug: {name: records(frame) for name, frame in frames.items()} for slug, frames in tables.items()
         },
+        "models": {name: records(frame) for name, frame in models.items()},
     }
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 

@@ -116,7 +116,14 @@ def read_manifest(path: Path) -> Record:
     if not cells:
         raise UserError(f"{path}/sweep.json lists no cells: there is nothing to report")
     absent = {"name": path.name, "command": "", "commit": "", "creditbench": "", "controls": []}
-    return {**absent, "contrasts": {}, "sesoi": SESOI, **NO_TUNING, **manifest}
+    return {
+        **absent,
+        "contrasts": {},
+        "sesoi": SESOI,
+        "model": {"factors": [], "cells": []},
+        **NO_TUNING,
+        **manifest,
+    }
 
 
 def read_cell(path: Path) -> Cell:

@@ -277,6 +277,11 @@ class SweepConfig:
     """Comparisons declared before anything ran: by name, `left` and `right`, each a list of selectors of arms
     like `grpo` or `credit_unit=step ratio_unit=token`. The means over the arms of both sides are compared
     seed by seed, all contrasts as one family."""
+    factors: tuple[str, ...] = ()
+    """Options of the algorithms whose effects the report's models estimate together, each with the others
+    held still; the arms must hold every combination of their values."""
+    factor_arms: tuple[str, ...] = ()
+    """Selectors, as in contrasts, of the arms that the models are fitted to; empty: all."""
     sesoi: float = 0.05
     """Smallest effect of interest, a difference in final success: arms that are shown to differ by less are
     called equivalent. Declared before anything runs."""

@@ -60,7 +60,7 @@ def config(algorithm: str, env: str, seed: int) -> tuple[str, dict[str, Any]]:
 
 def ledger(algorithm: str) -> dict[str, Any]:
     """A ledger whose budgeted FLOPs add up to 1.02 of the limit."""
-    shares = {**SHARES[algorithm], "evaluation": 0.15, "warm_start": 0.09}
+    shares = {**SHARES.get(algorithm, SHARES["ppo"]), "evaluation": 0.15, "warm_start": 0.09}
     nominal = {phase: int(1.02 * LIMIT * shares.get(phase, 0)) for phase in PHASES}
     return {
         "env_steps": 30_000,

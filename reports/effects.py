@@ -1,0 +1,56 @@
+"""Effects of factors, each with the others held still: the models that a sweep declares."""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports import stats
+from reports.settings import Setting
+from reports.store import Store
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What the models of a sweep say, over all its environments."""
+
+    factors: list[str]
+    score: stats.Fit
+    """Linear mixed model of final success; effects are differences in success."""
+    odds: stats.Fit
+    """Binomial GEE of the last evaluation's successes; effects are log odds ratios."""
+
+
+def effects_of(store: Store, settings: list[Setting]) -> Effects | None:
+    """The fitted models; None where the sweep declares no factors."""
+    factors, cells = list(store.manifest["model"]["factors"]), set(store.manifest["model"]["cells"])
+    if not factors:
+        return None
+    runs = pd.concat([modelled(store, setting, factors, cells) for setting in settings], ignore_index=True)
+    return Effects(factors, stats.mixed_model(runs, factors), stats.success_model(runs, factors))
+
+
+def modelled(store: Store, setting: Setting, factors: list[str], cells: set[str]) -> pd.DataFrame:
+    """The ended runs of a setting that the models take: score, counts of the last evaluation, factors."""
+    runs = setting.runs[setting.runs["cell"].isin(cells) & setting.runs["state"].isin(["done", "failed"])]
+    last = setting.curve.groupby("cell")["success"].last()
+    env, evaluation = setting.config["env"], setting.config["evaluation"]
+    episodes = int(env["eval_tasks"]) * int(evaluation["episodes"])
+    rows = [
+        {
+            "environment": setting.slug,
+            "seed": int(run["seed"]),
+            "score": float(run["final_success"]) if run["state"] == "done" else stats.FAILED_SCORE,
+            "successes": round(float(last[run["cell"]]) * episodes) if run["state"] == "done" else 0,
+            "episodes": episodes,
+            **{factor: str(store.configs[run["cell"]]["algorithm"][factor]) for factor in factors},
+        }
+        for run in runs.to_dict("records")
+    ]
+    columns = ["environment", "seed", "score", "successes", "episodes", *factors]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def odds_ratio(log_odds: float) -> float:
+    """From a log odds ratio; infinite where that is too large for a number."""
+    return math.exp(min(log_odds, 700.0))
