@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -16,35 +17,31 @@ LINE = 110
 
 def profile(setting: Setting, table: pd.DataFrame) -> Figure:
     """Share of runs that end above a score (performance profile)."""
-    colours = palette(list(setting.arms))
-    figure, (axes,) = canvas(3.4)
-    for arm, line in table.groupby("arm"):
-        axes.step(
-            line["score"], line["above"], where="post", color=colours[str(arm)], linewidth=2, label=str(arm)
-        )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-0.02, 1.02)
+    figure, axes = steps(setting, table, "score", "above")
     axes.set_xlabel("final success")
     axes.set_ylabel("share of runs above it")
-    legend(figure, list(setting.arms))
     return figure
 
 
 def survival(setting: Setting, table: pd.DataFrame) -> Figure:
     """Kaplan-Meier's share of runs that have not reached the threshold yet."""
-    colours = palette(list(setting.arms))
-    figure, (axes,) = canvas(3.4)
-    for arm, line in table.groupby("arm"):
-        axes.step(
-            line["budget"], line["below"], where="post", color=colours[str(arm)], linewidth=2, label=str(arm)
-        )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-0.02, 1.02)
+    figure, axes = steps(setting, table, "budget", "below")
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_xlabel("share of the budget spent")
     axes.set_ylabel(f"share of runs below {THRESHOLD:g}")
-    legend(figure, list(setting.arms))
     return figure
+
+
+def steps(setting: Setting, table: pd.DataFrame, x: str, y: str) -> tuple[Figure, Axes]:
+    """One step function an arm, both axes from 0 to 1."""
+    colours = palette(list(setting.arms))
+    figure, (axes,) = canvas(3.4)
+    for arm, line in table.groupby("arm"):
+        axes.step(line[x], line[y], where="post", color=colours[str(arm)], linewidth=2, label=str(arm))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.02, 1.02)
+    legend(figure, list(setting.arms))
+    return figure, axes
 
 
 def legend(figure: Figure, arms: Sequence[str]) -> None:
