@@ -1,5 +1,6 @@
 // "Copy data" puts a figure's CSV on the clipboard, also where a page from the disk may not use the clipboard API.
 document.querySelectorAll("button.copy").forEach((button) => {
+  const label = button.textContent;
   button.addEventListener("click", async () => {
     const text = document.getElementById(button.dataset.source).textContent.trimStart();
     try {
@@ -12,7 +13,6 @@ document.querySelectorAll("button.copy").forEach((button) => {
       document.execCommand("copy");
       area.remove();
     }
-    const label = button.textContent;
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = label; }, 1500);
   });

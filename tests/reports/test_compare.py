@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from playwright.sync_api import expect
 
 from harness.errors import UserError
 from harness.store import read_json, write_json
@@ -194,7 +195,7 @@ def test_a_browser_shows_it(full, browser, width, height, tmp_path):
         titles.append(shown.get_attribute("aria-label"))
     assert len(set(titles)) == 4
     page.locator("button.copy").first.click()
-    assert page.locator("button.copy").first.inner_text() == "Copied"
+    expect(page.locator("button.copy").first).to_have_text("Copied")  # waits: copying is asynchronous
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "only figures and tables scroll"
     page.screenshot(path=ARTEFACTS / f"report-{width}.png", full_page=True)
     assert said == []
