@@ -24,10 +24,12 @@ from harness.config.frozen import find
 from harness.config.schema import (
     BatchConfig,
     BudgetConfig,
+    EngineConfig,
     EvaluationConfig,
     Knob,
     LauncherConfig,
     ModelConfig,
+    RolloutConfig,
     RunConfig,
     SweepConfig,
     TrackerConfig,
@@ -38,6 +40,8 @@ from harness.pilot import AUTO, auto_seeds
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "sweeps"
 SECTIONS: dict[str, type] = {
     "model": ModelConfig,
+    "engine": EngineConfig,
+    "rollout": RolloutConfig,
     "batch": BatchConfig,
     "budget": BudgetConfig,
     "evaluation": EvaluationConfig,
