@@ -52,8 +52,12 @@ class Usage:
     """The same where generations that were equal so far count once: what was really computed."""
     sampled: int = 0
     """Tokens sampled."""
+    scored: list[int] = field(default_factory=list)
+    """Tokens of each row that the policy read once more, where the engine can't tell entropies."""
     read_seconds: float = 0.0
     """Seconds until contexts were read."""
+    score_seconds: float = 0.0
+    """Seconds of reading rows once more."""
 
 
 class Engine(ABC):
