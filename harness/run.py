@@ -249,6 +249,7 @@ def attempt(iteration: int, again: dict[str, float], code: str) -> dict[str, obj
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "job": os.environ.get("SLURM_JOB_ID", ""),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "code": code,
         "iteration": iteration,
         "redone": again,

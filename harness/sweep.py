@@ -58,6 +58,8 @@ def main(arguments: Sequence[str]) -> int:
         show(headline(planned))
         if "--dry-run" in arguments:
             show(tables(planned))
+            if isinstance(launcher, SlurmConfig):
+                show(submission(launcher, planned))
             return 0
         if launcher.cancel:
             return cancel(sweep)
@@ -134,6 +136,14 @@ def launch(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], o
     from harness.launch.local import run_cells
 
     return Outcome(failures=run_cells(cells, out, launcher, launcher.at_once, codes))
+
+
+def submission(launcher: SlurmConfig, planned: Plan) -> str:
+    """What would be submitted, at most: nobody is asked here which jobs are alive."""
+    from harness.launch.slurm.submit import sbatch_text
+
+    jobs = -(-planned.unfinished // launcher.cells_per_job)
+    return f"\nat most {jobs} jobs, those that wait or run included: {sbatch_text(launcher)}"
 
 
 def more_attempts(launcher: Launcher) -> str:

@@ -4,11 +4,13 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -58,8 +60,7 @@ def run_cells(
     running: list[Cell] = []
     # One thread a process: on shared cores, spinning threads are many times slower. Set before torch loads.
     os.environ["OMP_NUM_THREADS"] = "1"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.launch.worker"])
+    context = fork_server()
     with board.progress:
         try:
             while waiting or running:
@@ -76,6 +77,22 @@ def run_cells(
         finally:
             end(running)
     return board.failures
+
+
+def fork_server() -> ForkServerContext:
+    """A server that forks workers, so that they start without imports.
+
+    It ignores what SLURM tells all processes of a job: with the server, the word of how workers end is lost.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harness.launch.worker"])
+    kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    try:
+        forkserver.ensure_running()
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    return context
 
 
 def end(running: Sequence[Cell]) -> None:

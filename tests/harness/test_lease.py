@@ -1,4 +1,4 @@
-"""One writer: whoever is dead is followed by one, whoever lives by none, and whoever was only held up notices."""
+"""One writer: the dead are followed by one, the living by none, and who was only held up notices."""
 
 import json
 import multiprocessing

@@ -51,7 +51,7 @@ def launch(request: Request) -> Outcome:
 
 def submit_due(request: Request) -> list[Cell]:
     """Submit the cells that are due; returns where all of them stand then. One command at a time does so."""
-    from harness.launch.slurm.submit import submit
+    from harness.launch.slurm.submit import sbatch_text, submit
 
     folder = request.out / "slurm"
     folder.mkdir(exist_ok=True)
@@ -63,6 +63,7 @@ def submit_due(request: Request) -> list[Cell]:
         due = [cell for cell in cells if is_due(cell, request.launcher)]
         if not due:
             return cells
+        print(sbatch_text(request.launcher))
         for each in submit(due, request.sweep, request.out, request.launcher, request.codes):
             number = sum(map(len, each.tasks))
             print(f"submitted {number} cells as {each.title}; their logs: {folder / each.name}")

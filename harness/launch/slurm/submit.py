@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -100,6 +101,22 @@ def sbatch_parameters(launcher: SlurmConfig) -> dict[str, Any]:
     if launcher.sbatch:
         options["slurm_additional_parameters"] = dict(launcher.sbatch)
     return options
+
+
+def sbatch_text(launcher: SlurmConfig) -> str:
+    """The command line that asks for the same."""
+    options = {
+        **{
+            name: getattr(launcher, name)
+            for name in ("partition", "account", "qos", "constraint", "gres", "mem")
+        },
+        "cpus-per-task": launcher.cpus,
+        "time": launcher.minutes,
+        "signal": f"USR2@{launcher.grace_seconds}",
+        **launcher.sbatch,
+    }
+    flags = [f"--{name}={value}" for name, value in options.items() if value]
+    return shlex.join(["sbatch", *flags, f"--array=0-N%{launcher.array_parallelism}"])
 
 
 def batched(things: Sequence[Any], size: int) -> Iterator[list[Any]]:
