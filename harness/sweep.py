@@ -61,6 +61,8 @@ def main(arguments: Sequence[str]) -> int:
             if isinstance(launcher, SlurmConfig):
                 show(submission(launcher, planned))
             return 0
+        if isinstance(launcher, SlurmConfig):
+            check_slurm()
         if launcher.cancel:
             return cancel(sweep)
         return run(sweep, launcher, cells, tracker, overrides)
@@ -173,8 +175,6 @@ def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) ->
             f"sweep.out={sweep.out} can't be written ({error.strerror}): set sweep.out=DIR"
         ) from error
     check_disk(planned)
-    if isinstance(launcher, SlurmConfig):
-        check_slurm()
     if not launcher.allow_mixed_code:
         check_code(Path(sweep.out), cells)
     return planned
@@ -191,9 +191,9 @@ def check_slurm() -> None:
 
 def check_code(out: Path, cells: Sequence[RunConfig]) -> None:
     """Raise `UserError` if other code than this has made a part of the store."""
-    others = set()
+    others: set[str] = set()
     mixed = 0
-    for cell in cells:
+    for cell in cells if (out / "runs").exists() else ():
         other = RunDir(out / "runs" / cell_id(cell)).codes() - {code_version(cell.algorithm)}
         others |= other
         mixed += bool(other)

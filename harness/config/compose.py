@@ -59,7 +59,12 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def compose_run(overrides: Sequence[str]) -> RunConfig:
     """The typed configuration of one run."""
-    return run_config(_plain(compose(overrides)))
+    return composed_run(compose(overrides))
+
+
+def composed_run(composed: DictConfig) -> RunConfig:
+    """The typed configuration of the run that Hydra composed."""
+    return run_config(_plain(composed))
 
 
 def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, Launcher, list[RunConfig]]:
