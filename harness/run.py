@@ -60,8 +60,13 @@ class Run:
             self.ledger,
         )
         self.pool = EnvironmentPool(config.env)
-        longest = config.env.max_action_tokens
-        engine = TorchEngine(policy, self.prompts.end_id, longest, config.engine.cache_tokens)
+        engine = TorchEngine(
+            policy,
+            self.prompts.end_id,
+            config.env.max_prompt_tokens,
+            config.env.max_action_tokens,
+            config.engine.cache_tokens,
+        )
         self.player = Player(engine, self.prompts, self.pool, config.seed, config.rollout)
         self.sampler = Sampler(config, self.player, self.prompts, self.learner, self.ledger)
         true_values = TrueValues(config.env, self.prompts)

@@ -29,7 +29,7 @@ def policy(prompts):
 
 @pytest.fixture
 def player(policy, prompts):
-    engine = TorchEngine(policy, prompts.end_id, SPEC.max_action_tokens)
+    engine = TorchEngine(policy, prompts.end_id, SPEC.max_prompt_tokens, SPEC.max_action_tokens)
     return Player(engine, prompts, EnvironmentPool(SPEC), seed=5)
 
 
