@@ -26,10 +26,11 @@ from harness.policy.text import Prompts
 from harness.policy.warm_start import load_or_make
 from harness.record import Recorder
 from harness.records import Trajectory
-from harness.rollout.engine import TorchEngine
-from harness.rollout.episodes import EnvironmentPool, Player
+from harness.rollout.environments import EnvironmentPool
+from harness.rollout.episodes import Player
 from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
+from harness.rollout.torch_engine import TorchEngine
 from harness.store import Rewound, RunDir, append_line, read_json, write_json
 from harness.store.checkpoint import load_model, save_model
 from harness.update.learner import Learner
@@ -69,9 +70,14 @@ class Run:
             self.ledger,
         )
         self.pool = EnvironmentPool(config.env)
-        longest = config.env.max_action_tokens
-        engine = TorchEngine(policy, self.prompts.pad_id, self.prompts.end_id, longest)
-        self.player = Player(engine, self.prompts, self.pool, config.seed)
+        engine = TorchEngine(
+            policy,
+            self.prompts.end_id,
+            config.env.max_prompt_tokens,
+            config.env.max_action_tokens,
+            config.engine.cache_tokens,
+        )
+        self.player = Player(engine, self.prompts, self.pool, config.seed, config.rollout)
         self.sampler = Sampler(config, self.player, self.prompts, self.learner, self.ledger)
         true_values = TrueValues(config.env, self.prompts)
         self.trainer = Trainer(config.algorithm, self.learner, true_values)
@@ -150,6 +156,7 @@ class Run:
         for block in range(blocks):
             mine = roots[block * len(roots) // blocks : (block + 1) * len(roots) // blocks]
             trajectories, current_T = self.sampler.play_branches(mine, sampler_is_current=block == 0)
+            self.player.engine.release()
             clock.lap("rollout")
             if "previous_logprob_T" in plan.reads:
                 self.learner.remember()
@@ -157,6 +164,7 @@ class Run:
             metrics += self.trainer.train(batch, trajectories, current_T, minibatches // blocks)
             clock.lap("update")
             played += trajectories
+        check_environments(played)
         self.iteration += 1
         self.ledger.trajectories += len(played)
         self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
@@ -286,9 +294,16 @@ def summary(trajectories: list[Trajectory]) -> dict[str, float]:
     steps = [step for trajectory in trajectories for step in trajectory.steps]
     return {
         "train_success": mean([trajectory.success for trajectory in trajectories]),
+        "train_failures": mean([bool(trajectory.failure) for trajectory in trajectories]),
         "train_steps": mean([len(trajectory.steps) for trajectory in trajectories]),
         "train_valid_actions": mean([step.valid for step in steps]),
     }
+
+
+def check_environments(trajectories: list[Trajectory]) -> None:
+    """Raise RuntimeError where no environment worked: one may crash, but nothing can be learnt from none."""
+    if all(trajectory.failure for trajectory in trajectories):
+        raise RuntimeError(f"every environment failed, the last one by {trajectories[-1].failure}")
 
 
 def average(metrics: list[dict[str, float]]) -> dict[str, float]:

@@ -25,9 +25,11 @@ from harness.config.launchers import LAUNCHERS, Launcher
 from harness.config.schema import (
     BatchConfig,
     BudgetConfig,
+    EngineConfig,
     EvaluationConfig,
     Knob,
     ModelConfig,
+    RolloutConfig,
     RunConfig,
     SweepConfig,
     TrackerConfig,
@@ -38,6 +40,8 @@ from harness.pilot import AUTO, auto_seeds
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "sweeps"
 SECTIONS: dict[str, type] = {
     "model": ModelConfig,
+    "engine": EngineConfig,
+    "rollout": RolloutConfig,
     "batch": BatchConfig,
     "budget": BudgetConfig,
     "evaluation": EvaluationConfig,

@@ -53,7 +53,7 @@ def section_help(prefix: str, cls: type) -> str:
 def sweep_help() -> str:
     """Everything that `python -m harness.sweep` understands."""
     parts = [USAGE]
-    for group in ("sweep", "algorithm", "env", "model", "launcher", "tracker"):
+    for group in ("sweep", "algorithm", "env", "model", "engine", "launcher", "tracker"):
         parts.append(f"{group}: {', '.join(group_options(group))}")
     parts.append(f"\nseed\n      {field_docs(RunConfig)['seed']}")
     classes = {"sweep": SweepConfig, **SECTIONS, "tracker": TrackerConfig}

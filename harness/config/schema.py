@@ -141,6 +141,47 @@ class ModelConfig:
         require(self.clone_lr > 0, f"model.clone_lr={self.clone_lr} must be above 0")
 
 
+class Engine(Enum):
+    """What generates tokens."""
+
+    torch = "torch"
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """The generation engine."""
+
+    name: Engine = Engine.torch
+    """The engine, as in `engine=NAME`: torch, in the run's process and on the weights that are trained."""
+    cache_tokens: int = 131072
+    """Tokens whose keys and values are kept, so that a prompt is read only from where it differs from those
+    before: 2 x layers x key-value heads x head size numbers each. It bounds how many episodes generate at
+    once; otherwise it changes speed, and results by rounding alone."""
+
+    def __post_init__(self) -> None:
+        require(self.cache_tokens >= 1, f"engine.cache_tokens={self.cache_tokens} must be at least 1")
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """How episodes are scheduled."""
+
+    barrier: bool = True
+    """Whether all episodes of a batch take a step before any takes its next. Without it nobody waits, which
+    pays where responses differ in length or environments are slow."""
+    timeout: float = 0.0
+    """Seconds that an episode's environment may take in all, replays for branches aside; an episode that runs
+    out of them is a failure. Above 0, environments step on threads of their own, all at once; 0: no limit,
+    and they step one after another, which is fastest where a step takes microseconds. Without barrier and
+    above 0, a run can't be repeated to the last digit: who generates beside whom is up to the clock."""
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.timeout < float("inf"),
+            f"rollout.timeout={self.timeout:g} must be 0 or more, and finite",
+        )
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """One cell: an algorithm on an environment with a model and a seed, until the budget is spent."""
@@ -148,6 +189,8 @@ class RunConfig:
     algorithm: Algorithm
     env: EnvironmentSpec
     model: ModelConfig
+    engine: EngineConfig
+    rollout: RolloutConfig
     batch: BatchConfig
     budget: BudgetConfig
     evaluation: EvaluationConfig
@@ -158,6 +201,7 @@ class RunConfig:
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be 0 to 4294967295")
         self._check_batch()
         self._check_environment()
+        self._check_engine()
 
     def _check_batch(self) -> None:
         rollouts = self.algorithm.plan().trajectories
@@ -180,6 +224,14 @@ class RunConfig:
             env.enumerable or "true_advantage_S" not in self.algorithm.columns,
             f"algorithm={name} needs true values, which env={env.name} can't supply with these settings: "
             "choose env=vault with env.slip=0 and env.history=0",
+        )
+
+    def _check_engine(self) -> None:
+        longest = self.env.max_prompt_tokens + self.env.max_action_tokens
+        require(
+            self.engine.cache_tokens >= longest,
+            f"engine.cache_tokens={self.engine.cache_tokens} must be at least {longest}: the longest prompt "
+            "and its response",
         )
 
     @property
