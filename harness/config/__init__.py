@@ -4,13 +4,13 @@ Imports neither torch nor transformers, so that planning a sweep is instant.
 """
 
 from harness.config.compose import compose_run, compose_sweep, compose_tracker
+from harness.config.model import ModelConfig, PretrainedModel, TinyModel
 from harness.config.schema import (
     BatchConfig,
     BudgetAxis,
     BudgetConfig,
     EvaluationConfig,
     LauncherConfig,
-    ModelConfig,
     RunConfig,
     SweepConfig,
     Tracker,
@@ -24,8 +24,10 @@ __all__ = [
     "EvaluationConfig",
     "LauncherConfig",
     "ModelConfig",
+    "PretrainedModel",
     "RunConfig",
     "SweepConfig",
+    "TinyModel",
     "Tracker",
     "TrackerConfig",
     "compose_run",

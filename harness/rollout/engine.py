@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache, GPT2LMHeadModel
+from transformers import DynamicCache, PreTrainedModel
 
 from harness.rng import uniforms
 
@@ -66,7 +66,7 @@ class Usage:
 class TorchEngine:
     """Samples from a model that lives in this process; weights are shared, so there is nothing to sync."""
 
-    def __init__(self, model: GPT2LMHeadModel, pad_id: int, end_id: int, longest_response: int) -> None:
+    def __init__(self, model: PreTrainedModel, pad_id: int, end_id: int, longest_response: int) -> None:
         self.model = model
         self.pad_id, self.end_id = pad_id, end_id
         self.longest_response = longest_response

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from envs.base import Environment, EnvironmentSpec, Info, Task
-from harness.policy.text import Prompts
+from harness.policy.prompting import Prompting, Turn
 from harness.records import Branch, Step, Trajectory
 from harness.rollout.account import Account
 from harness.rollout.engine import Generation, Request, TorchEngine
@@ -21,8 +21,8 @@ class Snapshot:
     """A copy of the environment, or None where only replay can restore it."""
     observation: str
     info: Info
-    past: tuple[tuple[str, str], ...]
-    """The (observation, action) pairs so far."""
+    past: tuple[Turn, ...]
+    """The turns so far."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Episode:
     observation: str = ""
     info: Info | None = None
     steps: list[Step] = field(default_factory=list)
-    past: list[tuple[str, str]] = field(default_factory=list)
+    past: list[Turn] = field(default_factory=list)
     kept: Step | None = None
     """For a continuation: the parent's step whose first tokens are kept."""
     branch: Branch | None = None
@@ -88,7 +88,7 @@ class EnvironmentPool:
 class Player:
     """Plays batches of episodes with one engine."""
 
-    def __init__(self, engine: TorchEngine, prompts: Prompts, pool: EnvironmentPool, seed: int) -> None:
+    def __init__(self, engine: TorchEngine, prompts: Prompting, pool: EnvironmentPool, seed: int) -> None:
         self.engine, self.prompts, self.pool, self.seed = engine, prompts, pool, seed
 
     def play(
@@ -121,7 +121,9 @@ class Player:
             live = [episode for episode in live if not episode.over]
 
     def _request(self, episode: Episode) -> Request:
-        prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation)
+        assert episode.info is not None
+        admissible = episode.info.admissible
+        prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation, admissible)
         kept = episode.kept.response_ids[: episode.branch.token] if episode.kept and episode.branch else ()
         return Request(prompt, kept, (episode.group, episode.rollout, len(episode.steps)))
 
@@ -129,7 +131,8 @@ class Player:
         assert episode.environment is not None
         assert episode.info is not None
         response_ids = (*request.kept_ids, *generation.ids)
-        action = self.prompts.action(response_ids)
+        admissible = episode.info.admissible
+        action = self.prompts.action(response_ids, admissible)
         observation, reward, terminated, truncated, info = episode.environment.step(action)
         given = len(request.kept_ids)
         kept_logprobs = episode.kept.logprob_L[:given] if episode.kept else ()
@@ -148,7 +151,7 @@ class Player:
             )
         )
         episode.kept = None
-        episode.past.append((episode.observation, action))
+        episode.past.append(Turn(episode.observation, action, response_ids, admissible))
         episode.observation, episode.info = observation, info
         episode.truncated, episode.success = truncated, info.success
         episode.over = terminated or truncated
