@@ -125,7 +125,11 @@ class Plan:
         """
         cells = sum(arm.unfinished * arm.disk for arm in self.arms)
         more = self.workers * max(checkpoint_bytes(arm.config) for arm in self.arms)
-        starts = {(arm.config.env, arm.config.model): weights(arm.config) * FLOAT for arm in self.arms}
+        starts = {
+            (arm.config.env, arm.config.model): weights(arm.config) * FLOAT
+            for arm in self.arms
+            if arm.config.model.clone_updates
+        }
         return cells + more + len(self.sweep.seeds) * sum(starts.values()) if cells else 0
 
 

@@ -22,7 +22,7 @@ from harness.errors import UserError
 from harness.evaluate import evaluate, mean
 from harness.ledger import Ledger
 from harness.policy.model import fingerprint
-from harness.policy.text import Prompts
+from harness.policy.source import check as check_model
 from harness.policy.warm_start import load_or_make
 from harness.record import Recorder
 from harness.records import Trajectory
@@ -57,8 +57,7 @@ class Run:
         torch.set_num_threads(1)
         self.config, self.run_dir, self.checkpoint_seconds = config, run_dir, checkpoint_seconds
         self.ledger = Ledger()
-        self.prompts = Prompts(config.env)
-        policy = load_or_make(config, self.prompts, warm_start_dir, self.ledger)
+        policy, self.prompts = load_or_make(config, warm_start_dir, self.ledger)
         self.start_hash = fingerprint(policy)
         self.learner = Learner(
             policy,
@@ -66,15 +65,15 @@ class Run:
             config.model,
             config.batch,
             self.prompts.pad_id,
-            config.env.horizon * config.env.max_action_tokens,
+            config.env.horizon * config.longest_response,
             self.ledger,
         )
         self.pool = EnvironmentPool(config.env)
         engine = TorchEngine(
             policy,
             self.prompts.end_id,
-            config.env.max_prompt_tokens,
-            config.env.max_action_tokens,
+            config.longest_prompt,
+            config.longest_response,
             config.engine.cache_tokens,
         )
         self.player = Player(engine, self.prompts, self.pool, config.seed, config.rollout)
@@ -127,6 +126,7 @@ class Run:
             "panel_hash": self.config.env.panel_hash(),
             "start_hash": self.start_hash,
             "ledger": self.ledger.to_plain(),
+            "placement": str(self.learner.placement),
             "versions": {"torch": torch.__version__, "numpy": np.__version__},
         }
         self.run_dir.check_lease()
@@ -169,16 +169,18 @@ class Run:
         self.ledger.trajectories += len(played)
         self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
         updates = sum("grad_norm" in each for each in metrics)
-        self._record("train", {"lr": rate, "updates": updates} | summary(played) | average(metrics))
+        rollouts = summary(played) | (self.prompts.take_dropped() or {})
+        self._record("train", {"lr": rate, "updates": updates} | rollouts | average(metrics))
         self._record_times(clock)
 
     def _evaluate(self, point: int) -> None:
         """Evaluate, and count every fraction of the budget up to `point` as evaluated."""
         clock = self._clock()
         forms = self.learner.policy_forms
-        evaluation = evaluate(self.config, self.player, forms, self.ledger, point)
+        with self.learner.placement.autocast():
+            evaluation = evaluate(self.config, self.player, forms, self.ledger, point)
         self._keep(point, evaluation.sampled)
-        metrics = evaluation.metrics
+        metrics = evaluation.metrics | (self.prompts.take_dropped() or {})
         self.point = point + 1
         self.scores.append(metrics["success"])
         self.spent_at.append(self.spent)
@@ -317,6 +319,7 @@ def main(overrides: Sequence[str]) -> int:
     try:
         config = compose_run(overrides)
         config.env.check()
+        check_model(config.model)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

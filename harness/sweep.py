@@ -33,6 +33,7 @@ from harness.launch.outcome import Outcome
 from harness.ledger.predict import check_budget
 from harness.plan import Plan, check_disk, existing_folder, plan
 from harness.plan_text import headline, tables
+from harness.policy.source import check as check_model
 from harness.store import RunDir, cell_id, write_json
 from harness.terminal import show
 from harness.tracker import check_tracker, following
@@ -162,8 +163,10 @@ def cancel(sweep: SweepConfig) -> int:
 
 
 def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) -> Plan:
-    """The plan; raise `UserError` for what would fail later: a missing extra, a budget or disk of no use."""
+    """The plan; raise `UserError` for what would fail later: a missing model, a useless budget, a full disk."""
     cells[0].env.check()
+    for model in dict.fromkeys(cell.model for cell in cells):
+        check_model(model)
     planned = plan(sweep, launcher, cells)
     for arm in planned.arms:
         check_budget(arm.config)

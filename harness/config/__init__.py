@@ -5,13 +5,13 @@ Imports neither torch nor transformers, so that planning a sweep is instant.
 
 from harness.config.compose import compose_run, compose_sweep, compose_tracker
 from harness.config.launchers import CHECKPOINT_SECONDS, Launcher, LauncherConfig, LocalConfig, SlurmConfig
+from harness.config.model import ModelConfig, PretrainedModel, TinyModel
 from harness.config.schema import (
     BatchConfig,
     BudgetAxis,
     BudgetConfig,
     EngineConfig,
     EvaluationConfig,
-    ModelConfig,
     RolloutConfig,
     RunConfig,
     SweepConfig,
@@ -30,10 +30,12 @@ __all__ = [
     "LauncherConfig",
     "LocalConfig",
     "ModelConfig",
+    "PretrainedModel",
     "RolloutConfig",
     "RunConfig",
     "SlurmConfig",
     "SweepConfig",
+    "TinyModel",
     "Tracker",
     "TrackerConfig",
     "compose_run",

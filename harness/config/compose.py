@@ -28,7 +28,6 @@ from harness.config.schema import (
     EngineConfig,
     EvaluationConfig,
     Knob,
-    ModelConfig,
     RolloutConfig,
     RunConfig,
     SweepConfig,
@@ -39,22 +38,25 @@ from harness.pilot import AUTO, auto_seeds
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "sweeps"
 SECTIONS: dict[str, type] = {
-    "model": ModelConfig,
     "engine": EngineConfig,
     "rollout": RolloutConfig,
     "batch": BatchConfig,
     "budget": BudgetConfig,
     "evaluation": EvaluationConfig,
 }
-PARTS = ("algorithm", "env", *SECTIONS)
+TARGETED = ("algorithm", "env", "model")
+"""The parts of a run's configuration that choose their class."""
+PARTS = (*TARGETED, *SECTIONS)
 """The parts of a run's configuration that have options."""
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
     """The composed configuration of `sweeps/config.yaml` with Hydra overrides."""
+    # Hydra's "+" is for groups that the defaults lack; sweep is among them, so that sweeps/fit can see it.
+    overrides = [re.sub(r"^\+(?=sweep=)", "", override) for override in overrides]
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         try:
-            return hydra.compose("config", overrides=list(overrides))
+            return hydra.compose("config", overrides=overrides)
         except (HydraException, OmegaConfBaseException) as error:
             unknown = re.search(r"Could not override '([\w.]+)'", str(error))
             text = _unknown_option(unknown[1], overrides) if unknown else explain(error)
@@ -120,7 +122,7 @@ def resolve_seeds(options: dict[str, Any], plain: dict[str, Any]) -> list[Any]:
     """A sweep's seeds, `auto` replaced by those that it stands for."""
     if options["seeds"] == AUTO:
         sweep = typed(SweepConfig, {**options, "seeds": [0]}, "sweep")
-        env, model = _targeted(plain["env"], "env"), typed(ModelConfig, plain["model"], "model")
+        env, model = _targeted(plain["env"], "env"), _targeted(plain["model"], "model")
         settings = {"env": to_options(env), "model": to_options(model)}
         return auto_seeds(sweep, env.name, settings)
     if not isinstance(options["seeds"], list):
@@ -209,12 +211,8 @@ def _check_tasks(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
 def run_config(plain: dict[str, Any]) -> RunConfig:
     """The typed configuration from plain data, as `to_plain` gives it."""
     sections = {name: _typed_once(cls, json.dumps(plain[name]), name) for name, cls in SECTIONS.items()}
-    return RunConfig(
-        algorithm=_targeted(plain["algorithm"], "algorithm"),
-        env=_targeted(plain["env"], "env"),
-        seed=_integer(plain["seed"], "seed"),
-        **sections,
-    )
+    targeted = {name: _targeted(plain[name], name) for name in TARGETED}
+    return RunConfig(seed=_integer(plain["seed"], "seed"), **targeted, **sections)
 
 
 def to_plain(config: RunConfig) -> dict[str, Any]:
@@ -223,7 +221,7 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
     for name in PARTS:
         part = getattr(config, name)
         plain[name] = to_options(part)
-        if name in ("algorithm", "env"):
+        if name in TARGETED:
             plain[name]["_target_"] = f"{type(part).__module__}.{type(part).__qualname__}"
     return plain
 
@@ -282,7 +280,7 @@ def _unknown_option(key: str, overrides: Sequence[str]) -> str:
     section = OmegaConf.select(composed, parent) if parent else None
     node = section if isinstance(section, DictConfig) else composed
     known = [str(option) for option in node if option != "_target_"]
-    arm = " of " + node._target_.rpartition(".")[2] if parent == "algorithm" else ""
+    arm = " of " + node._target_.rpartition(".")[2] if parent in ("algorithm", "model") else ""
     return f"{key} is not an option{arm}{suggest(name, known)}"
 
 

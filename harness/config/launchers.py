@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field
 
-from harness.config.schema import require
+from harness.errors import require
 
 CHECKPOINT_SECONDS = 60.0
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from envs.base import Environment, Info, Task, Transition
 from harness.config import RolloutConfig
-from harness.policy.text import Prompts
+from harness.policy.prompting import Prompting, Turn
 from harness.records import Branch, Step, Trajectory
 from harness.rollout.account import Account
 from harness.rollout.engine import Engine, Generation, Request
@@ -31,8 +31,8 @@ class Snapshot:
     """A copy of the environment, or None where only replay can restore it."""
     observation: str
     info: Info
-    past: tuple[tuple[str, str], ...]
-    """The (observation, action) pairs so far."""
+    past: tuple[Turn, ...]
+    """The turns so far."""
 
 
 @dataclass(eq=False)
@@ -49,7 +49,7 @@ class Episode:
     observation: str = ""
     info: Info = NOWHERE
     steps: list[Step] = field(default_factory=list)
-    past: list[tuple[str, str]] = field(default_factory=list)
+    past: list[Turn] = field(default_factory=list)
     kept: Step | None = None
     """For a continuation: the parent's step whose first tokens are kept."""
     branch: Branch | None = None
@@ -104,7 +104,7 @@ class Player:
     def __init__(
         self,
         engine: Engine,
-        prompts: Prompts,
+        prompts: Prompting,
         pool: EnvironmentPool,
         seed: int,
         rollout: RolloutConfig | None = None,
@@ -155,11 +155,13 @@ class Player:
             for generation in self.engine.step() if self.engine.busy else ():
                 number = asked.pop(generation.request)
                 acting[number] = generation
-                action = self.prompts.action(generation.response_ids)
+                admissible = episodes[number].info.admissible
+                action = self.prompts.action(generation.response_ids, admissible)
                 calls.start(number, partial(act, episodes[number], action, keep_snapshots))
 
     def _request(self, episode: Episode) -> Request:
-        prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation)
+        admissible = episode.info.admissible
+        prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation, admissible)
         kept = episode.kept.response_ids[: episode.branch.token] if episode.kept and episode.branch else ()
         return Request(prompt, kept, (episode.group, episode.rollout, len(episode.steps)))
 
@@ -168,14 +170,15 @@ class Player:
         if isinstance(answer, Crash):
             episode.fail(answer.reason)
         acted = answer if isinstance(answer, Acted) else Acted(None, FAILED)
-        action = self.prompts.action(generation.response_ids)
+        admissible = episode.info.admissible
+        action = self.prompts.action(generation.response_ids, admissible)
         step = recorded(episode, generation, action, acted.transition)
         if keep_snapshot:
             snapshot = Snapshot(acted.before, episode.observation, episode.info, tuple(episode.past))
             episode.snapshots.append(snapshot)
         episode.steps.append(step)
         episode.kept = None
-        episode.past.append((episode.observation, action))
+        episode.past.append(Turn(episode.observation, action, generation.response_ids, admissible))
         episode.observation, _, terminated, episode.truncated, episode.info = acted.transition
         episode.success = episode.info.success
         episode.over = terminated or episode.truncated

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from envs.vault import VaultSpec
-from harness.config import ModelConfig
+from harness.config import TinyModel
 from harness.ledger import Ledger, Phase
 from harness.policy.model import closed_forms, new_policy
 from harness.policy.text import Prompts
@@ -24,7 +24,7 @@ def prompts():
 
 @pytest.fixture
 def policy(prompts):
-    return new_policy(ModelConfig(), SPEC, len(prompts.tokenizer), seed=1)
+    return new_policy(TinyModel(), SPEC, len(prompts.tokenizer), seed=1)
 
 
 @pytest.fixture

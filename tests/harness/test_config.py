@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from omegaconf import OmegaConf
 
-from harness.config import ModelConfig, compose_run, compose_sweep
+from harness.config import TinyModel, compose_run, compose_sweep
 from harness.config.compose import CONFIG_DIR, group_options, run_config, to_plain
 from harness.config.help import field_docs, sweep_help
 from harness.errors import UserError
@@ -154,7 +154,7 @@ def test_environment_yaml_is_the_dataclass_defaults(name):
 
 
 def test_model_yaml_is_the_dataclass_defaults():
-    assert compose_run([]).model == ModelConfig()
+    assert compose_run([]).model == TinyModel()
 
 
 def test_every_option_is_described():
