@@ -105,7 +105,7 @@ def run(
 
 
 def check(sweep: SweepConfig, launcher: LauncherConfig, cells: Sequence[RunConfig]) -> Plan:
-    """The plan; raise `UserError` for what would fail later: a missing model, a budget or disk of no use, …"""
+    """The plan; raise `UserError` for what would fail later: a missing model, a budget or disk of no use."""
     cells[0].env.check()
     for model in dict.fromkeys(cell.model for cell in cells):
         check_model(model)
