@@ -163,7 +163,7 @@ def cancel(sweep: SweepConfig) -> int:
 
 
 def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) -> Plan:
-    """The plan; raise `UserError` for what would fail later: a missing model, a useless budget, a full disk."""
+    """The plan; raise `UserError` for what would fail later: no model, a useless budget, a full disk."""
     cells[0].env.check()
     for model in dict.fromkeys(cell.model for cell in cells):
         check_model(model)

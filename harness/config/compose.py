@@ -273,8 +273,6 @@ def explain(error: Exception) -> str:
 
 def _unknown_option(key: str, overrides: Sequence[str]) -> str:
     """What to write instead of an override whose key does not exist (for every arm of a sweep)."""
-    if "." not in key and (CONFIG_DIR / key).is_dir():
-        return f"{key} is not chosen by default: write +{key}=NAME, one of {', '.join(group_options(key))}"
     composed = hydra.compose("config", [each for each in overrides if not each.startswith(f"{key}=")])
     parent, _, name = key.rpartition(".")
     section = OmegaConf.select(composed, parent) if parent else None
