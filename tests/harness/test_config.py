@@ -88,7 +88,7 @@ def test_round_trip_and_identity():
     [
         ([], "no sweep chosen: add +sweep=NAME, one of ablations, all_algos"),
         (["+sweep=all_algo"], "did you mean all_algos?"),
-        (["tuned=newest"], "tuned is not an option; there are seed, sweep"),
+        (["tuned=newest"], "tuned is not an option; there are seed, wait, cancel, sweep"),
         (["+sweep=smoke", "sweep.algorithms=[grppo]"], "algorithm=grppo does not exist: did you mean grpo?"),
         (["+sweep=smoke", "env=mars"], "there are household, textworld, vault"),
         (

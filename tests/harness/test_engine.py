@@ -156,8 +156,9 @@ def test_a_branch_starts_from_its_parents_context():
     (parent,), _ = read(engine, [Request(prompt, (), (0, 0, 0))])
     read(engine, [Request((*prompt, *parent.ids, 9, 9, 9), (), (0, 0, 1))])
     kept = tuple(parent.ids[:3])
+    length = 40 + len(kept)
     (branch,), usage = read(engine, [Request(prompt, kept, (0, 1, 0))])
-    assert usage in ([(43, 42)], [(43, 43)])
+    assert usage in ([(length, length - 1)], [(length, length)])
     (alone,), _ = read(engine_of(engine.model), [Request(prompt, kept, (0, 1, 0))])
     assert branch.ids == alone.ids
 
