@@ -6,3 +6,9 @@ class UserError(Exception):
 
     Command lines print the message and exit with 2; nothing has been computed or written by then.
     """
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `UserError(message)` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from harness.config import RunConfig
 from harness.errors import UserError
 from harness.ledger import Ledger, Phase
+from harness.policy.prompting import Prompting
 from harness.policy.rows import Rows
-from harness.policy.text import Prompts
 from harness.records import Batch, Trajectory
 from harness.records.batch import Floats
 from harness.records.writer import packed
@@ -21,7 +21,7 @@ class Recorder:
     def __init__(
         self,
         config: RunConfig,
-        prompts: Prompts,
+        prompts: Prompting,
         learner: Learner,
         true_values: TrueValues,
         ledger: Ledger,
@@ -47,7 +47,7 @@ class Recorder:
 
     def _true_advantages(self, trajectories: Sequence[Trajectory]) -> Floats | None:
         """None where situations can't be listed, or there are too many of them."""
-        if not self.config.env.enumerable:
+        if not self.config.has_exact_values:
             return None
         try:
             return self.true_values.advantages(trajectories, self.learner.policy, self._book)

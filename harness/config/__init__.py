@@ -4,14 +4,14 @@ Imports neither torch nor transformers, so that planning a sweep is instant.
 """
 
 from harness.config.compose import compose_run, compose_sweep, compose_tracker
+from harness.config.launchers import CHECKPOINT_SECONDS, Launcher, LauncherConfig, LocalConfig, SlurmConfig
+from harness.config.model import ModelConfig, PretrainedModel, TinyModel
 from harness.config.schema import (
     BatchConfig,
     BudgetAxis,
     BudgetConfig,
     EngineConfig,
     EvaluationConfig,
-    LauncherConfig,
-    ModelConfig,
     RolloutConfig,
     RunConfig,
     SweepConfig,
@@ -20,16 +20,22 @@ from harness.config.schema import (
 )
 
 __all__ = [
+    "CHECKPOINT_SECONDS",
     "BatchConfig",
     "BudgetAxis",
     "BudgetConfig",
     "EngineConfig",
     "EvaluationConfig",
+    "Launcher",
     "LauncherConfig",
+    "LocalConfig",
     "ModelConfig",
+    "PretrainedModel",
     "RolloutConfig",
     "RunConfig",
+    "SlurmConfig",
     "SweepConfig",
+    "TinyModel",
     "Tracker",
     "TrackerConfig",
     "compose_run",

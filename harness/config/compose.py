@@ -21,14 +21,13 @@ from algorithms.factors import Clash
 from envs.base import TaskSet
 from harness.config.arms import Arm, sweep_arms
 from harness.config.frozen import find
+from harness.config.launchers import LAUNCHERS, Launcher
 from harness.config.schema import (
     BatchConfig,
     BudgetConfig,
     EngineConfig,
     EvaluationConfig,
     Knob,
-    LauncherConfig,
-    ModelConfig,
     RolloutConfig,
     RunConfig,
     SweepConfig,
@@ -39,22 +38,25 @@ from harness.pilot import AUTO, auto_seeds
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "sweeps"
 SECTIONS: dict[str, type] = {
-    "model": ModelConfig,
     "engine": EngineConfig,
     "rollout": RolloutConfig,
     "batch": BatchConfig,
     "budget": BudgetConfig,
     "evaluation": EvaluationConfig,
 }
-PARTS = ("algorithm", "env", *SECTIONS)
+TARGETED = ("algorithm", "env", "model")
+"""The parts of a run's configuration that choose their class."""
+PARTS = (*TARGETED, *SECTIONS)
 """The parts of a run's configuration that have options."""
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
     """The composed configuration of `sweeps/config.yaml` with Hydra overrides."""
+    # Hydra's "+" is for groups that the defaults lack; sweep is among them, so that sweeps/fit can see it.
+    overrides = [re.sub(r"^\+(?=sweep=)", "", override) for override in overrides]
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         try:
-            return hydra.compose("config", overrides=list(overrides))
+            return hydra.compose("config", overrides=overrides)
         except (HydraException, OmegaConfBaseException) as error:
             unknown = re.search(r"Could not override '([\w.]+)'", str(error))
             text = _unknown_option(unknown[1], overrides) if unknown else explain(error)
@@ -63,10 +65,15 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def compose_run(overrides: Sequence[str]) -> RunConfig:
     """The typed configuration of one run."""
-    return run_config(_plain(compose(overrides)))
+    return composed_run(compose(overrides))
 
 
-def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig, list[RunConfig]]:
+def composed_run(composed: DictConfig) -> RunConfig:
+    """The typed configuration of the run that Hydra composed."""
+    return run_config(_plain(composed))
+
+
+def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, Launcher, list[RunConfig]]:
     """A sweep, its launcher and its cells, seed by seed so that early results are comparable."""
     # Options of an algorithm are for the arms, each of which composes them with its own algorithm.
     composed = compose([override for override in overrides if not override.startswith("algorithm.")])
@@ -78,7 +85,7 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     seeds = resolve_seeds(options, _plain(composed))
     sweep = replace(typed(SweepConfig, {**options, "seeds": seeds}, "sweep"), space=space)
     _check_space(sweep)
-    launcher = typed(LauncherConfig, _plain(composed)["launcher"], "launcher")
+    launcher = launcher_config(_plain(composed)["launcher"])
     bases = {algorithm: _base(algorithm, overrides) for algorithm in sweep.algorithms}
     if sweep.tuned and not sweep.trials:
         defaults = {algorithm: _run(base, algorithm) for algorithm, base in bases.items()}
@@ -94,6 +101,16 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     return sweep, launcher, cells
 
 
+def launcher_config(options: dict[str, Any]) -> Launcher:
+    """The typed configuration of a launcher."""
+    if options["name"] not in LAUNCHERS:
+        raise UserError(
+            f"launcher.name={options['name']} does not exist{suggest(options['name'], [*LAUNCHERS])}"
+        )
+    launcher: Launcher = typed(LAUNCHERS[options["name"]], options, "launcher")
+    return launcher
+
+
 def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:
     """The tracker of a sweep, which is no part of its cells."""
     composed = compose([override for override in overrides if not override.startswith("algorithm.")])
@@ -105,7 +122,7 @@ def resolve_seeds(options: dict[str, Any], plain: dict[str, Any]) -> list[Any]:
     """A sweep's seeds, `auto` replaced by those that it stands for."""
     if options["seeds"] == AUTO:
         sweep = typed(SweepConfig, {**options, "seeds": [0]}, "sweep")
-        env, model = _targeted(plain["env"], "env"), typed(ModelConfig, plain["model"], "model")
+        env, model = _targeted(plain["env"], "env"), _targeted(plain["model"], "model")
         settings = {"env": to_options(env), "model": to_options(model)}
         return auto_seeds(sweep, env.name, settings)
     if not isinstance(options["seeds"], list):
@@ -194,12 +211,8 @@ def _check_tasks(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
 def run_config(plain: dict[str, Any]) -> RunConfig:
     """The typed configuration from plain data, as `to_plain` gives it."""
     sections = {name: _typed_once(cls, json.dumps(plain[name]), name) for name, cls in SECTIONS.items()}
-    return RunConfig(
-        algorithm=_targeted(plain["algorithm"], "algorithm"),
-        env=_targeted(plain["env"], "env"),
-        seed=_integer(plain["seed"], "seed"),
-        **sections,
-    )
+    targeted = {name: _targeted(plain[name], name) for name in TARGETED}
+    return RunConfig(seed=_integer(plain["seed"], "seed"), **targeted, **sections)
 
 
 def to_plain(config: RunConfig) -> dict[str, Any]:
@@ -208,7 +221,7 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
     for name in PARTS:
         part = getattr(config, name)
         plain[name] = to_options(part)
-        if name in ("algorithm", "env"):
+        if name in TARGETED:
             plain[name]["_target_"] = f"{type(part).__module__}.{type(part).__qualname__}"
     return plain
 
@@ -260,14 +273,12 @@ def explain(error: Exception) -> str:
 
 def _unknown_option(key: str, overrides: Sequence[str]) -> str:
     """What to write instead of an override whose key does not exist (for every arm of a sweep)."""
-    if "." not in key and (CONFIG_DIR / key).is_dir():
-        return f"{key} is not chosen by default: write +{key}=NAME, one of {', '.join(group_options(key))}"
     composed = hydra.compose("config", [each for each in overrides if not each.startswith(f"{key}=")])
     parent, _, name = key.rpartition(".")
     section = OmegaConf.select(composed, parent) if parent else None
     node = section if isinstance(section, DictConfig) else composed
     known = [str(option) for option in node if option != "_target_"]
-    arm = " of " + node._target_.rpartition(".")[2] if parent == "algorithm" else ""
+    arm = " of " + node._target_.rpartition(".")[2] if parent in ("algorithm", "model") else ""
     return f"{key} is not an option{arm}{suggest(name, known)}"
 
 

@@ -1,18 +1,12 @@
 """What a run and a sweep are made of."""
 
-import math
 from dataclasses import dataclass, field
 from enum import Enum
 
 from algorithms.base import Algorithm
 from envs.base import EnvironmentSpec
-from harness.errors import UserError
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `UserError(message)` unless `condition` holds."""
-    if not condition:
-        raise UserError(message)
+from harness.config.model import ModelConfig, PretrainedModel
+from harness.errors import require
 
 
 class BudgetAxis(Enum):
@@ -82,63 +76,6 @@ class EvaluationConfig:
             self.window <= self.points,
             f"evaluation.window={self.window} exceeds evaluation.points={self.points}: lower the window",
         )
-
-
-class Schedule(Enum):
-    """How learning rates change as the budget is spent."""
-
-    constant = "constant"
-    linear = "linear"
-    cosine = "cosine"
-
-    def factor(self, fraction: float) -> float:
-        """What a rate is multiplied with when `fraction` of the budget is spent."""
-        fraction = min(fraction, 1.0)
-        if self is Schedule.linear:
-            return 1.0 - fraction
-        return 0.5 + 0.5 * math.cos(math.pi * fraction) if self is Schedule.cosine else 1.0
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """A decoder made from scratch over the environment's words, and how it is warm-started and optimised."""
-
-    name: str = "tiny"
-    """The model's name, as in `model=NAME`."""
-    layers: int = 2
-    """Transformer blocks."""
-    width: int = 64
-    """Hidden size; a multiple of heads."""
-    heads: int = 4
-    """Attention heads."""
-    lr: float = 1e-3
-    """AdamW learning rate of the policy at the start."""
-    critic_lr: float = 2e-3
-    """AdamW learning rate of the critic at the start; used by algorithms that have one."""
-    schedule: Schedule = Schedule.constant
-    """How both rates change with the fraction of the budget that is spent, so that arms with more iterations
-    are not annealed sooner: constant; or to 0 at the limit, in a line or by half a cosine."""
-    weight_decay: float = 0.01
-    """AdamW weight decay."""
-    grad_clip: float = 1.0
-    """Largest global gradient norm."""
-    clone_steps: int = 3000
-    """Steps of uniformly random valid play whose situations the warm start learns from."""
-    clone_updates: int = 400
-    """Optimiser steps of the warm start, 32 rows each."""
-    clone_lr: float = 3e-3
-    """AdamW learning rate of the warm start."""
-
-    def __post_init__(self) -> None:
-        for name in ("layers", "width", "heads", "clone_steps", "clone_updates"):
-            value = getattr(self, name)
-            require(value >= 1, f"model.{name}={value} must be at least 1")
-        require(self.width % self.heads == 0, f"model.width={self.width} must be a multiple of model.heads")
-        for name in ("lr", "critic_lr", "weight_decay"):
-            value = getattr(self, name)
-            require(value >= 0, f"model.{name}={value} must not be negative")
-        require(self.grad_clip > 0, f"model.grad_clip={self.grad_clip} must be above 0")
-        require(self.clone_lr > 0, f"model.clone_lr={self.clone_lr} must be above 0")
 
 
 class Engine(Enum):
@@ -221,13 +158,13 @@ class RunConfig:
             "same state there; choose an algorithm without branches, or another environment",
         )
         require(
-            env.enumerable or "true_advantage_S" not in self.algorithm.columns,
-            f"algorithm={name} needs true values, which env={env.name} can't supply with these settings: "
-            "choose env=vault with env.slip=0 and env.history=0",
+            self.has_exact_values or "true_advantage_S" not in self.algorithm.columns,
+            f"algorithm={name} needs true values, which env={env.name} with model={self.model.name} can't "
+            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, and model=tiny",
         )
 
     def _check_engine(self) -> None:
-        longest = self.env.max_prompt_tokens + self.env.max_action_tokens
+        longest = self.longest_prompt + self.longest_response
         require(
             self.engine.cache_tokens >= longest,
             f"engine.cache_tokens={self.engine.cache_tokens} must be at least {longest}: the longest prompt "
@@ -235,29 +172,27 @@ class RunConfig:
         )
 
     @property
+    def has_exact_values(self) -> bool:
+        """Whether the policy's values can be computed: situations and what is said in them can be listed."""
+        return self.env.enumerable and self.model.exact_actions
+
+    @property
+    def longest_prompt(self) -> int:
+        """Most tokens of a prompt."""
+        model = self.model
+        return model.max_prompt_tokens if isinstance(model, PretrainedModel) else self.env.max_prompt_tokens
+
+    @property
+    def longest_response(self) -> int:
+        """Most tokens of a response, the end token included."""
+        model = self.model
+        return model.max_action_tokens if isinstance(model, PretrainedModel) else self.env.max_action_tokens
+
+    @property
     def tasks_per_iteration(self) -> int:
         """Tasks drawn in one iteration."""
         tasks = self.batch.trajectories // self.algorithm.plan().trajectories
         return tasks - tasks % self.batch.minibatches
-
-
-@dataclass(frozen=True)
-class LauncherConfig:
-    """Where cells run."""
-
-    name: str = "local"
-    """The launcher's name, as in `launcher=NAME`."""
-    workers: int = 0
-    """Cells that run at once, one thread each; 0 means one for each core this process may use."""
-    flops_per_second: float = 2e10
-    """Nominal FLOPs of the budget that a worker gets through in a second, evaluations' time included: for a
-    plan's hours, where the store has no finished cell of an arm. The default was measured on one CPU core,
-    model=tiny on the vault: 0.9e10 (appo) to 3.5e10 (ppo), 2e10 over the six arms of all_algos."""
-
-    def __post_init__(self) -> None:
-        require(self.workers >= 0, f"launcher.workers={self.workers} must not be negative")
-        rate = self.flops_per_second
-        require(0 < rate < float("inf"), f"launcher.flops_per_second={rate:g} must be above 0 and finite")
 
 
 class Scale(Enum):

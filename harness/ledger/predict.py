@@ -1,19 +1,26 @@
 """What an iteration costs at most, from the configuration alone: for plans, and to refuse budgets below it.
 
 Every episode runs to the horizon, every response has its longest length, every rollout is trained; prompts
-are as long as the first one of the first task. Loads neither torch nor transformers.
+are as long as the first one of the first task would make them. For model=tiny, neither torch nor transformers
+is loaded; of a pretrained model, its configuration and its tokenizer are.
+
+Shape suffixes: S steps of an episode, L tokens of a response.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from envs.base import EnvironmentSpec, normalise
+from harness.config.model import CriticKind, ModelConfig, PretrainedModel, TinyModel
 from harness.config.schema import BudgetAxis, RunConfig
 from harness.errors import UserError
-from harness.ledger.flops import TransformerFlops
+from harness.ledger.flops import LoRA, TransformerFlops
+from harness.policy.prompting import Turn
+from harness.policy.source import locate
 from harness.policy.specials import SPECIALS
 
 if TYPE_CHECKING:
@@ -38,37 +45,88 @@ class Iteration:
 def predict(config: RunConfig) -> Iteration:
     """The most that one iteration of a run spends."""
     algorithm, plan = config.algorithm, config.algorithm.plan()
-    policy, critic = forms(config), forms(config, outputs=1)
-    prompt, response = prompt_tokens(config.env), config.env.max_action_tokens
+    policy, response = forms(config), config.longest_response
+    prompt_S = np.array(prompt_lengths(config))
+    whole_S = prompt_S + response
+    decoded_SL = prompt_S[:, None] + 1 + np.arange(response - 1)
+    episode = policy.forward(prompt_S) + policy.decode(decoded_SL) + policy.train(whole_S)
+    if algorithm.kl_coef:
+        episode += policy.forward(whole_S)
+    if algorithm.has_critic:
+        critic = forms(config, outputs=1)
+        trained = critic if config.model.critic is CriticKind.separate else head_forms(config)
+        episode += critic.forward(whole_S) + trained.train(whole_S)
+    if plan.reads or "current_logprob_T" in algorithm.columns:
+        episode += policy.forward(whole_S)
     trajectories = config.tasks_per_iteration * plan.trajectories
     rows = trajectories * config.env.horizon
-    whole = [prompt + response]
-    row = policy.forward([prompt]) + policy.decode(prompt + 1 + np.arange(response - 1)) + policy.train(whole)
-    if algorithm.kl_coef:
-        row += policy.forward(whole)
-    if algorithm.has_critic:
-        row += critic.forward(whole) + critic.train(whole)
-    if plan.reads or "current_logprob_T" in algorithm.columns:
-        row += policy.forward(whole)
-    return Iteration(flops=rows * row, tokens=rows * response, env_steps=rows, trajectories=trajectories)
+    return Iteration(
+        flops=trajectories * episode, tokens=rows * response, env_steps=rows, trajectories=trajectories
+    )
 
 
 def forms(config: RunConfig, outputs: int | None = None) -> TransformerFlops:
-    """The closed forms of `model=tiny` over the environment's words."""
-    model = config.model
+    """The closed forms of the model that will run; `outputs` of its head, the vocabulary when None."""
+    decoder, lora = architecture(config.model, config.env), None
+    if isinstance(config.model, PretrainedModel) and config.model.lora_rank:
+        lora = LoRA(config.model.lora_rank, config.model.lora_targets)
+    return TransformerFlops.of(decoder, outputs, lora)
+
+
+def head_forms(config: RunConfig) -> TransformerFlops:
+    """The closed forms of a value head alone."""
+    width = architecture(config.model, config.env).hidden_size
+    return TransformerFlops(matmul_params=width, attention=0)
+
+
+@cache
+def architecture(model: ModelConfig, env: EnvironmentSpec) -> "PreTrainedConfig":
+    """A pretrained model's own configuration, or that of model=tiny over the environment's words."""
+    if isinstance(model, PretrainedModel):
+        from transformers import AutoConfig
+
+        found: PreTrainedConfig = AutoConfig.from_pretrained(locate(model))
+        return found
+    assert isinstance(model, TinyModel)
     decoder = SimpleNamespace(
         model_type="gpt2",
         hidden_size=model.width,
         num_hidden_layers=model.layers,
         num_attention_heads=model.heads,
         n_inner=None,
-        vocab_size=len(SPECIALS) + len(config.env.vocabulary()),
+        vocab_size=len(SPECIALS) + len(env.vocabulary()),
     )
-    return TransformerFlops.of(cast("PreTrainedConfig", decoder), outputs)
+    return cast("PreTrainedConfig", decoder)
+
+
+def prompt_lengths(config: RunConfig) -> list[int]:
+    """Tokens of each step's prompt in an episode to the horizon."""
+    model, env = config.model, config.env
+    if isinstance(model, PretrainedModel):
+        first, turn = conversation_tokens(model, env)
+        grown = [first + turn * min(step, env.history) for step in range(env.horizon)]
+        return [min(length, model.max_prompt_tokens) for length in grown]
+    return [prompt_tokens(env)] * env.horizon
+
+
+@cache
+def conversation_tokens(model: PretrainedModel, env: EnvironmentSpec) -> tuple[int, int]:
+    """Tokens of a conversation about the first observation of the first task, and of a turn more."""
+    from harness.policy.chat import ChatPrompts
+
+    roomy = replace(model, max_prompt_tokens=2**31)
+    prompts = ChatPrompts(roomy, locate(model), architecture(model, env).vocab_size, history=1)
+    task = env.training_panel()[0]
+    environment = env.make()
+    observation, info = environment.reset(task)
+    environment.close()
+    turn = Turn(observation, "", (prompts.pad_id,) * model.max_action_tokens, info.admissible)
+    lengths = [len(prompts.prompt(task.goal, past, observation, info.admissible)) for past in ((), (turn,))]
+    return lengths[0], lengths[1] - lengths[0]
 
 
 def prompt_tokens(spec: EnvironmentSpec) -> int:
-    """Tokens of the first prompt of the first training task, history included."""
+    """Tokens of model=tiny's first prompt of the first training task, history included."""
     task = spec.training_panel()[0]
     environment = spec.make()
     observation, _ = environment.reset(task)

@@ -1,20 +1,29 @@
-"""The embedded policy and its critic: small transformers decoders made from scratch."""
+"""The policy and its critic: small transformers decoders made from scratch, or pretrained ones."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from envs.base import EnvironmentSpec
-from harness.config import ModelConfig
+from harness.config import PretrainedModel, TinyModel
+from harness.config.model import CriticKind
 from harness.ledger import TransformerFlops
+from harness.ledger.flops import LoRA
+from harness.policy.lora import add_adapters
 from harness.rng import purpose_key
 
+ADAPTER = "lora_"
+"""What peft has in the names of an adapter's tensors, and nothing else has."""
 
-def new_policy(
-    config: ModelConfig, spec: EnvironmentSpec, vocabulary_size: int, seed: int
-) -> GPT2LMHeadModel:
+
+def new_policy(config: TinyModel, spec: EnvironmentSpec, vocabulary_size: int, seed: int) -> GPT2LMHeadModel:
     """A policy with random weights, a function of the arguments alone."""
     torch.manual_seed(seed ^ purpose_key("initial weights"))
     return GPT2LMHeadModel(
@@ -37,46 +46,150 @@ def new_policy(
     )
 
 
+def load_pretrained(config: PretrainedModel, folder: Path, seed: int) -> PreTrainedModel:
+    """The pretrained policy in fp32, with adapters if there are to be; a function of the arguments alone."""
+    disable_progress_bar()
+    policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    assert isinstance(policy, PreTrainedModel)
+    for module in policy.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        elif getattr(module, "attention_dropout", 0.0):
+            module.attention_dropout = 0.0  # type: ignore[assignment]  # a float in transformers' attention
+    if config.lora_rank:
+        torch.manual_seed(seed ^ purpose_key("initial weights"))
+        add_adapters(policy, config)
+    if config.checkpointing:
+        checkpoint_activations(policy)
+    policy.eval()
+    return policy
+
+
+def checkpoint_activations(policy: PreTrainedModel) -> None:
+    """Keep no activations inside blocks; the method's name changed between transformers 5.15 and 5.23."""
+    old = "gradient_checkpointing_enable"
+    enable = getattr(policy, "activation_checkpointing_enable", None) or getattr(policy, old)
+    enable({"use_reentrant": False})
+
+
 class Critic(nn.Module):
     """A second model of the policy's size with a scalar head, started from the policy's weights.
 
     The head starts at zero, so every value does.
     """
 
-    def __init__(self, policy: GPT2LMHeadModel) -> None:
+    def __init__(self, policy: PreTrainedModel) -> None:
         super().__init__()
-        self.backbone = GPT2Model(policy.config)
-        self.backbone.load_state_dict(policy.transformer.state_dict())
-        self.head = nn.Linear(policy.config.n_embd, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.backbone = deepcopy(trunk(policy))
+        self.head = value_head(policy)
 
     def values(self, hidden: Tensor) -> Tensor:
         """Values of hidden states: (..., width) -> (...)."""
-        values: Tensor = self.head(hidden)
-        return values.squeeze(-1)
+        return values_of(self.head, hidden)
 
 
-def closed_forms(model: nn.Module, config: GPT2Config) -> TransformerFlops:
+class HeadCritic(nn.Module):
+    """A scalar head on the policy's own trunk, whose tensors are the policy's and not this module's."""
+
+    def __init__(self, policy: PreTrainedModel) -> None:
+        super().__init__()
+        self.head = value_head(policy)
+        self._policy = (policy,)  # in a tuple, nn.Module does not see it
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The policy's trunk."""
+        return trunk(self._policy[0])
+
+    def values(self, hidden: Tensor) -> Tensor:
+        """Values of hidden states: (..., width) -> (...)."""
+        return values_of(self.head, hidden)
+
+
+def new_critic(policy: PreTrainedModel, kind: CriticKind) -> Critic | HeadCritic:
+    """A critic on the policy's device."""
+    critic = Critic(policy) if kind is CriticKind.separate else HeadCritic(policy)
+    return critic.to(policy.device)
+
+
+def value_head(policy: PreTrainedModel) -> nn.Linear:
+    """A linear layer to one value, all zeros."""
+    head = nn.Linear(policy.config.hidden_size, 1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def values_of(head: nn.Linear, hidden: Tensor) -> Tensor:
+    """Values (...) of hidden states (..., width), in the head's own precision."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        values: Tensor = head(hidden.to(head.weight.dtype))
+    return values.squeeze(-1)
+
+
+def trunk(policy: PreTrainedModel) -> nn.Module:
+    """The policy without its head."""
+    backbone: nn.Module = policy.base_model
+    return backbone
+
+
+@contextmanager
+def training(model: nn.Module) -> Iterator[None]:
+    """Training mode, in which transformers checkpoints activations and refuses a key-value cache."""
+    model.train()
+    try:
+        yield
+    finally:
+        model.eval()
+
+
+def closed_forms(model: nn.Module, config: PreTrainedConfig, lora: LoRA | None = None) -> TransformerFlops:
     """The closed forms of a policy with this configuration, or of its critic, whose head has one output."""
-    return TransformerFlops.of(config, outputs=1 if isinstance(model, Critic) else None)
+    outputs = None if isinstance(model, PreTrainedModel) else 1
+    return TransformerFlops.of(config, outputs=outputs, lora=lora)
+
+
+def head_forms(policy: PreTrainedModel) -> TransformerFlops:
+    """The closed forms of a value head alone."""
+    return TransformerFlops(matmul_params=policy.config.hidden_size, attention=0)
+
+
+def block_forms(policy: PreTrainedModel, lora: LoRA | None) -> TransformerFlops:
+    """The closed forms of a decoder without any head: what checkpointing computes twice."""
+    return TransformerFlops.of(policy.config, outputs=0, lora=lora)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """A module's tensors by name; the tied head is left out, as it is the embedding."""
-    return {name: tensor for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    """What tells a module from others of its configuration, by name: with adapters, those and heads alone.
+
+    A tensor with two names (a tied head) is there once.
+    """
+    kept = every_weight(model)
+    if any(ADAPTER in name for name in kept):
+        return {name: tensor for name, tensor in kept.items() if ADAPTER in name or name.startswith("head.")}
+    return kept
+
+
+def every_weight(model: nn.Module) -> dict[str, Tensor]:
+    """A module's tensors by name, each once."""
+    first: dict[int, str] = {}
+    tensors = model.state_dict()
+    names = [name for name, tensor in tensors.items() if first.setdefault(tensor.data_ptr(), name) == name]
+    return {name: tensors[name] for name in names}
 
 
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 of a module's tensors, names and bytes."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(weights(model).items()):
-        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    for name, tensor in sorted(every_weight(model).items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     """The inverse of `weights`; raises RuntimeError when a tensor is missing or unknown."""
-    missing, unknown = model.load_state_dict(tensors, strict=False)
-    if unknown or set(missing) - {"lm_head.weight"}:
+    wanted = set(weights(model))
+    missing, unknown = sorted(wanted - set(tensors)), sorted(set(tensors) - wanted)
+    if unknown or missing:
         raise RuntimeError(f"stored weights do not fit the model: missing {missing}, unknown {unknown}")
+    model.load_state_dict(tensors, strict=False)

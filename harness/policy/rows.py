@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
+from harness.policy.model import trunk
 from harness.records import Step
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
@@ -68,16 +69,27 @@ def rows_of(steps: Sequence[Step]) -> list[Row]:
 
 
 def hidden_states(backbone: nn.Module, rows: Rows) -> Tensor:
-    """Hidden states (M, W) before each distinct response token."""
-    hidden_ULW: Tensor = backbone(input_ids=rows.ids_UL, use_cache=False).last_hidden_state
-    return hidden_ULW.flatten(0, 1)[rows.place_M]
+    """Hidden states (M, W) before each distinct response token, on the backbone's device."""
+    device = next(backbone.parameters()).device
+    hidden_ULW: Tensor = backbone(input_ids=rows.ids_UL.to(device), use_cache=False).last_hidden_state
+    return hidden_ULW.flatten(0, 1)[rows.place_M.to(device)]
 
 
-def logprobs(model: GPT2LMHeadModel, rows: Rows) -> tuple[Tensor, Tensor]:
-    """Log-probabilities and full-vocabulary entropies (nats) of the response tokens, both (T,)."""
-    logits_MV = model.lm_head(hidden_states(model.transformer, rows))
+def logprobs(model: PreTrainedModel, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and full-vocabulary entropies (nats) of the response tokens, both (T,), in memory."""
+    return token_logprobs(model, hidden_states(trunk(model), rows), rows)
+
+
+def token_logprobs(model: PreTrainedModel, hidden_MW: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """`logprobs` from the trunk's hidden states (M, W)."""
+    logits_MV = model.get_output_embeddings()(hidden_MW)
     at_least = torch.promote_types(logits_MV.dtype, torch.float32)
     logprob_MV = torch.log_softmax(logits_MV, dim=-1, dtype=at_least)
     entropy_M = -(logprob_MV.exp() * logprob_MV).sum(-1)
-    logprob_M = logprob_MV.gather(1, rows.target_M[:, None]).squeeze(1)
-    return logprob_M[rows.index_T], entropy_M[rows.index_T]
+    logprob_M = logprob_MV.gather(1, rows.target_M[:, None].to(logprob_MV.device)).squeeze(1)
+    return spread(logprob_M, rows), spread(entropy_M, rows)
+
+
+def spread(x_M: Tensor, rows: Rows) -> Tensor:
+    """Numbers of distinct response tokens given to all of them (T,), in main memory."""
+    return x_M.cpu()[rows.index_T]

@@ -9,6 +9,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from envs.base import EnvironmentSpec
+from harness.policy.prompting import Turn
 from harness.policy.specials import ACTION, BEGIN, END, GOAL, OBSERVATION, PAD, SPECIALS, UNKNOWN
 
 
@@ -35,16 +36,19 @@ class Prompts:
         self.history = spec.history
         self.longest = spec.max_prompt_tokens
         self.pad_id, self.end_id = self._id(PAD), self._id(END)
+        self.vocabulary_size = len(self.tokenizer)
         self._special = set(range(len(SPECIALS))) - {self._id(UNKNOWN)}
         self._cache: dict[str, tuple[int, ...]] = {}
 
-    def prompt(self, goal: str, past: Sequence[tuple[str, str]], observation: str) -> tuple[int, ...]:
+    def prompt(
+        self, goal: str, past: Sequence[Turn], observation: str, admissible: Sequence[str] = ()
+    ) -> tuple[int, ...]:
         """Ids of the prompt. Too long: the oldest pairs go first, then the observation's last words."""
         head = (self._id(BEGIN), *((self._id(GOAL), *self.ids(goal)) if goal else ()))
         tail = (self._id(OBSERVATION), *self.ids(observation))
         room = self.longest - len(head) - 1
         pairs: tuple[int, ...] = ()
-        for seen, action in reversed(past[-self.history :] if self.history else ()):
+        for seen, action, *_ in reversed(past[-self.history :] if self.history else ()):
             pair = (self._id(OBSERVATION), *self.ids(seen), self._id(ACTION), *self.ids(action))
             if len(pair) + len(pairs) + len(tail) > room:
                 break
@@ -57,11 +61,11 @@ class Prompts:
             self._cache[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
         return self._cache[text]
 
-    def response(self, action: str) -> tuple[int, ...]:
+    def response(self, action: str, admissible: Sequence[str] = ()) -> tuple[int, ...]:
         """Ids of an action as a policy would sample it."""
         return (*self.ids(action), self.end_id)
 
-    def action(self, response_ids: Sequence[int]) -> str:
+    def action(self, response_ids: Sequence[int], admissible: Sequence[str] = ()) -> str:
         """The words of a response; special tokens are not words."""
         words = self.tokenizer.convert_ids_to_tokens([i for i in response_ids if i not in self._special])
         return " ".join(words)
@@ -69,6 +73,9 @@ class Prompts:
     def texts(self, ids: Sequence[int]) -> list[str]:
         """The text of each token, special tokens by their names."""
         return [str(text) for text in self.tokenizer.convert_ids_to_tokens(list(ids))]
+
+    def take_dropped(self) -> None:
+        """Nobody counts what these prompts leave out."""
 
     def _id(self, token: str) -> int:
         return SPECIALS.index(token)

@@ -1,7 +1,8 @@
-"""The warm start: a policy that knows the grammar and nothing about the task.
+"""The policy that a run starts from, and the warm start of one that knows nothing yet.
 
-It clones the policy that picks uniformly among the valid actions. One is made for a (model, environment,
-seed) and stored; every arm of a sweep loads the same bytes.
+A warm start teaches the grammar and nothing about the task: it clones the policy that picks uniformly among
+the valid actions. One is made for a (model, environment, seed) and stored; every arm of a sweep loads the
+same bytes.
 """
 
 import fcntl
@@ -11,14 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from envs.base import Environment, Task
-from harness.config import RunConfig
+from harness.config import PretrainedModel, RunConfig, TinyModel
 from harness.config.compose import to_plain
 from harness.ledger import Ledger, Phase
-from harness.policy.model import closed_forms, load_weights, new_policy
+from harness.policy.chat import ChatPrompts
+from harness.policy.lora import lora_of
+from harness.policy.model import closed_forms, load_pretrained, load_weights, new_policy, training, weights
+from harness.policy.precision import Placement
+from harness.policy.prompting import Prompting, Turn
 from harness.policy.rows import Row, Rows, logprobs
+from harness.policy.source import locate
 from harness.policy.text import Prompts
 from harness.rng import generator
 from harness.store.files import read_json, write_atomically, write_json
@@ -26,34 +32,52 @@ from harness.store.run_dir import FORMAT, content_hash
 from harness.update.learner import optimise
 
 BATCH_ROWS = 32
-LEARNING = ("lr", "critic_lr", "schedule", "weight_decay")
+LEARNING = ("lr", "critic_lr", "critic", "value_coef", "schedule", "weight_decay")
 """Options of the model that come into play after the warm start: arms that differ in them share it."""
 
 
-def load_or_make(config: RunConfig, prompts: Prompts, out: Path, ledger: Ledger) -> GPT2LMHeadModel:
-    """The stored warm start of this (model, environment, seed), made first if need be; books its cost."""
+def load_or_make(config: RunConfig, out: Path, ledger: Ledger) -> tuple[PreTrainedModel, Prompting]:
+    """The policy that a run starts from, on its device, and its prompts; books what a warm start cost."""
+    policy, prompts = untrained(config)
+    policy.to(Placement.of(config.model).device)  # type: ignore[arg-type]  # transformers wraps `to`
+    if config.model.clone_updates:
+        warm_start(policy, config, prompts, out, ledger)
+    return policy, prompts
+
+
+def untrained(config: RunConfig) -> tuple[PreTrainedModel, Prompting]:
+    """The policy as it is made or was published, and its prompts."""
+    model, env = config.model, config.env
+    if isinstance(model, PretrainedModel):
+        folder = locate(model)
+        policy = load_pretrained(model, folder, config.seed)
+        return policy, ChatPrompts(model, folder, policy.config.vocab_size, env.history)
+    assert isinstance(model, TinyModel)
+    prompts = Prompts(env)
+    return new_policy(model, env, prompts.vocabulary_size, config.seed), prompts
+
+
+def warm_start(
+    policy: PreTrainedModel, config: RunConfig, prompts: Prompting, out: Path, ledger: Ledger
+) -> None:
+    """Give the policy the stored warm start of this (model, environment, seed), made first if need be."""
     plain = to_plain(config)
     model = {name: value for name, value in plain["model"].items() if name not in LEARNING}
     key = content_hash([FORMAT, config.env.version, model, plain["env"], config.seed])[:16]
     folder = out / "warmstarts" / f"{config.model.name}-{config.env.name}-s{config.seed}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
-    policy = new_policy(config.model, config.env, len(prompts.tokenizer), config.seed)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "cost.json").exists():
             cost = clone_random_play(policy, config, prompts)
-            weights = {
-                name: tensor for name, tensor in policy.state_dict().items() if name != "lm_head.weight"
-            }
-            write_atomically(folder / "model.safetensors", save(weights))
+            write_atomically(folder / "model.safetensors", save(weights(policy)))
             write_json(folder / "cost.json", cost)
     load_weights(policy, load_file(folder / "model.safetensors"))
     cost = read_json(folder / "cost.json")
     ledger.add(Phase.warm_start, cost["tokens"], cost["flops"])
-    return policy
 
 
-def clone_random_play(policy: GPT2LMHeadModel, config: RunConfig, prompts: Prompts) -> dict[str, int]:
+def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Prompting) -> dict[str, int]:
     """Behaviour cloning of the uniform policy over valid actions; returns the tokens and operations spent.
 
     In every situation met in random play the target is the uniform distribution itself, not one draw from
@@ -61,11 +85,12 @@ def clone_random_play(policy: GPT2LMHeadModel, config: RunConfig, prompts: Promp
     """
     rows, weight_R = uniform_targets(config, prompts)
     model = config.model
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=model.clone_lr)
+    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=model.clone_lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, model.clone_lr, model.clone_updates, pct_start=0.1
     )
-    forms = closed_forms(policy, policy.config)
+    forms, placement = closed_forms(policy, policy.config, lora_of(model)), Placement.of(model)
     cost = {"tokens": 0, "flops": 0}
     order = np.empty(0, dtype=np.int64)
     for update in range(model.clone_updates):
@@ -73,17 +98,18 @@ def clone_random_play(policy: GPT2LMHeadModel, config: RunConfig, prompts: Promp
             order = np.append(order, generator(config.seed, "cloning order", update).permutation(len(rows)))
         chosen, order = order[:BATCH_ROWS], order[BATCH_ROWS:]
         batch = Rows.of([rows[i] for i in chosen], prompts.pad_id)
-        logprob_T, _ = logprobs(policy, batch)
+        with placement.autocast(), training(policy):
+            logprob_T, _ = logprobs(policy, batch)
         weight_T = torch.from_numpy(np.repeat(weight_R[chosen], [len(rows[i][1]) for i in chosen]))
         (-(weight_T * logprob_T).sum() / weight_T.sum()).backward()
-        optimise(policy, optimizer, model.grad_clip)
+        optimise(optimizer, model.grad_clip)
         schedule.step()
         cost["tokens"] += int(batch.length_R.sum())
         cost["flops"] += forms.train(batch.length_R)
     return cost
 
 
-def uniform_targets(config: RunConfig, prompts: Prompts) -> tuple[list[Row], NDArray[np.float32]]:
+def uniform_targets(config: RunConfig, prompts: Prompting) -> tuple[list[Row], NDArray[np.float32]]:
     """A row for every valid action of every situation met in random play, weighted 1 / valid actions."""
     situations: dict[tuple[int, ...], tuple[str, ...]] = {}
     panel = config.env.training_panel()
@@ -96,7 +122,11 @@ def uniform_targets(config: RunConfig, prompts: Prompts) -> tuple[list[Row], NDA
         episode += 1
     for environment in environments:
         environment.close()
-    rows = [(p, prompts.response(action)) for p, actions in situations.items() for action in actions]
+    rows = [
+        (prompt, prompts.response(action, actions))
+        for prompt, actions in situations.items()
+        for action in actions
+    ]
     weights_R = [1 / len(actions) for actions in situations.values() for _ in actions]
     return rows, np.array(weights_R, dtype=np.float32)
 
@@ -104,18 +134,19 @@ def uniform_targets(config: RunConfig, prompts: Prompts) -> tuple[list[Row], NDA
 def play_randomly(
     environment: Environment,
     task: Task,
-    prompts: Prompts,
+    prompts: Prompting,
     draw: np.random.Generator,
     situations: dict[tuple[int, ...], tuple[str, ...]],
 ) -> int:
     """One episode of uniformly random valid actions; adds prompt -> valid actions and returns its steps."""
     observation, info = environment.reset(task, int(draw.integers(2**31)))
-    past: list[tuple[str, str]] = []
+    past: list[Turn] = []
     over = False
     while not over:
-        situations[prompts.prompt(task.goal, past, observation)] = info.admissible
-        action = info.admissible[int(draw.integers(len(info.admissible)))]
-        past.append((observation, action))
+        admissible = info.admissible
+        situations[prompts.prompt(task.goal, past, observation, admissible)] = admissible
+        action = admissible[int(draw.integers(len(admissible)))]
+        past.append(Turn(observation, action, prompts.response(action, admissible), admissible))
         observation, _, terminated, truncated, info = environment.step(action)
         over = terminated or truncated
     return len(past)

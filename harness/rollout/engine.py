@@ -37,6 +37,11 @@ class Generation:
         """Ids of the response so far, kept and sampled."""
         return len(self.request.kept_ids) + len(self.ids)
 
+    @property
+    def response_ids(self) -> tuple[int, ...]:
+        """The response so far, kept and sampled."""
+        return (*self.request.kept_ids, *self.ids)
+
 
 @dataclass
 class Usage:
@@ -84,6 +89,11 @@ class Engine(ABC):
     @abstractmethod
     def step(self) -> list[Generation]:
         """Go on for at most one token of each generation; those that are finished now."""
+
+    @property
+    @abstractmethod
+    def room(self) -> int:
+        """How many episodes can be played at once without pushing each other's contexts out of the cache."""
 
     @property
     @abstractmethod

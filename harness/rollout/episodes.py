@@ -1,8 +1,9 @@
 """Plays episodes: prompts, samples, steps, records."""
 
 import sys
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
 
@@ -10,14 +11,16 @@ import numpy as np
 
 from envs.base import Environment, Info, Task, Transition
 from harness.config import RolloutConfig
-from harness.policy.text import Prompts
+from harness.policy.prompting import Prompting, Turn
 from harness.records import Branch, Step, Trajectory
 from harness.rollout.account import Account
 from harness.rollout.engine import Engine, Generation, Request
 from harness.rollout.environments import AtOnce, Crash, EnvironmentPool, InTurn
 
-NOWHERE = Info(state_key="", admissible=())
+NOWHERE = Info(state_key="", admissible=(), valid=False)
 """Where an episode is whose environment did not even begin. The policy acts once, on nothing."""
+FAILED = Transition(observation="", reward=0.0, terminated=True, truncated=False, info=NOWHERE)
+"""What an action leads to whose environment failed."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Snapshot:
     """A copy of the environment, or None where only replay can restore it."""
     observation: str
     info: Info
-    past: tuple[tuple[str, str], ...]
-    """The (observation, action) pairs so far."""
+    past: tuple[Turn, ...]
+    """The turns so far."""
 
 
 @dataclass(eq=False)
@@ -46,7 +49,7 @@ class Episode:
     observation: str = ""
     info: Info = NOWHERE
     steps: list[Step] = field(default_factory=list)
-    past: list[tuple[str, str]] = field(default_factory=list)
+    past: list[Turn] = field(default_factory=list)
     kept: Step | None = None
     """For a continuation: the parent's step whose first tokens are kept."""
     branch: Branch | None = None
@@ -71,9 +74,10 @@ class Episode:
         )
 
     def fail(self, reason: str) -> None:
-        """Its environment failed and is used no more."""
-        print(f"{self.task.id}, draw {self.group}, rollout {self.rollout}: {reason}", file=sys.stderr)
-        self.failure, self.environment = reason, None
+        """Its environment failed and is used no more; said in the run's log."""
+        if not self.failure:
+            print(f"{self.task.id}, draw {self.group}, rollout {self.rollout}: {reason}", file=sys.stderr)
+            self.failure, self.environment = reason, None
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Player:
     def __init__(
         self,
         engine: Engine,
-        prompts: Prompts,
+        prompts: Prompting,
         pool: EnvironmentPool,
         seed: int,
         rollout: RolloutConfig | None = None,
@@ -124,58 +128,58 @@ class Player:
         """
         timeout, barrier = self.rollout.timeout, self.rollout.barrier
         calls = AtOnce(timeout) if timeout else InTurn()
+        waiting, playing = deque(range(len(episodes))), 0
         asked: dict[Request, int] = {}
         acting: dict[int, Generation] = {}
-        for number, episode in enumerate(episodes):
-            calls.start(number, partial(begin, episode, self.pool))
-        while calls or self.engine.busy:
+        while waiting or playing:
+            while waiting and playing < self.engine.room:
+                number, playing = waiting.popleft(), playing + 1
+                calls.start(number, partial(begin, episodes[number], self.pool))
             if calls and not (barrier and self.engine.busy):
                 account.generated(self.engine.take_usage())
-                found = calls.collect(all_of_them=barrier, wait=not self.engine.busy)
-                # In the order of the episodes, so that batches do not depend on which thread is faster.
-                answers = sorted(found, key=itemgetter(0)) if barrier else found
-                taken = [
-                    self._take(episodes[number], acting.pop(number, None), answer, keep_snapshots)
-                    for number, answer in answers
-                ]
-                account.stepped([step for step in taken if step])
+                answers = calls.collect(all_of_them=barrier, wait=not self.engine.busy)
+                if barrier:  # so that batches do not depend on which thread was faster
+                    answers.sort(key=itemgetter(0))
+                steps = []
+                for number, answer in answers:
+                    if generation := acting.pop(number, None):
+                        steps.append(self._acted(episodes[number], generation, answer, keep_snapshots))
+                    else:
+                        begun(episodes[number], answer)
+                account.stepped(steps)
                 going = [number for number, _ in answers if not episodes[number].over]
+                playing -= len(answers) - len(going)
                 requests = {self._request(episodes[number]): number for number in going}
                 asked |= requests
                 self.engine.add(list(requests), self.seed, purpose, greedy)
             for generation in self.engine.step() if self.engine.busy else ():
                 number = asked.pop(generation.request)
                 acting[number] = generation
-                action = self.prompts.action(response_ids(generation))
+                admissible = episodes[number].info.admissible
+                action = self.prompts.action(generation.response_ids, admissible)
                 calls.start(number, partial(act, episodes[number], action, keep_snapshots))
 
     def _request(self, episode: Episode) -> Request:
-        prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation)
+        admissible = episode.info.admissible
+        prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation, admissible)
         kept = episode.kept.response_ids[: episode.branch.token] if episode.kept and episode.branch else ()
         return Request(prompt, kept, (episode.group, episode.rollout, len(episode.steps)))
 
-    def _take(
-        self, episode: Episode, generation: Generation | None, answer: object, keep_snapshot: bool
-    ) -> Step | None:
-        """Bring an environment's answer into its episode; the step that this completes, if it does."""
-        if isinstance(answer, Crash) and not episode.failure:
+    def _acted(self, episode: Episode, generation: Generation, answer: object, keep_snapshot: bool) -> Step:
+        """Bring the environment's answer to an action into its episode; the step that it completes."""
+        if isinstance(answer, Crash):
             episode.fail(answer.reason)
-        if isinstance(answer, Begun):
-            episode.environment = answer.environment
-            episode.observation, episode.info = answer.observation, answer.info
-        if generation is None:
-            return None
-        if not isinstance(answer, Acted):
-            answer = Acted(None, Transition("", 0.0, True, False, replace(NOWHERE, valid=False)))
-        action = self.prompts.action(response_ids(generation))
-        step = recorded(episode, generation, action, answer.transition)
+        acted = answer if isinstance(answer, Acted) else Acted(None, FAILED)
+        admissible = episode.info.admissible
+        action = self.prompts.action(generation.response_ids, admissible)
+        step = recorded(episode, generation, action, acted.transition)
         if keep_snapshot:
-            before = Snapshot(answer.before, episode.observation, episode.info, tuple(episode.past))
-            episode.snapshots.append(before)
+            snapshot = Snapshot(acted.before, episode.observation, episode.info, tuple(episode.past))
+            episode.snapshots.append(snapshot)
         episode.steps.append(step)
         episode.kept = None
-        episode.past.append((episode.observation, action))
-        episode.observation, _, terminated, episode.truncated, episode.info = answer.transition
+        episode.past.append(Turn(episode.observation, action, generation.response_ids, admissible))
+        episode.observation, _, terminated, episode.truncated, episode.info = acted.transition
         episode.success = episode.info.success
         episode.over = terminated or episode.truncated
         if episode.over and episode.environment:
@@ -185,13 +189,22 @@ class Player:
 
 
 def begin(episode: Episode, pool: EnvironmentPool) -> Begun | Crash:
-    """Reset an environment for the episode, unless it comes with one, or with the reason why it can't."""
+    """An environment at its start, or as it was restored, or the reason why there is none."""
     if episode.failure:
         return Crash(episode.failure)
     if episode.environment:
         return Begun(episode.environment, episode.observation, episode.info)
     environment = pool.take(episode.task)
     return Begun(environment, *environment.reset(episode.task, episode.seed))
+
+
+def begun(episode: Episode, answer: object) -> None:
+    """Bring what `begin` gave into the episode."""
+    if isinstance(answer, Crash):
+        episode.fail(answer.reason)
+    elif isinstance(answer, Begun):
+        episode.environment = answer.environment
+        episode.observation, episode.info = answer.observation, answer.info
 
 
 def act(episode: Episode, action: str, keep_snapshot: bool) -> Acted | Crash:
@@ -203,11 +216,6 @@ def act(episode: Episode, action: str, keep_snapshot: bool) -> Acted | Crash:
     return Acted(before, environment.step(action))
 
 
-def response_ids(generation: Generation) -> tuple[int, ...]:
-    """Kept and sampled ids."""
-    return (*generation.request.kept_ids, *generation.ids)
-
-
 def recorded(episode: Episode, generation: Generation, action: str, transition: Transition) -> Step:
     """The record of a step."""
     given = len(generation.request.kept_ids)
@@ -215,7 +223,7 @@ def recorded(episode: Episode, generation: Generation, action: str, transition: 
     kept_entropies = episode.kept.entropy_L[:given] if episode.kept else ()
     return Step(
         prompt_ids=generation.request.prompt_ids,
-        response_ids=response_ids(generation),
+        response_ids=generation.response_ids,
         logprob_L=np.array([*kept_logprobs, *generation.logprobs], dtype=np.float32),
         entropy_L=np.array([*kept_entropies, *generation.entropies], dtype=np.float32),
         observation=episode.observation,

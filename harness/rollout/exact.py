@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from envs.base import Environment, EnvironmentSpec, Task
 from harness.errors import UserError
+from harness.policy.prompting import Prompting
 from harness.policy.rows import Row, Rows, logprobs
-from harness.policy.text import Prompts
 from harness.records import Trajectory
 
 Floats = NDArray[np.float64]
@@ -96,7 +96,7 @@ class Situations:
 class TrueValues:
     """Exact values of policies on the tasks of an environment."""
 
-    def __init__(self, spec: EnvironmentSpec, prompts: Prompts) -> None:
+    def __init__(self, spec: EnvironmentSpec, prompts: Prompting) -> None:
         self.spec, self.prompts = spec, prompts
         panels = (*spec.training_panel(), *spec.evaluation_panel())
         self._tasks = {task.id: task for task in panels}
@@ -105,7 +105,7 @@ class TrueValues:
     def advantages(
         self,
         trajectories: Sequence[Trajectory],
-        policy: GPT2LMHeadModel,
+        policy: PreTrainedModel,
         book: Callable[[Rows], None],
     ) -> Floats:
         """Q - V (S,) of every step's action under `policy`; `book` is told of each forward pass."""
@@ -126,7 +126,7 @@ class TrueValues:
         return self._situations[task_id]
 
     @torch.no_grad()
-    def values(self, task_id: str, policy: GPT2LMHeadModel, book: Callable[[Rows], None]) -> Floats:
+    def values(self, task_id: str, policy: PreTrainedModel, book: Callable[[Rows], None]) -> Floats:
         """Success probability (horizon + 1, K) by steps left and situation."""
         situations, goal = self.situations(task_id), self._tasks[task_id].goal
         keys: list[tuple[int, str]] = []

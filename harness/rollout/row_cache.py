@@ -14,9 +14,9 @@ LEAST_COLUMNS = 64
 class RowCache:
     """A bounded number of rows. For a new context, the one least recently used gives its row up."""
 
-    def __init__(self, key_values: KeyValues, tokens: int) -> None:
-        """`tokens`: what all rows together have room for."""
-        self.key_values, self._tokens = key_values, tokens
+    def __init__(self, key_values: KeyValues, tokens: int, longest: int) -> None:
+        """`tokens`: what all rows together have room for; `longest`: tokens that a context can have."""
+        self.key_values, self._tokens, self._longest = key_values, tokens, longest
         self._held = Prefixes()
         self._free: list[int] = []
         """A heap: low rows first, so that those in use are neighbours."""
@@ -69,6 +69,6 @@ class RowCache:
                 heappush(self._free, spare)
 
     def _columns(self, length: int) -> int:
-        """A power of two, so that rows are widened seldom, or all that there is."""
+        """A power of two, so that rows are widened seldom; no more than any context needs."""
         columns = max(self.key_values.columns, LEAST_COLUMNS, 1 << (length - 1).bit_length())
-        return max(length, min(columns, self._tokens))
+        return min(columns, self._longest)

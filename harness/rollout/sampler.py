@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from algorithms.base import BranchPoint
 from envs.base import Task
 from harness.config import RunConfig
 from harness.ledger import Ledger, Phase
-from harness.policy.text import Prompts
+from harness.policy.prompting import Prompting
 from harness.records import Batch, Trajectory
 from harness.rng import generator
 from harness.rollout.account import Account
@@ -32,7 +32,7 @@ class Sampler:
     """Plays the tasks of an iteration by the algorithm's rollout plan."""
 
     def __init__(
-        self, config: RunConfig, player: Player, prompts: Prompts, learner: Learner, ledger: Ledger
+        self, config: RunConfig, player: Player, prompts: Prompting, learner: Learner, ledger: Ledger
     ) -> None:
         self.config, self.player, self.prompts, self.learner = config, player, prompts, learner
         self.ledger = ledger
@@ -85,11 +85,11 @@ class Sampler:
 
     def batch(self, trajectories: Sequence[Trajectory]) -> Batch:
         """The flat form of trajectories."""
-        vocabulary = len(self.prompts.tokenizer)
+        vocabulary = self.prompts.vocabulary_size
         end_id, seed = self.prompts.end_id, self.config.seed
         return Batch.of(trajectories, end_id=end_id, vocabulary=vocabulary, seed=seed)
 
-    def _score(self, trajectories: list[Trajectory], policy: GPT2LMHeadModel) -> Floats:
+    def _score(self, trajectories: list[Trajectory], policy: PreTrainedModel) -> Floats:
         return self.learner.score(trajectories, policy, Phase.branch_scoring)
 
     def _continuations(self, episodes: list[Episode], points: list[BranchPoint]) -> list[Episode]:
@@ -107,7 +107,8 @@ class Sampler:
 
     def _play(self, episodes: list[Episode], decode: Phase) -> None:
         account = Account(self.ledger, self.learner.policy_forms, decode)
-        self.player.play(episodes, "rollout", account, keep_snapshots=self.plan.branches > 0)
+        with self.learner.placement.autocast():
+            self.player.play(episodes, "rollout", account, keep_snapshots=self.plan.branches > 0)
 
     def _book_prefix(self, parent: Episode, point: BranchPoint) -> None:
         """What a continuation need not do again: its parent's steps before the point, and the kept tokens."""

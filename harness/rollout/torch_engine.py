@@ -35,10 +35,16 @@ class TorchEngine(Engine):
     """Samples from a model whose weights it shares."""
 
     def __init__(
-        self, model: PreTrainedModel, end_id: int, longest_response: int, cache_tokens: int = 2**17
+        self,
+        model: PreTrainedModel,
+        end_id: int,
+        longest_prompt: int,
+        longest_response: int,
+        cache_tokens: int = 2**17,
     ) -> None:
         """`cache_tokens`: tokens whose keys and values the cache has room for."""
         self.model, self.end_id, self.longest_response = model, end_id, longest_response
+        self.longest = longest_prompt + longest_response
         self._weights = list(model.parameters())
         self.cache_tokens = cache_tokens
         self._waiting: deque[Generation] = deque()
@@ -55,7 +61,7 @@ class TorchEngine(Engine):
         self.release()
 
     def release(self) -> None:
-        self._cache = RowCache(KeyValues(self.model.config, self._device), self.cache_tokens)
+        self._cache = RowCache(KeyValues(self.model.config, self._device), self.cache_tokens, self.longest)
         self._known: dict[bytes, Tensor] = {}
         """Log-probabilities (V,) of what follows a context."""
 
@@ -68,6 +74,10 @@ class TorchEngine(Engine):
         """What the model's products are in now."""
         kind = self._device.type
         return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self._weights[0].dtype
+
+    @property
+    def room(self) -> int:
+        return self._cache.capacity(self.longest)
 
     @property
     def busy(self) -> bool:

@@ -1,7 +1,9 @@
 """How much disk a cell takes, from its configuration alone."""
 
-from harness.config import RunConfig
-from harness.ledger.predict import forms
+from harness.config import PretrainedModel, RunConfig, TinyModel
+from harness.config.model import CriticKind
+from harness.ledger.predict import forms, head_forms
+from harness.policy.source import locate, parameters
 from harness.store.run_dir import KEPT_CHECKPOINTS
 
 FLOAT = 4
@@ -15,18 +17,29 @@ SMALL_FILES = 64 * 1024
 
 
 def weights(config: RunConfig) -> int:
-    """Parameters of `model=tiny`: matrices, positions, and each block's biases and norms."""
+    """Numbers that are stored of a policy: its parameters or, with adapters, those of the adapters alone."""
     model, env = config.model, config.env
+    if isinstance(model, PretrainedModel):
+        return forms(config).adapter_params or parameters(locate(model))
+    assert isinstance(model, TinyModel)
+    # Matrices, positions, and each block's biases and norms.
     positions = env.max_prompt_tokens + env.max_action_tokens
     rest = positions + 13 * model.layers + 2
     return forms(config).matmul_params + rest * model.width
 
 
+def critic_weights(config: RunConfig) -> int:
+    """Numbers that are stored of a critic at most: a policy's, or those of a head alone."""
+    head = head_forms(config).matmul_params + 1
+    return head if config.model.critic is CriticKind.head else weights(config) + head
+
+
 def checkpoint_bytes(config: RunConfig) -> int:
     """Weights and AdamW's two moments of the policy and of a critic; the previous policy where it is kept."""
     algorithm = config.algorithm
-    models = 3 + 3 * algorithm.has_critic + ("previous_logprob_T" in algorithm.plan().reads)
-    return models * weights(config) * FLOAT
+    policies = 3 + ("previous_logprob_T" in algorithm.plan().reads)
+    numbers = policies * weights(config) + 3 * algorithm.has_critic * critic_weights(config)
+    return numbers * FLOAT
 
 
 def cell_bytes(config: RunConfig, lines: float) -> int:
@@ -39,4 +52,4 @@ def trajectory_bytes(config: RunConfig) -> int:
     """The most that the recorded episodes of all evaluations take."""
     evaluation, env = config.evaluation, config.env
     episodes = (evaluation.points + 1) * min(evaluation.record, env.eval_tasks) * evaluation.episodes
-    return episodes * env.horizon * env.max_action_tokens * RECORDED_TOKEN
+    return episodes * env.horizon * config.longest_response * RECORDED_TOKEN

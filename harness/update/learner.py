@@ -11,14 +11,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from algorithms.base import Algorithm
 from algorithms.factors import RatioUnit
-from harness.config import BatchConfig, ModelConfig
-from harness.ledger import Ledger, Phase
-from harness.policy.model import Critic, closed_forms
-from harness.policy.rows import Rows, hidden_states, logprobs, rows_of
+from harness.config import BatchConfig, ModelConfig, PretrainedModel
+from harness.ledger import Ledger, Phase, TransformerFlops
+from harness.policy.lora import lora_of
+from harness.policy.model import (
+    Critic,
+    HeadCritic,
+    block_forms,
+    closed_forms,
+    head_forms,
+    new_critic,
+    training,
+    trunk,
+)
+from harness.policy.precision import Placement
+from harness.policy.rows import Rows, hidden_states, logprobs, rows_of, spread, token_logprobs
 from harness.records import Trajectory
 from harness.update.loss import token_weights, value_loss
 from harness.update.minibatch import Minibatch
@@ -34,7 +45,7 @@ class Learner:
 
     def __init__(
         self,
-        policy: GPT2LMHeadModel,
+        policy: PreTrainedModel,
         algorithm: Algorithm,
         model: ModelConfig,
         batch: BatchConfig,
@@ -47,22 +58,34 @@ class Learner:
         self.longest = longest
         self.ledger = ledger
         self.model = model
-        self.policy_forms = closed_forms(policy, policy.config)
+        self.placement, self.lora = Placement.of(model), lora_of(model)
+        self.policy_forms = closed_forms(policy, policy.config, self.lora)
         self.policy_optimizer = adamw(policy, model.lr, model.weight_decay)
         self.reference = frozen_copy(policy) if algorithm.kl_coef else None
-        self.previous: GPT2LMHeadModel | None = None
+        self.previous: PreTrainedModel | None = None
         """The policy before the last iteration's updates, once `remember` was called."""
-        self.critic = Critic(policy) if algorithm.has_critic else None
+        self.critic = new_critic(policy, model.critic) if algorithm.has_critic else None
+        self.critic_optimizer: torch.optim.AdamW | None = None
         if self.critic:
-            self.critic_forms = closed_forms(self.critic, policy.config)
-            self.critic_optimizer = adamw(self.critic, model.critic_lr, model.weight_decay)
+            self.critic_forms = closed_forms(self.critic, policy.config, self.lora)
+            self._add_critic_optimizer(self.critic)
+
+    def _add_critic_optimizer(self, critic: Critic | HeadCritic) -> None:
+        """A separate critic's own; a head on the policy's trunk takes part in the policy's steps."""
+        if isinstance(critic, Critic):
+            self.critic_optimizer = adamw(critic, self.model.critic_lr, self.model.weight_decay)
+            self._critic_group = self.critic_optimizer.param_groups[0]
+        else:
+            group = {"params": list(critic.parameters()), "lr": self.model.critic_lr}
+            self.policy_optimizer.add_param_group(group)
+            self._critic_group = self.policy_optimizer.param_groups[1]
 
     def set_rates(self, fraction: float) -> float:
         """Set the learning rates for when `fraction` of the budget is spent; returns the policy's."""
         factor = self.model.schedule.factor(fraction)
         self.policy_optimizer.param_groups[0]["lr"] = self.model.lr * factor
         if self.critic:
-            self.critic_optimizer.param_groups[0]["lr"] = self.model.critic_lr * factor
+            self._critic_group["lr"] = self.model.critic_lr * factor
         return self.model.lr * factor
 
     def remember(self) -> None:
@@ -70,12 +93,13 @@ class Learner:
         self.previous = frozen_copy(self.policy)
 
     @torch.no_grad()
-    def score(self, trajectories: Sequence[Trajectory], model: GPT2LMHeadModel, phase: Phase) -> Floats:
+    def score(self, trajectories: Sequence[Trajectory], model: PreTrainedModel, phase: Phase) -> Floats:
         """Log-probabilities (T,) of the action tokens under `model`."""
         parts = []
-        for rows in self._row_batches(trajectories):
-            parts.append(logprobs(model, rows)[0].double().numpy())
-            self._book(phase, rows, self.policy_forms.forward)
+        with self.placement.autocast():
+            for rows in self._row_batches(trajectories):
+                parts.append(logprobs(model, rows)[0].double().numpy())
+                self._book(phase, rows, self.policy_forms.forward)
         return np.concatenate(parts)
 
     @torch.no_grad()
@@ -84,10 +108,11 @@ class Learner:
         if self.critic is None:
             return None
         parts = []
-        for rows in self._row_batches(trajectories):
-            value_T = self.critic.values(hidden_states(self.critic.backbone, rows))[rows.index_T]
-            parts.append(value_T.double().numpy())
-            self._book(phase, rows, self.critic_forms.forward)
+        with self.placement.autocast():
+            for rows in self._row_batches(trajectories):
+                value_M = self.critic.values(hidden_states(self.critic.backbone, rows))
+                parts.append(spread(value_M, rows).double().numpy())
+                self._book(phase, rows, self.critic_forms.forward)
         return np.concatenate(parts)
 
     def update(self, minibatch: Minibatch) -> dict[str, float]:
@@ -97,7 +122,7 @@ class Learner:
         """
         if not minibatch.trajectories:
             return {}
-        metrics = self._update_critic(minibatch) if self.critic else {}
+        metrics = self._update_critic(minibatch) if self.critic_optimizer else {}
         return metrics | self._update_policy(minibatch)
 
     def _update_policy(self, minibatch: Minibatch) -> dict[str, float]:
@@ -110,10 +135,13 @@ class Learner:
             self.longest,
         )
         centre = self._centre(minibatch)
+        value_weight_T = value_weights(minibatch) if isinstance(self.critic, HeadCritic) else None
         sums: defaultdict[str, float] = defaultdict(float)
         for part, rows in self._micro_batches(minibatch):
             reference_T = self._reference_logprobs(rows) if kl_in_loss(algorithm) else None
-            logprob_T, entropy_T = logprobs(self.policy, rows)
+            with self.placement.autocast(), training(self.policy):
+                hidden_MW = hidden_states(trunk(self.policy), rows)
+                logprob_T, entropy_T = token_logprobs(self.policy, hidden_MW, rows)
             tokens = Tokens(
                 advantage_T=torch.from_numpy(minibatch.advantage_T[part]).float(),
                 old_logprob_T=torch.from_numpy(minibatch.old_logprob_T[part]).float(),
@@ -122,12 +150,18 @@ class Learner:
                 trajectory_T=torch.from_numpy(minibatch.trajectory_T[part]),
             )
             loss, metrics = objective(algorithm, tokens, logprob_T, entropy_T, reference_T, centre)
+            if value_weight_T is not None:
+                value_loss = self._value_loss(minibatch, part, value_weight_T, hidden_MW, rows)
+                loss = loss + self.model.value_coef * value_loss
+                metrics["value_loss"] = float(value_loss.detach())
             loss.backward()
-            self._book(Phase.actor_train, rows, self.policy_forms.train)
+            self._book_training(Phase.actor_train, rows, self.policy_forms)
+            if value_weight_T is not None:
+                self._book(Phase.critic_train, rows, head_forms(self.policy).train)
             sums["rows"] += len(rows.length_R)
             for name, value in metrics.items():
                 sums[name] += value / len(weight_T) if name in PER_TOKEN else value
-        norm = optimise(self.policy, self.policy_optimizer, self.model.grad_clip)
+        norm = optimise(self.policy_optimizer, self.model.grad_clip)
         self.ledger.meter.lap(Phase.actor_train)
         return {**sums, "grad_norm": norm}
 
@@ -145,39 +179,46 @@ class Learner:
         total = torch.zeros(())
         for part, rows in parts:
             old_T = torch.from_numpy(minibatch.old_logprob_T[part]).float()
-            total += (logprobs(self.policy, rows)[0] - old_T).sum()
+            with self.placement.autocast():
+                total += (logprobs(self.policy, rows)[0] - old_T).sum()
             self.ledger.add(Phase.ratio_centre, 0, 0, self.policy_forms.forward(rows.length_U))
             self.ledger.meter.lap(Phase.ratio_centre)
         return total / len(minibatch.step_T)
 
     def _update_critic(self, minibatch: Minibatch) -> dict[str, float]:
         assert self.critic is not None
-        assert minibatch.critic_T is not None
-        assert minibatch.return_T is not None
-        assert minibatch.value_T is not None
-        weight_T = np.zeros(len(minibatch.step_T))
-        trained = minibatch.critic_T
-        # Every state of a step counts alike and every step counts alike, as in the policy's step mean.
-        _, index, count = np.unique(minibatch.step_T[trained], return_inverse=True, return_counts=True)
-        weight_T[trained] = 1.0 / (count[index] * len(count))
+        assert self.critic_optimizer is not None
+        weight_T = value_weights(minibatch)
         total = 0.0
         for part, rows in self._micro_batches(minibatch):
-            value_T = self.critic.values(hidden_states(self.critic.backbone, rows))[rows.index_T]
-            old_T = torch.from_numpy(minibatch.value_T[part]).float()
-            return_T = torch.from_numpy(minibatch.return_T[part]).float()
-            loss_T = value_loss(value_T, old_T, return_T, self.algorithm.value_clip)
-            loss = (torch.from_numpy(weight_T[part]).float() * loss_T).sum()
+            with self.placement.autocast(), training(self.critic):
+                hidden_MW = hidden_states(self.critic.backbone, rows)
+            loss = self._value_loss(minibatch, part, weight_T, hidden_MW, rows)
             loss.backward()
-            self._book(Phase.critic_train, rows, self.critic_forms.train)
+            self._book_training(Phase.critic_train, rows, self.critic_forms)
             total += float(loss.detach())
-        norm = optimise(self.critic, self.critic_optimizer, self.model.grad_clip)
+        norm = optimise(self.critic_optimizer, self.model.grad_clip)
         self.ledger.meter.lap(Phase.critic_train)
         return {"value_loss": total, "critic_grad_norm": norm}
+
+    def _value_loss(
+        self, minibatch: Minibatch, part: slice, weight_T: Floats, hidden_MW: Tensor, rows: Rows
+    ) -> Tensor:
+        """The critic's loss on a part of the mini-batch, from its trunk's hidden states."""
+        assert self.critic is not None
+        assert minibatch.return_T is not None
+        assert minibatch.value_T is not None
+        value_T = spread(self.critic.values(hidden_MW), rows)
+        old_T = torch.from_numpy(minibatch.value_T[part]).float()
+        return_T = torch.from_numpy(minibatch.return_T[part]).float()
+        loss_T = value_loss(value_T, old_T, return_T, self.algorithm.value_clip)
+        return (torch.from_numpy(weight_T[part]).float() * loss_T).sum()
 
     @torch.no_grad()
     def _reference_logprobs(self, rows: Rows) -> Tensor:
         assert self.reference is not None
-        logprob_T, _ = logprobs(self.reference, rows)
+        with self.placement.autocast():
+            logprob_T, _ = logprobs(self.reference, rows)
         self._book(Phase.score_reference, rows, self.policy_forms.forward)
         return logprob_T
 
@@ -209,27 +250,50 @@ class Learner:
         if part:
             yield part
 
+    def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
+        """Book a training pass; activations that are computed twice are computed work, not nominal."""
+        computed = forms.train(rows.length_U)
+        if isinstance(self.model, PretrainedModel) and self.model.checkpointing:
+            computed += block_forms(self.policy, self.lora).forward(rows.length_U)
+        self.ledger.add(phase, int(rows.length_R.sum()), forms.train(rows.length_R), computed)
+        self.ledger.meter.lap(phase)
+
     def _book(self, phase: Phase, rows: Rows, form: Callable[[NDArray[np.int64]], int]) -> None:
         self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), form(rows.length_U))
         self.ledger.meter.lap(phase)
 
 
-def frozen_copy(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
+def frozen_copy(model: PreTrainedModel) -> PreTrainedModel:
     """A copy that is never trained."""
     return deepcopy(model).requires_grad_(False)
 
 
+def value_weights(minibatch: Minibatch) -> Floats:
+    """Weights (T,) of the tokens' value losses.
+
+    Every state of a step counts alike and every step counts alike, as in the policy's step mean.
+    """
+    assert minibatch.critic_T is not None
+    weight_T = np.zeros(len(minibatch.step_T))
+    trained = minibatch.critic_T
+    _, index, count = np.unique(minibatch.step_T[trained], return_inverse=True, return_counts=True)
+    weight_T[trained] = 1.0 / (count[index] * len(count))
+    return weight_T
+
+
 def adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW with torch's default moments (0.9, 0.999)."""
-    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+    """AdamW with torch's default moments (0.9, 0.999), for what is trained of a model."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay)
 
 
-def optimise(model: nn.Module, optimizer: torch.optim.Optimizer, grad_clip: float) -> float:
+def optimise(optimizer: torch.optim.Optimizer, grad_clip: float) -> float:
     """Clip the gradient, step, clear; returns the norm before clipping.
 
     Raises FloatingPointError when the gradient is not finite: the run has diverged.
     """
-    norm: Tensor = nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm: Tensor = nn.utils.clip_grad_norm_(trained, grad_clip)
     if not torch.isfinite(norm):
         raise FloatingPointError("the gradient is not finite: the run has diverged")
     optimizer.step()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from envs.vault import VaultSpec
-from harness.config import ModelConfig
+from harness.config import TinyModel
 from harness.ledger import Ledger, Phase
 from harness.policy.model import closed_forms, new_policy
 from harness.policy.text import Prompts
@@ -24,12 +24,12 @@ def prompts():
 
 @pytest.fixture
 def policy(prompts):
-    return new_policy(ModelConfig(), SPEC, len(prompts.tokenizer), seed=1)
+    return new_policy(TinyModel(), SPEC, len(prompts.tokenizer), seed=1)
 
 
 @pytest.fixture
 def player(policy, prompts):
-    engine = TorchEngine(policy, prompts.end_id, SPEC.max_action_tokens)
+    engine = TorchEngine(policy, prompts.end_id, SPEC.max_prompt_tokens, SPEC.max_action_tokens)
     return Player(engine, prompts, EnvironmentPool(SPEC), seed=5)
 
 

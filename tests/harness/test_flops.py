@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from transformers.pytorch_utils import Conv1D
 
 from envs.vault import VaultSpec
-from harness.config import ModelConfig
+from harness.config import TinyModel
 from harness.errors import UserError
 from harness.ledger import TransformerFlops
 from harness.ledger.flops import ARCHITECTURES, LoRA
@@ -77,7 +77,7 @@ def forms(decoder) -> TransformerFlops:
 @pytest.fixture(params=[(1, 32, 2), (2, 64, 4)])
 def policy(request):
     layers, width, heads = request.param
-    return new_policy(ModelConfig(layers=layers, width=width, heads=heads), VaultSpec(), 50, seed=0)
+    return new_policy(TinyModel(layers=layers, width=width, heads=heads), VaultSpec(), 50, seed=0)
 
 
 def counted(run: Callable[[], object]) -> int:

@@ -11,7 +11,7 @@ from algorithms.base import Credit
 from algorithms.factors import Aggregation, KLEstimator, RatioUnit
 from algorithms.grpo import GRPO
 from algorithms.steppo import StepPO
-from harness.config import ModelConfig
+from harness.config import TinyModel
 from harness.policy.model import new_policy
 from harness.policy.rows import Rows, logprobs, rows_of
 from harness.records import Batch, Branch, Step, Trajectory
@@ -28,7 +28,7 @@ CLIPS = {RatioUnit.token: 0.1, RatioUnit.step: 0.04, RatioUnit.step_sqrt: 0.06, 
 
 @pytest.fixture(scope="module")
 def policy():
-    return new_policy(ModelConfig(layers=1, width=8, heads=2), SPEC, VOCABULARY, seed=3).double()
+    return new_policy(TinyModel(layers=1, width=8, heads=2), SPEC, VOCABULARY, seed=3).double()
 
 
 @pytest.fixture(scope="module")

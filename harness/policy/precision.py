@@ -1,0 +1,55 @@
+"""On which device, and in which numbers, a model multiplies."""
+
+import contextlib
+from dataclasses import dataclass
+
+import torch
+
+from harness.config.model import Device, ModelConfig, Precision
+from harness.errors import UserError
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device and the precision of its matrix products. Weights, moments and losses are fp32."""
+
+    device: torch.device
+    bf16: bool
+
+    @staticmethod
+    def of(model: ModelConfig) -> "Placement":
+        """What the configuration means on this machine; raises `UserError` for what it hasn't got."""
+        device = torch.device(_device(model))
+        has_bf16 = multiplies_bf16(device)
+        if model.precision is Precision.bf16 and not has_bf16:
+            raise UserError(
+                f"model.precision=bf16: this machine's {device.type} would emulate it: choose precision=auto"
+            )
+        return Placement(device, has_bf16 and model.precision is not Precision.fp32)
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Passes inside multiply in the chosen precision. Weights must not change inside: casts are kept."""
+        if self.bf16:
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def __str__(self) -> str:
+        return f"{self.device.type}, {'bf16 autocast' if self.bf16 else 'fp32'}"
+
+
+def _device(model: ModelConfig) -> str:
+    available = torch.cuda.is_available()
+    if model.device is Device.cuda and not available:
+        raise UserError("model.device=cuda: torch finds no CUDA device here: choose model.device=cpu")
+    return "cuda" if available and model.device is not Device.cpu else "cpu"
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16 products (CUDA from Ampere; AVX512-BF16 or AMX).
+
+    Emulated, they are some three times slower than fp32. A torch that can't tell counts as one without.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(has for name, has in capabilities.items() if name.endswith("_bf16"))
