@@ -26,11 +26,11 @@ from harness.policy.source import check as check_model
 from harness.policy.warm_start import load_or_make
 from harness.record import Recorder
 from harness.records import Trajectory
+from harness.rollout.engines import make_engine
 from harness.rollout.environments import EnvironmentPool
 from harness.rollout.episodes import Player
 from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
-from harness.rollout.torch_engine import TorchEngine
 from harness.store import Rewound, RunDir, append_line, read_json, write_json
 from harness.store.checkpoint import load_model, save_model
 from harness.update.learner import Learner
@@ -69,13 +69,8 @@ class Run:
             self.ledger,
         )
         self.pool = EnvironmentPool(config.env)
-        engine = TorchEngine(
-            policy,
-            self.prompts.end_id,
-            config.longest_prompt,
-            config.longest_response,
-            config.engine.cache_tokens,
-        )
+        with self.learner.placement.autocast():
+            engine = make_engine(config, policy, self.prompts)
         self.player = Player(engine, self.prompts, self.pool, config.seed, config.rollout)
         self.sampler = Sampler(config, self.player, self.prompts, self.learner, self.ledger)
         true_values = TrueValues(config.env, self.prompts)
@@ -169,7 +164,7 @@ class Run:
         self.ledger.trajectories += len(played)
         self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
         updates = sum("grad_norm" in each for each in metrics)
-        rollouts = summary(played) | (self.prompts.take_dropped() or {})
+        rollouts = summary(played) | self._diagnostics()
         self._record("train", {"lr": rate, "updates": updates} | rollouts | average(metrics))
         self._record_times(clock)
 
@@ -180,7 +175,7 @@ class Run:
         with self.learner.placement.autocast():
             evaluation = evaluate(self.config, self.player, forms, self.ledger, point)
         self._keep(point, evaluation.sampled)
-        metrics = evaluation.metrics | (self.prompts.take_dropped() or {})
+        metrics = evaluation.metrics | self._diagnostics()
         self.point = point + 1
         self.scores.append(metrics["success"])
         self.spent_at.append(self.spent)
@@ -193,6 +188,10 @@ class Run:
         kept = sampled[: self.config.evaluation.record * self.config.evaluation.episodes]
         if kept:
             self.run_dir.write_trajectories(point, self.recorder.file(kept, self.sampler.batch(kept)))
+
+    def _diagnostics(self) -> dict[str, float]:
+        """What prompts and engine noticed since the last call."""
+        return (self.prompts.take_dropped() or {}) | self.player.engine.take_diagnostics()
 
     def _clock(self) -> "Clock":
         self.ledger.meter.start()

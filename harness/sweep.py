@@ -34,6 +34,7 @@ from harness.ledger.predict import check_budget
 from harness.plan import Plan, check_disk, existing_folder, plan
 from harness.plan_text import headline, tables
 from harness.policy.source import check as check_model
+from harness.rollout.engines import check_engine
 from harness.store import RunDir, cell_id, write_json
 from harness.terminal import show
 from harness.tracker import check_tracker, following
@@ -167,6 +168,8 @@ def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) ->
     cells[0].env.check()
     for model in dict.fromkeys(cell.model for cell in cells):
         check_model(model)
+    for engine in dict.fromkeys(cell.engine for cell in cells):
+        check_engine(engine)
     planned = plan(sweep, launcher, cells)
     for arm in planned.arms:
         check_budget(arm.config)

@@ -17,6 +17,7 @@ PHASE_NAMES = {
     Phase.prefill_cached.value: "prefill, cached",
     Phase.decode.value: "decode",
     Phase.decode_branch.value: "decode branches",
+    Phase.score_sampled.value: "score samples",
     Phase.branch_scoring.value: "score branch points",
     Phase.score_reference.value: "score reference",
     Phase.ratio_centre.value: "centre the ratio",

@@ -5,8 +5,11 @@ from enum import Enum
 
 from algorithms.base import Algorithm
 from envs.base import EnvironmentSpec
-from harness.config.model import ModelConfig, PretrainedModel
+from harness.config.model import ModelConfig, PretrainedModel, TinyModel
 from harness.errors import require
+
+SMALLEST_VLLM_HEAD = 32
+"""Numbers of an attention head, on CPUs; vLLM 0.32 has no kernel for smaller ones there."""
 
 
 class BudgetAxis(Enum):
@@ -82,6 +85,7 @@ class Engine(Enum):
     """What generates tokens."""
 
     torch = "torch"
+    vllm = "vllm"
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ class EngineConfig:
     """The generation engine."""
 
     name: Engine = Engine.torch
-    """The engine, as in `engine=NAME`: torch, in the run's process and on the weights that are trained."""
+    """The engine, as in `engine=NAME`: `torch`, on the weights that are trained; `vllm`, on a copy of them in
+    the same process, extra `[vllm]`."""
     cache_tokens: int = 131072
     """Tokens whose keys and values are kept, so that a prompt is read only from where it differs from those
     before: 2 x layers x key-value heads x head size numbers each. It bounds how many episodes generate at
@@ -170,6 +175,22 @@ class RunConfig:
             f"engine.cache_tokens={self.engine.cache_tokens} must be at least {longest}: the longest prompt "
             "and its response",
         )
+        if self.engine.name is Engine.vllm:
+            self._check_vllm()
+
+    def _check_vllm(self) -> None:
+        model = self.model
+        if isinstance(model, TinyModel):
+            require(
+                model.width >= SMALLEST_VLLM_HEAD * model.heads,
+                f"engine=vllm has no attention for heads of {model.width // model.heads} numbers, "
+                f"model.width={model.width} / model.heads={model.heads}: {SMALLEST_VLLM_HEAD} are the fewest",
+            )
+        if isinstance(model, PretrainedModel):
+            require(
+                not model.lora_rank,
+                f"engine=vllm takes no LoRA adapters, model.lora_rank={model.lora_rank}: choose engine=torch",
+            )
 
     @property
     def has_exact_values(self) -> bool:

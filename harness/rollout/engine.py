@@ -104,6 +104,10 @@ class Engine(ABC):
     def take_usage(self) -> Usage:
         """What was spent since the last call."""
 
+    def take_diagnostics(self) -> dict[str, float]:
+        """What the engine noticed since the last call, by its name in the metrics."""
+        return {}
+
     def release(self) -> None:
         """Give memory back that only makes what follows faster."""
         return None

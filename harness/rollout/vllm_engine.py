@@ -1,7 +1,10 @@
-"""`engine=vllm`: vLLM generates, in this process, on a copy of the weights that it is given after each update.
+"""`engine=vllm`: vLLM generates, in this process, on a copy of the weights that each sync hands over.
 
-vLLM does not give the entropy of the whole vocabulary, so every finished response is scored by the policy that is
-trained. That also tells how far the two are apart: same tokens, same weights, other kernels.
+vLLM does not give the entropy of the whole vocabulary, so every finished response is scored by the policy.
+That also tells how far the two are apart: same tokens, same weights, other kernels. The record keeps vLLM's
+log-probabilities: they are those that sampled.
+
+Shape suffixes: T sampled tokens of many responses, L of one.
 """
 
 import os
@@ -13,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from harness.errors import UserError
 from harness.policy.rows import Rows, logprobs
 from harness.rng import philox, purpose_key
 from harness.rollout.engine import Engine, Generation, Request, Usage
@@ -23,7 +26,7 @@ from harness.rollout.engine import Engine, Generation, Request, Usage
 BLOCK_TOKENS = 32
 """Prompts are shared in whole blocks; vLLM's own default on CPUs is 128."""
 MEMORY_SHARE = 0.3
-"""Of the device's memory, for weights and what passes need; the rest is the update's. The cache's size is given."""
+"""Of the device's memory, for weights and what passes need. The cache's size is given."""
 SETTINGS = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that weights are handed over without copies
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -31,17 +34,6 @@ SETTINGS = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",  # tensors as arguments of calls inside this process
 }
-
-
-def check() -> None:
-    """Raise `UserError` where vLLM isn't installed."""
-    try:
-        import vllm  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "engine=vllm needs vLLM: pip install 'creditbench[vllm]' for CUDA GPUs, see docs/engines.md for CPUs "
-            f"({error})"
-        ) from error
 
 
 class VllmEngine(Engine):
@@ -52,30 +44,28 @@ class VllmEngine(Engine):
         model: PreTrainedModel,
         end_id: int,
         pad_id: int,
+        longest_prompt: int,
         longest_response: int,
-        longest_context: int,
         cache_tokens: int,
     ) -> None:
-        """`longest_context`: most tokens of a prompt with its response; `cache_tokens`: room for so many."""
+        """`cache_tokens`: tokens whose keys and values the cache has room for."""
         self.model, self.end_id, self.pad_id = model, end_id, pad_id
-        self.longest_response = longest_response
-        self._vllm = start(model, longest_context, cache_tokens)
+        self.longest_response, self.longest = longest_response, longest_prompt + longest_response
+        self.cache_tokens = cache_tokens
+        self._vllm = start(model, self.longest, cache_tokens)
         self._started: dict[str, Generation] = {}
         """The generations in play, by vLLM's name for them."""
         self._names = count()
         self._usage = Usage()
-        self._version: int | None = None
-        self.mismatch = 0.0
-        """Largest difference, in nats, between vLLM's and the policy's log-probability of a sampled token."""
+        self._mismatches: list[Tensor] = []
+        """Of every token sampled, |vLLM's log-probability - the policy's|, in nats."""
 
     def sync(self) -> None:
-        version = sum(parameter._version for parameter in self.model.parameters())
-        if version != self._version:
-            tensors = [(name, tensor.detach()) for name, tensor in self.model.state_dict().items()]
-            self._vllm.collective_rpc("load_policy", args=(tensors,))
-            self._version = version
+        tensors = [(name, tensor.detach()) for name, tensor in self.model.state_dict().items()]
+        self._vllm.collective_rpc("load_policy", args=(tensors,))
         # What was computed with other weights must not be found again.
-        self._vllm.reset_prefix_cache()
+        if not self._vllm.reset_prefix_cache():
+            raise RuntimeError("vLLM kept its cache: weights must not change while tokens are sampled")
 
     def add(self, requests: Sequence[Request], seed: int, purpose: str, greedy: bool = False) -> None:
         from vllm import SamplingParams
@@ -98,12 +88,23 @@ class VllmEngine(Engine):
             self._started[name] = Generation(request)
 
     @property
+    def room(self) -> int:
+        return self.cache_tokens // self.longest
+
+    @property
     def busy(self) -> bool:
         return bool(self._started)
 
     def take_usage(self) -> Usage:
         usage, self._usage = self._usage, Usage()
         return usage
+
+    def take_diagnostics(self) -> dict[str, float]:
+        """`mismatch_mean`, `mismatch_max`: between vLLM's log-probabilities and the policy's, in nats."""
+        mismatch_T, self._mismatches = torch.cat([torch.zeros(0), *self._mismatches]), []
+        if not len(mismatch_T):
+            return {}
+        return {"mismatch_mean": float(mismatch_T.mean()), "mismatch_max": float(mismatch_T.max())}
 
     def step(self) -> list[Generation]:
         finished = []
@@ -138,8 +139,8 @@ class VllmEngine(Engine):
         rows = Rows.of([(each.request.context_ids, tuple(each.ids)) for each in finished], self.pad_id)
         logprob_T, entropy_T = logprobs(self.model, rows)
         sampled_T = torch.tensor([each for generation in finished for each in generation.logprobs])
-        self.mismatch = max(self.mismatch, float((logprob_T.cpu().float() - sampled_T).abs().max()))
-        parts = entropy_T.cpu().split([len(each.ids) for each in finished])
+        self._mismatches.append((logprob_T.float() - sampled_T).abs())
+        parts = entropy_T.split([len(each.ids) for each in finished])
         for generation, entropy_L in zip(finished, parts, strict=True):
             generation.entropies = entropy_L.tolist()
         self._usage.scored += rows.length_R.tolist()
@@ -147,19 +148,20 @@ class VllmEngine(Engine):
 
 
 def start(model: PreTrainedModel, longest_context: int, cache_tokens: int) -> Any:
-    """vLLM with the architecture of `model`; its weights come with the first sync."""
+    """vLLM with the architecture of `model`, in the precision that its passes have now."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    check()
     from vllm import LLM
 
-    cpu = next(model.parameters()).device.type == "cpu"
+    weights = next(model.parameters())
+    kind, cpu = weights.device.type, weights.device.type == "cpu"
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weights.dtype
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         return LLM(
             model=folder,
             skip_tokenizer_init=True,
-            dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
+            dtype=str(dtype).removeprefix("torch."),
             max_model_len=longest_context,
             num_gpu_blocks_override=-(-max(cache_tokens, longest_context) // BLOCK_TOKENS) + 1,
             block_size=BLOCK_TOKENS if cpu else None,

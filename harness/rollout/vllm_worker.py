@@ -18,9 +18,9 @@ class Weights:
         tied = getattr(self.model_config.hf_config, "tie_word_embeddings", False)
         named = [(name, tensor) for name, tensor in tensors if not (tied and name == "lm_head.weight")]
         self.reload_weights(weights_iterator=iter(named))
-        head = getattr(self.model_runner.model, "lm_head", None)
-        # On CPUs the head keeps a packed copy of the embedding, which the reload does not renew: without this,
-        # logits come from old weights, and nothing says so (vLLM 0.32).
+        head: Any = getattr(self.model_runner.model, "lm_head", None)
+        # On CPUs the head keeps a packed copy of the embedding, which the reload does not renew: without
+        # this, logits come from old weights, and nothing says so (vLLM 0.32).
         if tied and hasattr(head, "cpu_linear"):
             from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
 

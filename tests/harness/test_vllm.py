@@ -3,6 +3,8 @@
 Runs where vLLM is installed (`make test-vllm`: an environment of its own, see docs/engines.md).
 """
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,14 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
 pytest.importorskip("vllm")
 
+from harness.config import compose_run
+from harness.ledger import Phase
 from harness.policy.rows import Rows, logprobs
 from harness.rollout.engine import Request
 from harness.rollout.torch_engine import TorchEngine
 from harness.rollout.vllm_engine import VllmEngine, request_seed
+from harness.run import Run
+from harness.store import RunDir
 
 END, PAD, VOCABULARY, LONGEST = 1, 0, 300, 12
 TOLERANCE = 1e-4
@@ -40,7 +46,7 @@ def pair(request):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4)  # the usual start is so flat that wrong weights could pass
-    engine = VllmEngine(model, END, PAD, LONGEST, longest_context=256, cache_tokens=8192)
+    engine = VllmEngine(model, END, PAD, 256 - LONGEST, LONGEST, cache_tokens=8192)
     engine.sync()
     return model, engine
 
@@ -78,13 +84,14 @@ def test_log_probabilities_agree_before_and_after_every_update(pair):
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
-        engine.mismatch = 0.0
+        engine.take_diagnostics()
         engine.generate(asked, 3, "test")
-        assert engine.mismatch > 10 * TOLERANCE, "the update is big enough to be seen"
+        assert engine.take_diagnostics()["mismatch_max"] > 10 * TOLERANCE, (
+            "the update is big enough to be seen"
+        )
         engine.sync()
-        engine.mismatch = 0.0
         assert_agrees(model, engine, asked)
-        assert engine.mismatch < TOLERANCE
+        assert engine.take_diagnostics()["mismatch_max"] < TOLERANCE
 
 
 def test_a_prompt_is_read_once_and_forgotten_with_the_weights(pair):
@@ -113,7 +120,7 @@ def test_a_request_gets_the_same_alone_and_in_company(pair):
 def test_greedy_is_what_the_torch_engine_says(pair):
     model, engine = pair
     asked = requests(2, 20) + requests(2, 50)
-    torch_engine = TorchEngine(model, END, LONGEST)
+    torch_engine = TorchEngine(model, END, 256 - LONGEST, LONGEST)
     expected, _ = torch_engine.generate(asked, 3, "test", greedy=True)
     found, _ = engine.generate(asked, 3, "test", greedy=True)
     assert [each.ids for each in found] == [each.ids for each in expected]
@@ -124,3 +131,27 @@ def test_seeds_depend_on_every_part_of_the_counter():
     seeds = {request_seed(Request((1,), (), each), 0, "rollout") for each in counters}
     assert len(seeds) == len(counters)
     assert max(seeds) < 2**63
+
+
+def test_a_run_reports_how_far_the_engine_is_from_the_policy(tmp_path):
+    """At learning rate 0 nothing else can move a ratio from 1."""
+    config = compose_run(
+        [
+            *("engine=vllm", "model.heads=2", "model.lr=0", "algorithm=grpo", "model.clone_updates=0"),
+            *("batch.trajectories=32", "budget.axis=trajectories", "budget.limit=64", "env.horizon=8"),
+            *("evaluation.points=1", "evaluation.window=1", "env.eval_tasks=2"),
+        ]
+    )
+    run = Run(config, RunDir.create(tmp_path, config), tmp_path)
+    run.finish()
+    rows = [json.loads(line) for line in run.run_dir.metrics.open()]
+    assert [row["kind"] for row in rows] == ["evaluation", "train", "train", "evaluation"]
+    for row in rows:
+        assert 0 < row["mismatch_mean"] < row["mismatch_max"] < TOLERANCE
+    for row in rows[1:3]:
+        assert abs(row["ratio"] - 1) < TOLERANCE
+        assert row["clip_fraction"] == 0
+    scored = run.ledger.entries[Phase.score_sampled]
+    trained = run.ledger.entries[Phase.actor_train]
+    assert scored.tokens == trained.tokens
+    assert 3 * scored.flops == trained.flops
