@@ -202,7 +202,7 @@ def growth() -> None:
 
 
 def branching() -> None:
-    """Print what prefixes spare: 16 trajectories, 4 roots and 3 branches of each from the middle of a step."""
+    """Print what prefixes spare: 16 trajectories, 4 roots and 3 branches of each from mid-response."""
     subject = tiny(PROMPT + STEPS * (OBSERVATION + RESPONSE) + RESPONSE)
     engine = TorchEngine(subject.model, NO_END, subject.longest - RESPONSE, RESPONSE, 16 * subject.longest)
     draw = np.random.default_rng(2)
