@@ -1,4 +1,5 @@
 """Where cells run."""
 
-DONE, FAILED, BUSY = 0, 1, 75
-"""A worker's exit codes: finished, failed (failure.json says why), cell held by another process."""
+DONE, FAILED, UNWRITABLE, BUSY = 0, 1, 74, 75
+"""A worker's exit codes: finished; failed (failure.json says why); its files, failure.json among them, could
+not be written; cell held by another process."""

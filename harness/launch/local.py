@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.config import RunConfig
 from harness.config.compose import to_plain
-from harness.launch import BUSY, DONE
+from harness.launch import BUSY, DONE, UNWRITABLE
 from harness.store import RunDir, State, cell_id, read_json
 
 POLL_SECONDS = 0.2
@@ -109,6 +109,8 @@ def settle(cell: Cell, board: "Board") -> bool:
         board.done(cell)
     elif cell.run_dir.failure.exists():
         board.failed(cell, read_json(cell.run_dir.failure)["reason"])
+    elif code == UNWRITABLE:
+        board.failed(cell, "its directory can't be written: is the disk full, or broken?")
     else:
         board.failed(cell, f"the process ended with code {code}")
     return True

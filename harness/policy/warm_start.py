@@ -6,6 +6,7 @@ seed) and stored; every arm of a sweep loads the same bytes.
 
 import fcntl
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from harness.policy.model import closed_forms, load_weights, new_policy
 from harness.policy.rows import Row, Rows, logprobs
 from harness.policy.text import Prompts
 from harness.rng import generator
-from harness.store.files import read_json, write_atomically, write_json
-from harness.store.run_dir import FORMAT, content_hash
+from harness.store.checksums import Damaged, compare, content_hash, file_hash, read_sealed, write_sealed
+from harness.store.files import make_folder, write_atomically
+from harness.store.run_dir import FORMAT
 from harness.update.learner import optimise
 
 BATCH_ROWS = 32
@@ -36,21 +38,35 @@ def load_or_make(config: RunConfig, prompts: Prompts, out: Path, ledger: Ledger)
     model = {name: value for name, value in plain["model"].items() if name not in LEARNING}
     key = content_hash([FORMAT, config.env.version, model, plain["env"], config.seed])[:16]
     folder = out / "warmstarts" / f"{config.model.name}-{config.env.name}-s{config.seed}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     policy = new_policy(config.model, config.env, len(prompts.tokenizer), config.seed)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "cost.json").exists():
+        cost = stored_cost(folder)
+        if cost is None:
             cost = clone_random_play(policy, config, prompts)
             weights = {
                 name: tensor for name, tensor in policy.state_dict().items() if name != "lm_head.weight"
             }
             write_atomically(folder / "model.safetensors", save(weights))
-            write_json(folder / "cost.json", cost)
+            sums = {"sha256": file_hash(folder / "model.safetensors")}
+            write_sealed(folder / "cost.json", {**cost, **sums})
     load_weights(policy, load_file(folder / "model.safetensors"))
-    cost = read_json(folder / "cost.json")
     ledger.add(Phase.warm_start, cost["tokens"], cost["flops"])
     return policy
+
+
+def stored_cost(folder: Path) -> dict[str, Any] | None:
+    """What the warm start in `folder` cost; None where none is whole. The log names a damaged one."""
+    if not (folder / "cost.json").exists():
+        return None
+    try:
+        cost = read_sealed(folder / "cost.json")
+        compare(folder / "model.safetensors", cost["sha256"])
+    except Damaged as damage:
+        print(f"warm start {folder.name} is damaged ({damage}): it is made again")
+        return None
+    return cost
 
 
 def clone_random_play(policy: GPT2LMHeadModel, config: RunConfig, prompts: Prompts) -> dict[str, int]:
