@@ -9,14 +9,15 @@ import socket
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from harness.config import BudgetAxis, RunConfig, compose_run
+from harness.code_version import code_version
+from harness.config import CHECKPOINT_SECONDS, BudgetAxis, RunConfig, compose_run
 from harness.errors import UserError
 from harness.evaluate import evaluate, mean
 from harness.ledger import Ledger
@@ -35,9 +36,12 @@ from harness.store.checksums import file_hash, write_sealed
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
 
-CHECKPOINT_SECONDS = 60.0
 COUNTED = ("flops", "tokens", "env_steps", "trajectories")
 """Budget axes that are a function of the configuration."""
+
+
+class Stopped(Exception):
+    """A run was asked to stop; it wrote a checkpoint first."""
 
 
 class Run:
@@ -90,8 +94,11 @@ class Run:
         axis = self.config.budget.axis
         return self.seconds if axis is BudgetAxis.gpu_seconds else self.ledger.spent(axis.value)
 
-    def finish(self) -> dict[str, object]:
-        """Resume if there is something to resume, go on to the end, and write the result."""
+    def finish(self, stopping: Callable[[], bool] = lambda: False) -> dict[str, object]:
+        """Resume if there is something to resume, go on to the end, and write the result.
+
+        Raise `Stopped` after the iteration in which `stopping` says so.
+        """
         self._resume()
         limit, points = self.config.budget.limit, self.config.evaluation.points
         while True:
@@ -100,6 +107,9 @@ class Run:
                 self._checkpoint()
             if self.spent >= limit:
                 break
+            if stopping():
+                self._checkpoint()
+                raise Stopped
             self._iterate()
             if time.monotonic() - self.checkpoint_time > self.checkpoint_seconds:
                 self._checkpoint()
@@ -115,6 +125,7 @@ class Run:
             "versions": {"torch": torch.__version__, "numpy": np.__version__},
             "metrics_sha256": file_hash(self.run_dir.metrics),
         }
+        self.run_dir.check_lease()
         write_sealed(self.run_dir.result, result)
         return result
 
@@ -187,6 +198,7 @@ class Run:
         spent: dict[str, float] = {axis: self.ledger.spent(axis) for axis in COUNTED}
         if self.config.budget.axis is BudgetAxis.gpu_seconds:
             spent["gpu_seconds"] = self.seconds
+        self.run_dir.check_lease()
         append_line(self.run_dir.metrics, {"kind": kind, "iteration": self.iteration, **spent, **values})
 
     def _checkpoint(self) -> None:
@@ -215,7 +227,8 @@ class Run:
         if rewound.checkpoint is not None:
             self._load(rewound.checkpoint)
         self.run_dir.drop_trajectories(self.point)
-        append_line(self.run_dir.attempts, attempt(self.iteration, redone(rewound, self.ledger)))
+        code = code_version(self.config.algorithm)
+        append_line(self.run_dir.attempts, attempt(self.iteration, redone(rewound, self.ledger), code))
 
     def _load(self, checkpoint: Path) -> None:
         state = read_json(checkpoint / "state.json")
@@ -233,12 +246,15 @@ class Run:
             load_model(checkpoint, "previous", learner.previous)
 
 
-def attempt(iteration: int, again: dict[str, float]) -> dict[str, object]:
+def attempt(iteration: int, again: dict[str, float], code: str) -> dict[str, object]:
     """What is noted about an attempt when it starts."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "job": os.environ.get("SLURM_JOB_ID", ""),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "code": code,
         "iteration": iteration,
         "redone": again,
     }
@@ -296,8 +312,8 @@ def main(overrides: Sequence[str]) -> int:
         return 2
     out = Path("runs/single")
     run_dir = RunDir.create(out, config)
-    with run_dir.lease() as mine:
-        if not mine:
+    with run_dir.lease(lost=lambda: os._exit(1)) as lease:
+        if lease is None:
             print(f"error: another process runs {run_dir.path}", file=sys.stderr)
             return 2
         result = Run(config, run_dir, out).finish()

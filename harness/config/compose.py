@@ -21,12 +21,12 @@ from algorithms.factors import Clash
 from envs.base import TaskSet
 from harness.config.arms import Arm, sweep_arms
 from harness.config.frozen import find
+from harness.config.launchers import LAUNCHERS, Launcher
 from harness.config.schema import (
     BatchConfig,
     BudgetConfig,
     EvaluationConfig,
     Knob,
-    LauncherConfig,
     ModelConfig,
     RunConfig,
     SweepConfig,
@@ -59,10 +59,15 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def compose_run(overrides: Sequence[str]) -> RunConfig:
     """The typed configuration of one run."""
-    return run_config(_plain(compose(overrides)))
+    return composed_run(compose(overrides))
 
 
-def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig, list[RunConfig]]:
+def composed_run(composed: DictConfig) -> RunConfig:
+    """The typed configuration of the run that Hydra composed."""
+    return run_config(_plain(composed))
+
+
+def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, Launcher, list[RunConfig]]:
     """A sweep, its launcher and its cells, seed by seed so that early results are comparable."""
     # Options of an algorithm are for the arms, each of which composes them with its own algorithm.
     composed = compose([override for override in overrides if not override.startswith("algorithm.")])
@@ -74,7 +79,7 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     seeds = resolve_seeds(options, _plain(composed))
     sweep = replace(typed(SweepConfig, {**options, "seeds": seeds}, "sweep"), space=space)
     _check_space(sweep)
-    launcher = typed(LauncherConfig, _plain(composed)["launcher"], "launcher")
+    launcher = launcher_config(_plain(composed)["launcher"])
     bases = {algorithm: _base(algorithm, overrides) for algorithm in sweep.algorithms}
     if sweep.tuned and not sweep.trials:
         defaults = {algorithm: _run(base, algorithm) for algorithm, base in bases.items()}
@@ -88,6 +93,16 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     cells = [replace(arm, seed=_integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     _check_tasks(sweep, cells)
     return sweep, launcher, cells
+
+
+def launcher_config(options: dict[str, Any]) -> Launcher:
+    """The typed configuration of a launcher."""
+    if options["name"] not in LAUNCHERS:
+        raise UserError(
+            f"launcher.name={options['name']} does not exist{suggest(options['name'], [*LAUNCHERS])}"
+        )
+    launcher: Launcher = typed(LAUNCHERS[options["name"]], options, "launcher")
+    return launcher
 
 
 def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:

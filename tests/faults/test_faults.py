@@ -63,7 +63,11 @@ def test_the_model_of_a_disk_loses_what_was_not_synced():
 
 
 def test_the_model_of_a_disk_truncates():
-    content = [Operation("open", "a"), Operation("write", "a", data=b"0123"), Operation("write", "a", data=b"x", offset=1)]
+    content = [
+        Operation("open", "a"),
+        Operation("write", "a", data=b"0123"),
+        Operation("write", "a", data=b"x", offset=1),
+    ]
     for operation, expected in [
         (Operation("truncate", "a", offset=2), b"0x"),
         (Operation("truncate", "a", offset=6), b"0x23\0\0"),
