@@ -4,7 +4,8 @@
 
 On a cluster of its own, two nodes of four CPUs on this machine: root and SLURM's packages are needed (see
 tests/slurm/conftest.py). Each cell is real: a process, a warm start, an iteration, two evaluations, its
-checkpoints. Beside it the same cells by launcher=local, and as a yardstick an array of 300 jobs `python -c pass`.
+checkpoints. Beside it the same cells by launcher=local, and as a yardstick an array of 300 jobs that only
+run `python -c pass`.
 """
 
 import os
