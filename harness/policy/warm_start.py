@@ -4,7 +4,6 @@ It clones the policy that picks uniformly among the valid actions. One is made f
 seed) and stored; every arm of a sweep loads the same bytes.
 """
 
-import fcntl
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,14 @@ from transformers import GPT2LMHeadModel
 from envs.base import Environment, Task
 from harness.config import RunConfig
 from harness.config.compose import to_plain
+from harness.lease import turn
 from harness.ledger import Ledger, Phase
 from harness.policy.model import closed_forms, load_weights, new_policy
 from harness.policy.rows import Row, Rows, logprobs
 from harness.policy.text import Prompts
 from harness.rng import generator
 from harness.store.checksums import Damaged, compare, content_hash, file_hash, read_sealed, write_sealed
-from harness.store.files import make_folder, write_atomically
+from harness.store.files import make_folder, remove_temporaries, write_atomically
 from harness.store.run_dir import FORMAT
 from harness.update.learner import optimise
 
@@ -40,33 +40,40 @@ def load_or_make(config: RunConfig, prompts: Prompts, out: Path, ledger: Ledger)
     folder = out / "warmstarts" / f"{config.model.name}-{config.env.name}-s{config.seed}-{key}"
     make_folder(folder)
     policy = new_policy(config.model, config.env, len(prompts.tokenizer), config.seed)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
         cost = stored_cost(folder)
-        if cost is None:
-            cost = clone_random_play(policy, config, prompts)
-            weights = {
-                name: tensor for name, tensor in policy.state_dict().items() if name != "lm_head.weight"
-            }
-            write_atomically(folder / "model.safetensors", save(weights))
-            sums = {"sha256": file_hash(folder / "model.safetensors")}
-            write_sealed(folder / "cost.json", {**cost, **sums})
+    except Damaged:
+        cost = make_once(folder, policy, config, prompts)
     load_weights(policy, load_file(folder / "model.safetensors"))
     ledger.add(Phase.warm_start, cost["tokens"], cost["flops"])
     return policy
 
 
-def stored_cost(folder: Path) -> dict[str, Any] | None:
-    """What the warm start in `folder` cost; None where none is whole. The log names a damaged one."""
-    if not (folder / "cost.json").exists():
-        return None
-    try:
-        cost = read_sealed(folder / "cost.json")
-        compare(folder / "model.safetensors", cost["sha256"])
-    except Damaged as damage:
-        print(f"warm start {folder.name} is damaged ({damage}): it is made again")
-        return None
+def stored_cost(folder: Path) -> dict[str, Any]:
+    """What the warm start in `folder` cost; raises `Damaged` where none is whole."""
+    cost = read_sealed(folder / "cost.json")
+    compare(folder / "model.safetensors", cost["sha256"])
     return cost
+
+
+def make_once(folder: Path, policy: GPT2LMHeadModel, config: RunConfig, prompts: Prompts) -> dict[str, Any]:
+    """Make the warm start, unless another process did while this one waited; returns its cost."""
+    weights_path, cost_path = folder / "model.safetensors", folder / "cost.json"
+    with turn(folder) as lease:
+        try:
+            return stored_cost(folder)
+        except Damaged as damage:
+            if cost_path.exists():
+                print(f"warm start {folder.name} is damaged ({damage}): it is made again")
+        remove_temporaries(weights_path)
+        remove_temporaries(cost_path)
+        cost = clone_random_play(policy, config, prompts)
+        weights = {name: tensor for name, tensor in policy.state_dict().items() if name != "lm_head.weight"}
+        lease.check()
+        write_atomically(weights_path, save(weights))
+        sealed = {**cost, "sha256": file_hash(weights_path)}
+        write_sealed(cost_path, sealed)
+        return sealed
 
 
 def clone_random_play(policy: GPT2LMHeadModel, config: RunConfig, prompts: Prompts) -> dict[str, int]:

@@ -39,6 +39,7 @@ from harness.store.files import (
     make_folder,
     mend_lines,
     read_lines,
+    remove_temporaries,
     sync_folder,
     write_atomically,
     write_json,
@@ -232,9 +233,8 @@ class RunDir:
         for folder in [path for path in self.checkpoints.iterdir() if path.is_dir()]:
             if folder not in whole[-KEPT_CHECKPOINTS:]:
                 remove_checkpoint(folder)
-        for name in (self.result.name, self.failure.name, self.attempts.name):
-            for path in self.path.glob(f".{name}.*.tmp"):
-                path.unlink()
+        for written in (self.result, self.failure, self.attempts):
+            remove_temporaries(written)
         metrics, timing = (cut_lines(path, sizes.get(path.name, 0)) for path in (self.metrics, self.timing))
         mend_lines(self.attempts)
         damages = [f"checkpoint {path.name} is damaged ({why}): {then}" for path, why in damaged.items()]

@@ -70,7 +70,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     """
     run = run_folder(folder)
     files = [run / "config.json", run / "metrics.jsonl", run / "result.json", *run.glob("trajectories/*")]
-    files += folder.glob("warmstarts/*/[!.]*.*")
+    files += [*folder.glob("warmstarts/*/model.safetensors"), *folder.glob("warmstarts/*/cost.json")]
     states = [*run.glob("checkpoints/[0-9]*/state.json")]
     files += [path for state in states for path in state.parent.glob("*.safetensors")]
     found: dict[str, Any] = {str(path.relative_to(folder)): path.read_bytes() for path in files}
