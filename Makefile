@@ -1,5 +1,6 @@
 # make all_algos   set up .venv, run the main job, end with the path of its report   (ARGS="sweep.seeds=[0,1]")
 # make test        set up .venv, run the tests                                       (ARGS="-k vault")
+# make faults      set up .venv, kill and break runs at every file operation (hours) (ARGS="--every 20")
 # make lint        set up .venv, check style and types
 #
 # PYTHON=python3.12     the interpreter that .venv is made from
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TORCH_INDEX
 
-.PHONY: all_algos test lint
+.PHONY: all_algos test faults lint
 .DELETE_ON_ERROR:
 
 all_algos: $(VENV)/.installed-run
@@ -18,6 +19,9 @@ all_algos: $(VENV)/.installed-run
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

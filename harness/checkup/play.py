@@ -27,7 +27,7 @@ def environments(cells: Sequence[RunConfig]) -> Iterator[Finding]:
 
 
 def engine(cell: RunConfig) -> Iterator[Finding]:
-    """Whether a fresh tiny model samples in the environment as it is trained: same log-probabilities, twice."""
+    """Whether a fresh tiny model samples the same twice, and with the log-probabilities that training has."""
     import numpy as np
     import torch
 
@@ -63,7 +63,8 @@ def engine(cell: RunConfig) -> Iterator[Finding]:
     elif not apart <= TOLERANCE:
         yield fail(
             "engine",
-            f"sampled and trained log-probabilities are {apart:.1e} nats apart: report it, with torch's version",
+            f"sampled and trained log-probabilities are {apart:.1e} nats apart: report it, with the versions "
+            "of torch and transformers",
         )
     else:
         yield ok(

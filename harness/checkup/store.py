@@ -1,6 +1,5 @@
 """Whether the file system of a sweep's directory does what the run store counts on, and has the room."""
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -35,7 +34,7 @@ def disk(planned: Plan) -> Iterator[Finding]:
 
 
 def file_system(out: Path) -> Iterator[Finding]:
-    """Whether writes are durable, renames whole, links and locks exclusive, and clocks agree."""
+    """Whether writes are durable, renames whole, links exclusive, and clocks agree."""
     elsewhere = "set sweep.out to a folder on another file system"
     try:
         folder = Path(tempfile.mkdtemp(prefix=".doctor-", dir=existing_folder(out)))
@@ -105,17 +104,6 @@ def linked_once(folder: Path) -> Finding:
     raise AssertionError("a second link took the place of the first")
 
 
-def locked_once(folder: Path) -> Finding:
-    """A file can be locked, and not twice: a warm start is made once so."""
-    with (folder / "lock").open("w") as first, (folder / "lock").open("w") as second:
-        fcntl.flock(first, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return ok("store", "flock: one process makes a warm start")
-    raise AssertionError("a locked file could be locked again")
-
-
 def clocks(folder: Path) -> Finding:
     """The file system's clock is this machine's, nearly."""
     before = time.time()
@@ -124,8 +112,8 @@ def clocks(folder: Path) -> Finding:
     if abs(skew) > SKEW_SECONDS:
         return warn(
             "store",
-            f"the file server's clock is {skew:+.0f} s off this machine's, so that a live run may be taken for "
-            "dead: have the clocks synchronised (NTP)",
+            f"the file server's clock is {skew:+.0f} s off this machine's, so that dead runs may be shown as "
+            "alive, or live ones as dead: have the clocks synchronised (NTP)",
         )
     return ok("store", "its clock agrees with this machine's")
 
@@ -134,6 +122,5 @@ PROMISES: dict[str, Callable[[Path], Finding]] = {
     "durable writes": synced,
     "atomic rename": replaced_whole,
     "exclusive hard links": linked_once,
-    "exclusive flock": locked_once,
     "clock": clocks,
 }

@@ -35,7 +35,7 @@ class Scenario:
 
     kind: str
     cell: str
-    happens: Callable[..., None]
+    happens: Callable[..., object]
     arguments: tuple[Any, ...] = ()
 
 
@@ -96,7 +96,7 @@ def in_an_attempt(name: str, where: str, before: list[Fault], calm: list[Operati
     """One fault at each operation of an attempt, which comes after others that are killed."""
 
     def each(
-        kind: str, numbers: list[int], what: str, happens: Callable[..., None], *more: Any
+        kind: str, numbers: list[int], what: str, happens: Callable[..., object], *more: Any
     ) -> Iterator[Scenario]:
         for number in numbers:
             yield Scenario(kind + where, name, happens, ([*before, Fault(number, what)], *more))

@@ -18,19 +18,21 @@ WORDS = {"ENOSPC": "No space left on device", "EIO": "Input/output error", "full
 CHECKPOINT = re.compile(r"runs/[^/]+/checkpoints/(\d+)(/state\.json)?")
 
 
-def killed(subject: Subject, folder: Path, faults: Sequence[Fault]) -> None:
-    """One attempt after the other is killed; the last one is left in peace."""
-    for fault in faults:
-        # A resumed attempt may end before it comes to the operation.
-        assert subject.attempt(folder, fault) in (KILLED, DONE)
+def killed(subject: Subject, folder: Path, faults: Sequence[Fault]) -> int:
+    """One attempt after the other is killed, and the last one left in peace; returns how many were."""
+    codes = [subject.attempt(folder, fault) for fault in faults]
+    # A resumed attempt may end before it comes to the operation.
+    assert {KILLED, DONE}.issuperset(codes), codes
     goes_on(subject, folder)
+    return codes.count(KILLED)
 
 
-def killed_in_time(subject: Subject, folder: Path, seconds: Sequence[float]) -> None:
-    """Attempts are killed after so many seconds, wherever they are."""
-    for each in seconds:
-        assert subject.attempt(folder, kill_after=each) in (KILLED, DONE)
+def killed_in_time(subject: Subject, folder: Path, seconds: Sequence[float]) -> int:
+    """Attempts are killed after so many seconds, wherever they are; returns how many were."""
+    codes = [subject.attempt(folder, kill_after=each) for each in seconds]
+    assert {KILLED, DONE}.issuperset(codes), codes
     goes_on(subject, folder)
+    return codes.count(KILLED)
 
 
 def failed(subject: Subject, folder: Path, faults: Sequence[Fault], calm: Sequence[Operation]) -> None:

@@ -1,40 +1,74 @@
-"""One fault of every kind, drawn at random but always the same; `python -m tests.faults` has them all."""
+"""A selection of faults, drawn at random but always the same; `python -m tests.faults` has them all."""
 
 import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import count
 from random import Random
 
 import pytest
 
-from tests.faults import power
-from tests.faults.__main__ import Bench, plan
-from tests.faults.cells import run_folder
+from tests.faults import power, scenarios
+from tests.faults.__main__ import Bench, Scenario, plan
+from tests.faults.cells import Subject, run_folder
 from tests.faults.power import Disk
-from tests.faults.watch import Operation
+from tests.faults.watch import Fault, Operation
+
+KILLS = 200
+OF_A_KIND = 3
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    bench = Bench(tmp_path_factory.mktemp("faults") / "bench", ["previous"])
+    bench = Bench(tmp_path_factory.mktemp("faults") / "bench", ["critic", "previous"])
     yield bench
     bench.zygote.close()
 
 
-def test_the_cell_learns(bench):
+def test_the_cells_learn(bench):
     """Else equal weights would say nothing."""
-    (subject,) = bench.subjects.values()
-    lines = map(json.loads, (run_folder(subject.scratch / "calm") / "metrics.jsonl").open())
-    assert all(line["grad_norm"] > 0.01 for line in lines if line["kind"] == "train")
+    for subject in bench.subjects.values():
+        lines = map(json.loads, (run_folder(subject.scratch / "calm") / "metrics.jsonl").open())
+        assert all(line["grad_norm"] > 0.01 for line in lines if line["kind"] == "train")
+
+
+def attempts_to_kill(subject: Subject, draw: Random) -> Iterator[Callable[..., int]]:
+    """What is drawn in turn: SIGKILL before an operation or in a write, and whenever a time is over."""
+    for turn in count():
+        if turn % 4 == 3:
+            seconds = [draw.uniform(0, 0.5) for _ in range(5)]
+            yield lambda folder, seconds=seconds: scenarios.killed_in_time(subject, folder, seconds)
+        else:
+            # In the first half: a resumed attempt has fewer operations, and is to be killed as well.
+            places = [draw.randrange(len(subject.operations) // 2) for _ in range(5)]
+            faults = [Fault(place, draw.choice(("kill", "tear"))) for place in places]
+            yield lambda folder, faults=faults: scenarios.killed(subject, folder, faults)
 
 
 @pytest.mark.slow
-def test_a_cell_survives_a_fault_of_every_kind(bench):
-    draw, by_kind = Random(0), {}
+@pytest.mark.parametrize("name", ["critic", "previous"])
+def test_runs_that_are_killed_end_with_the_bytes_of_a_calm_one(name, bench):
+    """At 200 points in all. Each run is killed up to five times."""
+    subject, kills = bench.subjects[name], 0
+    for turn, run in enumerate(attempts_to_kill(subject, Random(name))):
+        kills += run(subject.new_folder(f"killed{turn}"))
+        if kills >= KILLS // 2:
+            break
+
+
+@pytest.mark.slow
+def test_other_faults_do_not_change_a_byte_either(bench):
+    """Failing writes, full disks, damaged files, power failures: some of each kind."""
+    draw, by_kind = Random(0), defaultdict[str, list[Scenario]](list)
     for scenario in plan(bench.subjects):
-        by_kind.setdefault(scenario.kind, []).append(scenario)
-    assert len(by_kind) > 15
-    chosen = [draw.choice(scenarios) for scenarios in by_kind.values()]
-    problems = {each.kind: bench.run(number, each) for number, each in enumerate(chosen)}
-    assert problems == dict.fromkeys(problems, "")
+        by_kind[scenario.kind].append(scenario)
+    others = {kind: each for kind, each in by_kind.items() if not kind.startswith("SIGKILL")}
+    assert len(others) >= 13
+    drawn = [
+        each for members in others.values() for each in draw.sample(members, min(OF_A_KIND, len(members)))
+    ]
+    problems = [problem for number, each in enumerate(drawn) if (problem := bench.run(number, each))]
+    assert not problems, "\n".join(problems)
 
 
 def disk(*operations: Operation) -> Disk:
