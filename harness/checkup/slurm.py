@@ -36,7 +36,8 @@ def slurm(launcher: Launcher) -> Iterator[Finding]:
             yield warn("slurm", f"{silent}; only launcher=slurm needs it")
         return
     names = ", ".join(dict.fromkeys(partitions))
-    if isinstance(launcher, SlurmConfig) and launcher.partition not in ("", *partitions):
-        yield fail("slurm", f"launcher.partition={launcher.partition} does not exist: there are {names}")
+    wanted = launcher.partition if isinstance(launcher, SlurmConfig) else ""
+    if not {*wanted.split(",")} <= {"", *partitions}:
+        yield fail("slurm", f"there is no launcher.partition={wanted}: set one of {names}")
         return
     yield ok("slurm", f"{release} answers; partitions {names}")
