@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m tests.faults [--workers 2] [--only TEXT] [--every N]
 
-Takes about two hours of one core. `--only` runs the kinds whose name holds the text, `--every` each n-th
+Takes two to three hours of one core. `--only` runs the kinds whose name holds the text, `--every` each n-th
 scenario. Exit code 1 if a scenario ended otherwise than a calm run.
 """
 
