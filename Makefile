@@ -1,6 +1,7 @@
 # make all_algos   set up .venv, run the main job, end with the path of its report   (ARGS="sweep.seeds=[0,1]")
 # make test        set up .venv, run the tests                                       (ARGS="-k vault")
 # make test-vllm   set up .venv-vllm with vLLM's CPU build, test engine=vllm         (ARGS="-k agree")
+# make faults      set up .venv, kill and break runs at every file operation (hours) (ARGS="--every 20")
 # make lint        set up .venv, check style and types
 #
 # PYTHON=python3.12     the interpreter that .venv is made from
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 export TORCH_INDEX
 
-.PHONY: all_algos test test-vllm lint
+.PHONY: all_algos test test-vllm faults lint
 .DELETE_ON_ERROR:
 
 all_algos: $(VENV)/.installed-run
@@ -20,6 +21,9 @@ all_algos: $(VENV)/.installed-run
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
 
 # An environment of its own: vLLM pins other versions than ours, and its CPU build those of packages that break it.
 test-vllm: $(VLLM_VENV)/.installed

@@ -31,8 +31,9 @@ from harness.rollout.environments import EnvironmentPool
 from harness.rollout.episodes import Player
 from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
-from harness.store import Rewound, RunDir, append_line, read_json, write_json
+from harness.store import Rewound, RunDir, append_line, read_json
 from harness.store.checkpoint import load_model, save_model
+from harness.store.checksums import file_hash, write_sealed
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
 
@@ -101,7 +102,7 @@ class Run:
         self._resume()
         limit, points = self.config.budget.limit, self.config.evaluation.points
         while True:
-            if self.spent >= limit * self.point / points:
+            if self.point <= points and self.spent >= limit * self.point / points:
                 self._evaluate(min(points, int(points * self.spent / limit)))
                 self._checkpoint()
             if self.spent >= limit:
@@ -123,9 +124,10 @@ class Run:
             "ledger": self.ledger.to_plain(),
             "placement": str(self.learner.placement),
             "versions": {"torch": torch.__version__, "numpy": np.__version__},
+            "metrics_sha256": file_hash(self.run_dir.metrics),
         }
         self.run_dir.check_lease()
-        write_json(self.run_dir.result, result)
+        write_sealed(self.run_dir.result, result)
         return result
 
     def _final_success(self) -> float:
@@ -227,8 +229,10 @@ class Run:
         self.checkpoint_time = time.monotonic()
 
     def _resume(self) -> None:
-        """Go back to the newest checkpoint, if there is one, and note the attempt."""
+        """Go back to the newest intact checkpoint, if there is one, and note the attempt."""
         rewound = self.run_dir.rewind()
+        for damage in rewound.damages:
+            print(damage)
         if rewound.checkpoint is not None:
             self._load(rewound.checkpoint)
         self.run_dir.drop_trajectories(self.point)
@@ -270,8 +274,9 @@ def redone(rewound: Rewound, ledger: Ledger) -> dict[str, float]:
 
     The iteration that was cut off in its middle left no trace and is not counted.
     """
-    last = rewound.metrics[-1] if rewound.metrics else {axis: ledger.spent(axis) for axis in COUNTED}
-    spent = {axis: last[axis] - ledger.spent(axis) for axis in COUNTED}
+    before = {axis: ledger.spent(axis) for axis in COUNTED}
+    last = next((line for line in reversed(rewound.metrics) if before.keys() <= line.keys()), before)
+    spent = {axis: last[axis] - before[axis] for axis in COUNTED}
     parts = ("rollout", "update", "evaluation")
     return {**spent, "seconds": sum(line.get(part, 0.0) for line in rewound.timing for part in parts)}
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from harness.config.compose import PARTS
 from harness.errors import UserError
-from harness.store import read_json
+from harness.store import checksums, read_json
 from reports.stats import SESOI
 
 Record = dict[str, Any]
@@ -158,6 +158,7 @@ def read_started(path: Path, row: Record, config: Record) -> Cell:
         row["iterations"] = max((line["iteration"] for line in lines if "iteration" in line), default=0)
         return Cell({**row, "state": state, "reason": reason}, config, curve, [], None)
     result = read_object(path / "result.json", "final_success", "ledger", "panel_hash", "overshoot")
+    check_sums(path, result)
     try:
         window = int(config["evaluation"]["window"])
         row |= finished(result, curve[-window:])
@@ -169,6 +170,17 @@ def read_started(path: Path, row: Record, config: Record) -> Cell:
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise Damaged(f"{path.name}/result.json: unexpected content ({error})") from error
     return Cell({**row, "state": "done", "reason": ""}, config, curve, phases, result.get("versions"))
+
+
+def check_sums(path: Path, result: Record) -> None:
+    """Raise `Damaged` unless a finished cell's numbers are those that its run wrote."""
+    if "checksum" not in result:
+        return  # a store of an older version
+    try:
+        written = checksums.read_sealed(path / "result.json")
+        checksums.compare(path / "metrics.jsonl", written["metrics_sha256"])
+    except checksums.Damaged as damage:
+        raise Damaged(f"{path.name}: {damage}: remove this directory and run the sweep again") from damage
 
 
 def finished(result: Record, window: list[Record]) -> Record:

@@ -1,6 +1,5 @@
 """The plan: where cells stand, what they cost, and that making it writes nothing."""
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -73,8 +72,7 @@ def test_every_cell_is_counted_where_it_stands(tmp_path):
     checkpoint(resumed[1], 3, 0.4 * LIMIT)
     write_json(stored(tmp_path, new, 0, 3).failure, {"reason": "x"})
     held = stored(tmp_path, new, 1, 2)
-    with (held.path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held.lease(lost=lambda: None):
         before = files(tmp_path)
         again = planned(tmp_path)
         assert files(tmp_path) == before, "looking creates nothing"

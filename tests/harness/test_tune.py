@@ -24,6 +24,7 @@ from harness.config.schema import Knob, Scale
 from harness.config.space import points
 from harness.errors import UserError
 from harness.store import read_json, write_json
+from harness.store.checksums import read_sealed, write_sealed
 from reports.compare import compare
 
 SPACE = {
@@ -198,7 +199,7 @@ def give(store: Path, finals: dict[tuple[str, int], float]) -> None:
     for cell, (algorithm, trial) in record["cells"].items():
         if (algorithm, trial) in finals:
             path = store / "runs" / cell / "result.json"
-            write_json(path, {**read_json(path), "final_success": finals[algorithm, trial]})
+            write_sealed(path, {**read_sealed(path), "final_success": finals[algorithm, trial]})
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.store import read_json, write_json
+from harness.store.checksums import file_hash, write_sealed
 from reports import comparisons, wording
 from reports.settings import Setting, settings
 from reports.store import Store, arm_names, read_store
@@ -72,3 +73,16 @@ def test_a_foreign_result_is_named_and_the_rest_read(out, result):
     assert runs.loc[cells[1], "state"] == "damaged"
     assert f"{cells[1]}/result.json" in runs.loc[cells[1], "reason"]
     assert (runs["state"] == "done").sum() == len(cells) - 1
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json"])
+def test_numbers_that_the_run_did_not_write_are_not_counted(name, out):
+    cell = min((out / "runs").iterdir())
+    result = read_json(cell / "result.json")
+    write_sealed(cell / "result.json", {**result, "metrics_sha256": file_hash(cell / "metrics.jsonl")})
+    assert set(read_store(out).runs["state"]) == {"done"}
+    content = (cell / name).read_bytes()
+    (cell / name).write_bytes(content.replace(b"0", b"1", 1))
+    runs = read_store(out).runs.set_index("cell")
+    assert runs.loc[cell.name, "state"] == "damaged"
+    assert f"{name} is not what was written" in runs.loc[cell.name, "reason"]
