@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import __version__
 from harness.config import LauncherConfig, RunConfig, SweepConfig, Tracker, compose_sweep, compose_tracker
@@ -18,6 +19,7 @@ from harness.config.contrasts import factorial, resolve
 from harness.config.frozen import tuned_path
 from harness.config.help import sweep_help
 from harness.errors import UserError
+from harness.labels import labels
 from harness.ledger.predict import check_budget
 from harness.plan import Plan, check_disk, existing_folder, plan, worker_count
 from harness.plan_text import headline, tables
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
                 raise UserError(f"{flag} is no flag: there are --dry-run and --help, the rest is KEY=VALUE")
         sweep, launcher, cells = compose_sweep(overrides)
         resolve(sweep, cells)
+        factorial(sweep, cells)
         tracker = compose_tracker(overrides).name
         check_tracker(tracker)
         planned = check(sweep, launcher, cells)
@@ -68,25 +71,7 @@ def run(
 
     out = Path(sweep.out)
     out.mkdir(parents=True, exist_ok=True)
-    manifest = {
-        "name": sweep.name,
-        "command": command(overrides),
-        "cells": [cell_id(cell) for cell in cells],
-        "controls": [cell_id(cell) for cell in cells if cell.algorithm.control],
-        "contrasts": {
-            name: {side: [cell_id(cell) for cell in members] for side, members in sides.items()}
-            for name, sides in resolve(sweep, cells).items()
-        },
-        "model": {
-            "factors": list(sweep.factors),
-            "cells": [cell_id(cell) for cell in factorial(sweep, cells)],
-        },
-        "sesoi": sweep.sesoi,
-        "creditbench": __version__,
-        "commit": commit(),
-        **tuning_record(sweep, [cell_id(cell) for cell in cells]),
-    }
-    write_json(out / "sweep.json", manifest)
+    write_json(out / "sweep.json", manifest(sweep, cells, overrides))
     with following(out, tracker):
         failures = run_cells(cells, out, worker_count(launcher))
     # Only now: the report's libraries would slow the start and are not needed before.
@@ -103,9 +88,36 @@ def run(
     return 1 if failures else 0
 
 
+def manifest(sweep: SweepConfig, cells: Sequence[RunConfig], overrides: Sequence[str]) -> dict[str, Any]:
+    """What `sweep.json` says: the cells and what each one is (see `harness.manifest`)."""
+    ids = [cell_id(cell) for cell in cells]
+    labelled = dict(zip(ids, labels(sweep, cells), strict=True))
+    return {
+        "name": sweep.name,
+        "command": command(overrides),
+        "cells": ids,
+        "arms": {cell: label.arm for cell, label in labelled.items()},
+        "environments": {cell: label.environment for cell, label in labelled.items()},
+        "controls": [cell_id(cell) for cell in cells if cell.algorithm.control],
+        "contrasts": {
+            name: {side: [cell_id(cell) for cell in members] for side, members in sides.items()}
+            for name, sides in resolve(sweep, cells).items()
+        },
+        "model": {
+            "factors": list(sweep.factors),
+            "cells": [cell_id(cell) for cell in factorial(sweep, cells)],
+        },
+        "sesoi": sweep.sesoi,
+        "creditbench": __version__,
+        "commit": commit(),
+        **tuning_record(sweep, ids),
+    }
+
+
 def check(sweep: SweepConfig, launcher: LauncherConfig, cells: Sequence[RunConfig]) -> Plan:
     """The plan; raise `UserError` for what would fail later: a missing extra, a budget or disk of no use."""
-    cells[0].env.check()
+    for env in dict.fromkeys(cell.env for cell in cells):
+        env.check()
     planned = plan(sweep, launcher, cells)
     for arm in planned.arms:
         check_budget(arm.config)

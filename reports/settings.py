@@ -10,8 +10,9 @@ from functools import cached_property
 
 import pandas as pd
 
+from harness.cells import Record
 from reports import stats
-from reports.store import Record, Store
+from reports.store import Store
 
 AXES = ("flops", "tokens", "env_steps", "seconds")
 """Columns of a curve that success can be drawn along."""

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from harness.cells import Record
 from harness.config.compose import run_config
 from harness.config.frozen import METRIC, Frozen, Trial, Tuned, setting_of
 from reports import stats
-from reports.store import Record, Store
+from reports.store import Store
 from reports.tables import OUTSIDE
 
 DIGITS = 6

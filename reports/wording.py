@@ -6,11 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from harness.cells import Record
 from harness.ledger import Phase
 from reports import stats
 from reports.comparisons import Family
 from reports.settings import Setting
-from reports.store import Record, Store
+from reports.store import Store
 
 PHASE_NAMES = {
     Phase.prefill_new.value: "prefill",

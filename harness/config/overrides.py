@@ -3,7 +3,8 @@
 from functools import cache
 from typing import Any
 
-from harness.config.compose import PARTS, compose_run, to_plain
+from harness.cells import PARTS
+from harness.config.compose import compose_run, to_plain
 from harness.config.schema import RunConfig
 
 

@@ -7,7 +7,7 @@ import pytest
 from harness.store import read_json, write_json
 from reports import comparisons, wording
 from reports.settings import Setting, settings
-from reports.store import Store, arm_names, read_store
+from reports.store import Store, read_store
 from tests.reports.synthetic import write_sweep
 
 
@@ -27,17 +27,6 @@ def change(out: Path, cell: str, section: str, **values: object) -> None:
 def only(store: Store) -> Setting:
     (setting,) = settings(store)
     return setting
-
-
-def test_two_settings_of_one_algorithm_are_two_arms():
-    names = arm_names(
-        {
-            "grpo-vault-tiny-s0-00": {"algorithm": {"gamma": 1.0, "lam": 1.0}},
-            "grpo-vault-tiny-s0-01": {"algorithm": {"gamma": 0.9, "lam": 1.0}},
-            "ppo-vault-tiny-s0-02": {"algorithm": {"gamma": 0.9, "lam": 1.0}},
-        }
-    )
-    assert list(names.values()) == ["grpo gamma=1.0", "grpo gamma=0.9", "ppo"]
 
 
 def test_a_fair_sweep_has_no_warning(out):
