@@ -6,15 +6,18 @@ otherwise. Finished, failed and missing runs may be mixed.
 """
 
 import argparse
+import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.cells import Record
 from harness.config.compose import run_config
 from harness.config.overrides import overrides_of
 from harness.errors import UserError
@@ -148,8 +151,9 @@ def files(store: Store, sections: Sequence[Section], effects: Effects | None) ->
     if trajectories := sweep_page(store):
         content[TRAJECTORIES] = trajectories
     content["report.json"] = export.to_json(store, named, models)
+    words = said(store, sections, effects, bool(trajectories))
     for name in ("report.md", "report.html"):
-        content[name] = render(f"{name}.j2", store, sections, effects, trajectories=bool(trajectories))
+        content[name] = render(f"{name}.j2", words)
     return content
 
 
@@ -200,14 +204,11 @@ def effect_tables(effects: Effects | None) -> dict[str, pd.DataFrame]:
     return found | {f"{name}-terms": fit.terms for name, fit in fits.items() if not fit.reason}
 
 
-def render(
-    template: str, store: Store, sections: Sequence[Section], effects: Effects | None, *, trajectories: bool
-) -> bytes:
-    """The page from its template."""
-    html = template.startswith("report.html")
+def render(template: str, content: Mapping[str, Any]) -> bytes:
+    """A page from its template."""
     environment = Environment(
         loader=PackageLoader("reports", "."),
-        autoescape=html,
+        autoescape=template.startswith("report.html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -218,33 +219,49 @@ def render(
         wording.count, wording.verdict_text, wording.reach, odds_ratio,
     )  # fmt: skip
     environment.filters |= {form.__name__: form for form in forms}
+    return environment.get_template(template).render(content).encode()
+
+
+def said(
+    store: Store, sections: Sequence[Section], effects: Effects | None, trajectories: bool
+) -> dict[str, Any]:
+    """What the pages are made of."""
     runs = store.runs.assign(
         seconds=wording.run_seconds(store.runs), command=commands(store), log=failed_logs(store)
     )
-    text = environment.get_template(template).render(
-        store=store,
-        sections=sections,
-        effects=effects,
-        trajectories=TRAJECTORIES if trajectories else "",
-        runs=runs.to_dict("records"),
-        done=int((store.runs["state"] == "done").sum()),
-        compute_rows=wording.COMPUTE_ROWS,
-        axes=wording.AXES,
-        command=f"python -m reports.compare {store.path}",
-    )
-    return text.encode()
+    return {
+        "store": store,
+        "sections": sections,
+        "effects": effects,
+        "trajectories": TRAJECTORIES if trajectories else "",
+        "runs": runs.to_dict("records"),
+        "done": int((store.runs["state"] == "done").sum()),
+        "compute_rows": wording.COMPUTE_ROWS,
+        "axes": wording.AXES,
+        "command": f"python -m reports.compare {store.path}",
+    }
 
 
 def commands(store: Store) -> list[str]:
     """For each run, what runs it alone; empty where its configuration is another version's, or missing."""
+    known: dict[str, str] = {}
     found = []
-    for cell in store.runs["cell"]:
-        try:
-            overrides = overrides_of(run_config(store.configs[cell]))
-        except (KeyError, UserError):
-            overrides = []
-        found.append(shlex.join(["python", "-m", "harness.run", *overrides]) if overrides else "")
+    for cell, seed in zip(store.runs["cell"], store.runs["seed"], strict=True):
+        config = store.configs.get(cell, {})
+        arm = json.dumps({**config, "seed": 0}, sort_keys=True)
+        if arm not in known:
+            known[arm] = command_of(config)
+        found.append(f"{known[arm]} seed={seed}" if known[arm] else "")
     return found
+
+
+def command_of(config: Record) -> str:
+    """What runs the cells of this configuration, but for the seed; empty where that can't be told."""
+    try:
+        *overrides, _ = overrides_of(run_config(config))
+    except (KeyError, TypeError, UserError):
+        return ""
+    return shlex.join(["python", "-m", "harness.run", *overrides])
 
 
 def failed_logs(store: Store) -> list[str]:

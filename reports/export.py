@@ -14,6 +14,8 @@ from reports.store import Store
 FORMAT = 1
 """Of the JSON: raised when a key or the meaning of a column changes."""
 KEPT = ("name", "command", "commit", "creditbench", "sesoi", "contrasts", "controls")
+ROW_MARGIN = 4 * " "
+"""How deep a row is: in settings, a setting, a table."""
 ESCAPED = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "±": r"$\pm$", "–": "--"})
 
 
@@ -34,7 +36,20 @@ def to_json(
         },
         "models": {name: records(frame) for name, frame in models.items()},
     }
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (pretty(content) + "\n").encode()
+
+
+def pretty(value: Any, margin: str = "") -> str:
+    """JSON in which a row of a setting's table is a line: plain `indent` is many times slower and longer."""
+    if not value or not isinstance(value, dict | list) or margin == ROW_MARGIN:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    inner = margin + " "
+    if isinstance(value, dict):
+        lines = [f"{inner}{json.dumps(key)}: {pretty(each, inner)}" for key, each in value.items()]
+    else:
+        lines = [inner + pretty(each, inner) for each in value]
+    start, end = "{}" if isinstance(value, dict) else "[]"
+    return start + "\n" + ",\n".join(lines) + f"\n{margin}{end}"
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

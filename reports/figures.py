@@ -15,12 +15,12 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from reports import tables
 from reports.comparisons import Family
-from reports.curves import curves, curves_by_arm
+from reports.curves import curves, curves_by_arm, seed_curves
 from reports.distributions import profile, survival
 from reports.learning import THRESHOLD, profile_table, survival_table
 from reports.settings import Setting
 from reports.stats import Floats
-from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
+from reports.svg import INK, MUTED, STYLE, canvas, drawn, palette, to_png, to_svg
 from reports.tables import BUDGETED
 from reports.wording import AXES, PHASE_NAMES, signed
 
@@ -70,12 +70,13 @@ def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:
     ends = tables.final_table(setting)
     phases = tables.phase_table(setting)
     by_axis = {axis: tables.curve_table(setting, axis) for axis in setting.axes}
+    seeds = seed_curves(setting)
     found = {
         "final": Drawing("Final success by algorithm, one dot a seed", ends, partial(final, setting, ends)),
         "seeds": Drawing(
             "Success over the budget, one line a seed",
-            setting.curve.drop(columns="cell"),
-            partial(curves_by_arm, setting, by_axis[setting.axis]),
+            seeds,
+            partial(curves_by_arm, setting, by_axis[setting.axis], seeds),
         ),
         "compute": Drawing(
             "Where the budget went, share of FLOPs by phase", phases, partial(compute, setting, phases)
@@ -111,6 +112,12 @@ def spread(count: int, width: float) -> Floats:
     return np.linspace(-width, width, count) if count > 1 else np.zeros(count)
 
 
+def seeds_drawn(values_S: "pd.Series[float]") -> Floats:
+    """The values that are drawn, one a seed, those of missing runs left out."""
+    found = values_S.dropna().to_numpy(dtype=float)
+    return found[drawn(found)]
+
+
 def row_axis(axes: Axes, labels: Sequence[str]) -> None:
     """Named rows from the top down."""
     axes.set_yticks(range(len(labels)), labels)
@@ -124,7 +131,7 @@ def final(setting: Setting, table: pd.DataFrame) -> Figure:
     colours = palette(list(setting.arms))
     figure, (axes,) = canvas(0.95 + 0.46 * len(table))
     for y, (_, row) in enumerate(table.iterrows()):
-        values = setting.done.loc[setting.done["arm"] == row["arm"], "final_success"]
+        values = seeds_drawn(setting.finals[row["arm"]])
         colour = colours[row["arm"]]
         axes.plot(values, y + 0.2 + spread(len(values), 0.07), ".", color=colour, markersize=5, alpha=0.65)
         interval(axes, y - 0.08, row, "final_success", colour)
@@ -155,7 +162,7 @@ def forest(setting: Setting, family: Family) -> Figure:
     figure, (axes,) = canvas(0.75 + 0.36 * len(table))
     axes.axvline(0, color=INK, linewidth=0.9)
     for y, (_, row) in enumerate(table.iterrows()):
-        values = family.differences[row["label"]]
+        values = seeds_drawn(family.differences[row["label"]])
         colour = colours.get(row["left"], INK)
         axes.plot(values, y + 0.22 + spread(len(values), 0.06), ".", color=colour, markersize=5, alpha=0.65)
         interval(axes, y - 0.08, row, "difference", colour)

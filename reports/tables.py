@@ -65,9 +65,10 @@ def curve_table(setting: Setting, axis: str) -> pd.DataFrame:
     axis up to what each arm's thriftiest run spent, so that a curve is always a mean over the same runs.
     """
     rows = []
-    done = setting.curve[setting.curve["state"] == "done"]
-    for arm, lines in done.groupby("arm"):
-        runs = [run for _, run in lines.groupby("cell")]
+    for arm in setting.arms:
+        runs = setting.finished(arm)
+        if not runs:
+            continue
         end = setting.limit if axis == setting.axis else min(float(run[axis].max()) for run in runs)
         places = FRACTIONS * end
         by_run = np.array([stats.at_fractions(run[axis], run["success"], places) for run in runs])

@@ -143,7 +143,7 @@ def resolve_seeds(options: dict[str, Any], places: Sequence[Sequence[str]]) -> l
 def _settings(place: Sequence[str], sweep: SweepConfig, number: int) -> tuple[str, dict[str, dict[str, Any]]]:
     """An environment's name, and its options and the model's there."""
     plain = _plain(compose([override for override in place if not override.startswith("algorithm.")]))
-    env, model = _targeted(plain["env"], "env"), typed(ModelConfig, plain["model"], "model")
+    env, model = targeted(plain["env"], "env"), typed(ModelConfig, plain["model"], "model")
     name = sweep.envs[number] if sweep.envs else env.name
     return name, {"env": to_options(env), "model": to_options(model)}
 
@@ -213,7 +213,7 @@ def _check_matched(sweep: SweepConfig, bases: Sequence[Mapping[str, dict[str, An
     """
     for (first, one), (second, other) in combinations(zip(sweep.envs, bases, strict=False), 2):
         for algorithm, plain in one.items():
-            if _targeted(plain["env"], "env") == _targeted(other[algorithm]["env"], "env"):
+            if targeted(plain["env"], "env") == targeted(other[algorithm]["env"], "env"):
                 raise UserError(f"sweep.envs: {first!r} and {second!r} are the same environment")
             for part, option in ((each, option) for each in MATCHED for option in plain[each]):
                 here, there = plain[part][option], other[algorithm][part][option]
@@ -240,8 +240,8 @@ def run_config(plain: dict[str, Any]) -> RunConfig:
     """The typed configuration from plain data, as `to_plain` gives it."""
     sections = {name: _typed_once(cls, json.dumps(plain[name]), name) for name, cls in SECTIONS.items()}
     return RunConfig(
-        algorithm=_targeted(plain["algorithm"], "algorithm"),
-        env=_targeted(plain["env"], "env"),
+        algorithm=targeted(plain["algorithm"], "algorithm"),
+        env=targeted(plain["env"], "env"),
         seed=_integer(plain["seed"], "seed"),
         **sections,
     )
@@ -337,7 +337,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     return {str(name): value for name, value in plain.items()}
 
 
-def _targeted(node: dict[str, Any], where: str) -> Any:
+def targeted(node: Mapping[str, Any], where: str) -> Any:
+    """The object that a composed node with a `_target_` describes."""
     values = dict(node)
     return _typed_once(get_class(values.pop("_target_")), json.dumps(values), where)
 
