@@ -114,8 +114,8 @@ def spread(count: int, width: float) -> Floats:
 
 def seeds_drawn(values_S: "pd.Series[float]") -> Floats:
     """The values that are drawn, one a seed, those of missing runs left out."""
-    found = values_S.dropna().to_numpy(dtype=float)
-    return found[drawn(found)]
+    found: Floats = np.asarray(values_S.dropna(), dtype=np.float64)
+    return np.asarray(found[drawn(found)])
 
 
 def row_axis(axes: Axes, labels: Sequence[str]) -> None:

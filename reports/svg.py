@@ -16,7 +16,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 INK, MUTED, RULE = "#1b2026", "#8b939e", "#e3e6ea"
 """Text and axes, other arms' lines, grid. In the SVG they become the page's colours."""
@@ -89,13 +89,14 @@ def palette(arms: Sequence[str]) -> dict[str, str]:
     return {arm: colours[arm] for arm in sorted(arms)}
 
 
-def drawn(values_S: ArrayLike) -> NDArray[np.intp]:
+def drawn(values_S: ArrayLike) -> list[int]:
     """Places of the values that are drawn one by one, in order of size where there are too many."""
     count = np.size(values_S)
     if count <= MOST_DRAWN:
-        return np.arange(count)
+        return list(range(count))
     ranks = np.linspace(0, count - 1, MOST_DRAWN).round().astype(int)
-    return np.argsort(values_S, kind="stable")[ranks]
+    order: list[int] = np.argsort(values_S, kind="stable")[ranks].tolist()
+    return order
 
 
 def canvas(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:

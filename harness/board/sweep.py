@@ -4,11 +4,11 @@ What can't be read is named; the rest is shown.
 """
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.board.alive import look
 from harness.board.cell import Cell, read_cell, seconds, unstarted
 from harness.cells import Record, arm_names
 from harness.distrust import Damaged, one_line
@@ -39,19 +39,18 @@ class Sweep:
 
 def read_sweep(path: Path) -> Sweep:
     """The sweep in `path` now; raise `UserError` where there is none."""
-    # Before any file of a cell is read: see `Look.alive`.
-    looked = look(path)
+    now = time.time()
     folders = set(folders_in(path / "runs") or [])
     manifest, notes = read_manifest(path)
     ids = manifest["cells"]
     notes += foreign(folders, ids)
     runs = os.path.join(path, "runs")
-    cells = [read_cell(f"{runs}/{id}", id, looked) if id in folders else unstarted(id) for id in ids]
+    cells = [read_cell(f"{runs}/{id}", id, now) if id in folders else unstarted(id) for id in ids]
     arms = by_arm(cells, manifest["arms"], manifest["environments"])
     for name, members in arms.items():
         arms[name], more = with_seconds(members, runs)
         notes += more
-    return Sweep(path, manifest["name"], one_line(manifest["command"]), arms, notes, looked.at)
+    return Sweep(path, manifest["name"], one_line(manifest["command"]), arms, notes, now)
 
 
 def by_arm(cells: Sequence[Cell], arms: Record, environments: Record) -> dict[str, list[Cell]]:

@@ -4,12 +4,12 @@ Imports neither torch nor transformers, so that planning a sweep is instant.
 """
 
 from harness.config.compose import compose_run, compose_sweep, compose_tracker
+from harness.config.launchers import CHECKPOINT_SECONDS, Launcher, LauncherConfig, LocalConfig, SlurmConfig
 from harness.config.schema import (
     BatchConfig,
     BudgetAxis,
     BudgetConfig,
     EvaluationConfig,
-    LauncherConfig,
     ModelConfig,
     RunConfig,
     SweepConfig,
@@ -18,13 +18,17 @@ from harness.config.schema import (
 )
 
 __all__ = [
+    "CHECKPOINT_SECONDS",
     "BatchConfig",
     "BudgetAxis",
     "BudgetConfig",
     "EvaluationConfig",
+    "Launcher",
     "LauncherConfig",
+    "LocalConfig",
     "ModelConfig",
     "RunConfig",
+    "SlurmConfig",
     "SweepConfig",
     "Tracker",
     "TrackerConfig",

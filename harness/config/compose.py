@@ -22,12 +22,12 @@ from envs.base import TaskSet
 from harness.cells import PARTS
 from harness.config.arms import Arm, sweep_arms
 from harness.config.frozen import find
+from harness.config.launchers import LAUNCHERS, Launcher
 from harness.config.schema import (
     BatchConfig,
     BudgetConfig,
     EvaluationConfig,
     Knob,
-    LauncherConfig,
     ModelConfig,
     RunConfig,
     SweepConfig,
@@ -45,6 +45,8 @@ SECTIONS: dict[str, type] = {
 }
 MATCHED = ("batch", "budget", "evaluation")
 """What the environments of a sweep have in common."""
+OF_ARMS = ("algorithm.", "env.")
+"""Options that only the arms compose, each with its own algorithm and environment."""
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -60,14 +62,17 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def compose_run(overrides: Sequence[str]) -> RunConfig:
     """The typed configuration of one run."""
-    return run_config(_plain(compose(overrides)))
+    return composed_run(compose(overrides))
 
 
-def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig, list[RunConfig]]:
+def composed_run(composed: DictConfig) -> RunConfig:
+    """The typed configuration of the run that Hydra composed."""
+    return run_config(_plain(composed))
+
+
+def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, Launcher, list[RunConfig]]:
     """A sweep, its launcher and its cells, seed by seed so that early results are comparable."""
-    # Options of an algorithm or an environment are for the arms, each of which composes them with its own.
-    own = ("algorithm.", "env.")
-    composed = compose([override for override in overrides if not override.startswith(own)])
+    composed = compose([override for override in overrides if not override.startswith(OF_ARMS)])
     if "name" not in composed.sweep:
         raise UserError(f"no sweep chosen: add +sweep=NAME, one of {', '.join(group_options('sweep'))}")
     options = _plain(composed)["sweep"]
@@ -77,7 +82,7 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     sweep = typed(SweepConfig, {**options, "seeds": resolve_seeds(options, places)}, "sweep")
     sweep = replace(sweep, space=space)
     _check_space(sweep)
-    launcher = typed(LauncherConfig, _plain(composed)["launcher"], "launcher")
+    launcher = launcher_config(_plain(composed)["launcher"])
     bases = [{name: _base(name, place) for name in sweep.algorithms} for place in places]
     _check_matched(sweep, bases)
     if sweep.tuned and not sweep.trials:
@@ -119,9 +124,19 @@ def own_options(entry: str, group: str) -> list[str]:
     return [f"{group}={name}", *options]
 
 
+def launcher_config(options: dict[str, Any]) -> Launcher:
+    """The typed configuration of a launcher."""
+    if options["name"] not in LAUNCHERS:
+        raise UserError(
+            f"launcher.name={options['name']} does not exist{suggest(options['name'], [*LAUNCHERS])}"
+        )
+    launcher: Launcher = typed(LAUNCHERS[options["name"]], options, "launcher")
+    return launcher
+
+
 def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:
     """The tracker of a sweep, which is no part of its cells."""
-    composed = compose([override for override in overrides if not override.startswith("algorithm.")])
+    composed = compose([override for override in overrides if not override.startswith(OF_ARMS)])
     tracker: TrackerConfig = typed(TrackerConfig, _plain(composed)["tracker"], "tracker")
     return tracker
 

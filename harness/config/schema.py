@@ -189,25 +189,6 @@ class RunConfig:
         return tasks - tasks % self.batch.minibatches
 
 
-@dataclass(frozen=True)
-class LauncherConfig:
-    """Where cells run."""
-
-    name: str = "local"
-    """The launcher's name, as in `launcher=NAME`."""
-    workers: int = 0
-    """Cells that run at once, one thread each; 0 means one for each core this process may use."""
-    flops_per_second: float = 2e10
-    """Nominal FLOPs of the budget that a worker gets through in a second, evaluations' time included: for a
-    plan's hours, where the store has no finished cell of an arm. The default was measured on one CPU core,
-    model=tiny on the vault: 0.9e10 (appo) to 3.5e10 (ppo), 2e10 over the six arms of all_algos."""
-
-    def __post_init__(self) -> None:
-        require(self.workers >= 0, f"launcher.workers={self.workers} must not be negative")
-        rate = self.flops_per_second
-        require(0 < rate < float("inf"), f"launcher.flops_per_second={rate:g} must be above 0 and finite")
-
-
 class Scale(Enum):
     """How a tuning knob's values are spread between its ends."""
 

@@ -96,7 +96,10 @@ def test_round_trip_and_identity():
             "algorithm.gama is not an option of PPO: did you mean gamma?",
         ),
         (["+sweep=smoke", "algorithm.graph_weight=2"], "algorithm.graph_weight is not an option of PPO"),
-        (["+sweep=smoke", "envy.rooms=2"], "envy.rooms is not an option; there are seed, sweep, batch"),
+        (
+            ["+sweep=smoke", "envy.rooms=2"],
+            "envy.rooms is not an option; there are seed, wait, cancel, sweep, batch",
+        ),
         (["+sweep=smoke", "algorithm.gamma=0.9"], "choose gamma=1, or credit_unit=step (arm grpo)"),
         (["+sweep=smoke", "algorithm.gamma=high"], "algorithm.gamma: Value 'high'"),
         (["+sweep=smoke", "sweep.seeds=[]"], "sweep.seeds is empty"),

@@ -1,6 +1,5 @@
 """The plan: where cells stand, what they cost, and that making it writes nothing."""
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from harness.cells import arm_names, options_of
 from harness.config import compose_run, compose_sweep
 from harness.config.compose import to_plain
 from harness.errors import UserError
+from harness.lease import take
 from harness.ledger import Ledger, Phase
 from harness.plan import Plan, check_disk, plan
 from harness.plan_text import NAMED, batch_table, cost_table, headline, standing_text, tables
@@ -73,11 +73,11 @@ def test_every_cell_is_counted_where_it_stands(tmp_path):
     checkpoint(resumed[1], 3, 0.4 * LIMIT)
     write_json(stored(tmp_path, new, 0, 3).failure, {"reason": "x"})
     held = stored(tmp_path, new, 1, 2)
-    with (held.path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        before = files(tmp_path)
-        again = planned(tmp_path)
-        assert files(tmp_path) == before, "looking creates nothing"
+    lease = take(held.path)
+    before = files(tmp_path)
+    again = planned(tmp_path)
+    assert files(tmp_path) == before, "looking creates nothing"
+    lease.release()
     assert standing_text(again.cells) == (
         "3 done, 2 to resume from 40 % and 70 %, 1 running elsewhere, 29 to start, "
         "1 failed before: tried again"
