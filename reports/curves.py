@@ -35,15 +35,14 @@ def curves(setting: Setting, table: pd.DataFrame) -> Figure:
         axes.plot(line["amount"], line["success"], color=colour, linewidth=2.2)
     ends = table.dropna(subset="success").groupby("arm").tail(1).sort_values("success")
     for place, (_, row) in zip(apart(list(ends["success"]), 0.055), ends.iterrows(), strict=True):
-        axes.annotate(
-            row["arm"],
-            (row["amount"], row["success"]),
-            xytext=(1.05 * end, place),
-            color=colours[row["arm"]],
-            va="center",
-            weight="bold",
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colours[row["arm"]], "linewidth": 0.7, "shrinkB": 0},
+        colour = colours[row["arm"]]
+        axes.text(1.05 * end, place, row["arm"], color=colour, va="center", weight="bold")
+        axes.plot(
+            [row["amount"], 1.045 * end],
+            [row["success"], place],
+            color=colour,
+            linewidth=0.7,
+            clip_on=False,
         )
     axes.set_ylabel("success (sampled)")
     return figure

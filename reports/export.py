@@ -19,10 +19,12 @@ ROW_MARGIN = 4 * " "
 ESCAPED = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "±": r"$\pm$", "–": "--"})
 
 
-def to_json(
-    store: Store, tables: Mapping[str, Mapping[str, pd.DataFrame]], models: Mapping[str, pd.DataFrame]
-) -> bytes:
-    """Every table of every setting (ENV-MODEL) and of the models over all, row by row.
+Tables = Mapping[str, Mapping[str, pd.DataFrame]]
+"""Tables by name, by what they are about."""
+
+
+def to_json(store: Store, settings: Tables, pooled: Tables, models: Mapping[str, pd.DataFrame]) -> bytes:
+    """Every table row by row: of settings (ENV-MODEL), of models over environments, of factors.
 
     Numbers are in full, null where there is none.
     """
@@ -31,12 +33,18 @@ def to_json(
         "sweep": {key: store.manifest[key] for key in KEPT},
         "versions": store.versions,
         "columns": COLUMNS,
-        "settings": {
-            slug: {name: records(frame) for name, frame in frames.items()} for slug, frames in tables.items()
-        },
+        "settings": nested(settings),
+        "pooled": nested(pooled),
         "models": {name: records(frame) for name, frame in models.items()},
     }
     return (pretty(content) + "\n").encode()
+
+
+def nested(tables: Tables) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """The rows of each table."""
+    return {
+        about: {name: records(frame) for name, frame in frames.items()} for about, frames in tables.items()
+    }
 
 
 def pretty(value: Any, margin: str = "") -> str:
