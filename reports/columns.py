@@ -75,6 +75,7 @@ COLUMNS = {
     "evaluation_seconds": "Seconds in evaluations.",
     "peak_memory": "Most bytes of main memory that the process held.",
     "attempts": "Times that the run was started.",
+    "code": "Versions of the code that made the run (see harness.code_version), with blanks between them.",
     "panel_hash": "SHA-256 of the evaluation panel.",
     "start_hash": "SHA-256 of the start policy's weights.",
     "phase": "A member of harness.ledger.Phase.",

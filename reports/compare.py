@@ -22,6 +22,7 @@ from harness.config.overrides import overrides_of
 from harness.errors import UserError
 from harness.store import write_atomically
 from reports import export, wording
+from reports.command import exit_code
 from reports.comparisons import Family
 from reports.effects import Effects, effects_of, odds_ratio
 from reports.pooled import pools
@@ -234,12 +235,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("dir", type=Path, metavar="DIR", help="the sweep's directory (its sweep.out)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes; default: the sweep's")
     options = parser.parse_args(arguments)
-    try:
-        print(f"report: {compare(options.dir, options.out)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: print(f"report: {compare(options.dir, options.out)}"))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ from reports.svg import INK, canvas
 from reports.wording import signed
 
 ALL = "all environments"
-DARK = 0.62
-"""Share of the colour scale beyond which a tile's text is white."""
+DARK = 0.5
+"""Brightness of a tile, 0 to 1, below which its text is white."""
+LUMA = (0.299, 0.587, 0.114)
+"""What red, green and blue give to brightness (ITU-R BT.601)."""
 DIFFERENCES = ["environment", "arm", "difference", "low", "high", "seeds"]
 
 
@@ -119,12 +121,15 @@ def heat_map(table: pd.DataFrame) -> Figure:
     cells = table.set_index(["arm", "environment"])
     reach = max(0.1, float(np.nanmax(np.abs(values.to_numpy()), initial=0)))
     figure, (axes,) = canvas(0.7 + 0.46 * len(values))
-    axes.pcolormesh(values.to_numpy(), cmap="PuOr", vmin=-reach, vmax=reach, edgecolors="white", linewidth=2)
+    tiles = axes.pcolormesh(
+        values.to_numpy(), cmap="PuOr", vmin=-reach, vmax=reach, edgecolors="white", linewidth=2
+    )
+    light = np.dot(tiles.to_rgba(values.to_numpy().ravel())[:, :3], LUMA).reshape(values.shape) >= DARK
     for y, arm in enumerate(values.index):
         for x, place in enumerate(places):
             cell = cells.loc[(arm, place)]
             value = float(cell["difference"])
-            colour = "white" if abs(value) > DARK * reach else "#10141a"
+            colour = "#10141a" if light[y, x] else "white"
             at: dict[str, Any] = {"ha": "center", "va": "center", "color": INK if np.isnan(value) else colour}
             axes.text(x + 0.5, y + 0.38, signed(value), weight="bold", **at)
             if not np.isnan(cell["low"]):

@@ -192,12 +192,14 @@ def times_of(lines: Lines) -> tuple[dict[int, float], Record, dict[str, Record]]
 
 
 def attempts(lines: Lines) -> Record:
-    """How often the cell was started, and what was done again after interruptions."""
+    """How often the cell was started, by which code what is there was made, and what was done again."""
     redone = {
         f"{unit}_redone": float(sum(number(line["redone"][unit]) for line in lines))
         for unit in ("flops", "seconds")
     }
-    return {"attempts": len(lines) or None, **redone}
+    anew = max((i for i, line in enumerate(lines) if line.get("iteration", 0) == 0), default=0)
+    code = sorted({str(line.get("code", "unknown")) for line in lines[anew:]})
+    return {"attempts": len(lines) or None, "code": " ".join(code), **redone}
 
 
 def finished(result: Record, greedy: list[float]) -> Record:

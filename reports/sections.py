@@ -11,6 +11,7 @@ from reports.settings import Setting
 from reports.store import Store
 from reports.svg import palette
 from reports.tuning import Tuning, tuning_of
+from reports.tuning import methods as tuning_methods
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,19 @@ def section(store: Store, setting: Setting) -> Section:
         figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),
         warnings=wording.warnings(store, setting),
-        methods=wording.methods(store, setting),
+        methods=methods(store, setting, tuning),
         tuning=tuning,
     )
+
+
+def methods(store: Store, setting: Setting, tuning: Tuning | None) -> list[tuple[str, str]]:
+    """How the numbers came about: term and description."""
+    found = wording.methods(store, setting)
+    if tuning is None:
+        return found
+    if tuning.searching:
+        found = [(term, text) for term, text in found if term not in wording.COMPARING]
+    return tuning_methods(tuning) + found
 
 
 def drawn_of(compared: dict[str, Family]) -> Family:

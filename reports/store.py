@@ -18,8 +18,8 @@ RUN_COLUMNS = [
     "cell", "arm", "env", "model", "seed", "state", "reason", "final_success", "greedy_success",
     "start_success", "iterations", "overshoot", "rollout_seconds", "update_seconds", "evaluation_seconds",
     "env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories", "tokens_reused",
-    "flops_reused", "tool_calls", "peak_memory", "attempts", "flops_redone", "seconds_redone", "panel_hash",
-    "start_hash",
+    "flops_reused", "tool_calls", "peak_memory", "attempts", "code", "flops_redone", "seconds_redone",
+    "panel_hash", "start_hash",
 ]  # fmt: skip
 PHASE_COLUMNS = ["cell", "phase", "tokens", "flops", "computed", "seconds", "peak_memory"]
 
