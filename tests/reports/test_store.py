@@ -1,5 +1,6 @@
 """Reading a store: arms, pairing, and what would make a comparison unfair."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,21 @@ def test_pairs_use_the_seeds_that_both_finished(out):
     assert list(family.differences["steppo − ppo"].index) == [1, 2]
     pooled = comparisons.unit_family(only(read_store(out)))
     assert pooled.table["difference"][0] == pytest.approx(family.table["difference"][0])
+
+
+def test_code_that_changed_between_runs_of_one_algorithm_is_said(out):
+    cells = list(read_store(out).runs["cell"])
+    redone = {"redone": {"flops": 0, "seconds": 0}}
+    codes = {cells[0]: "aaa", cells[1]: "bbb", cells[2]: "ccc"}  # ppo, steppo, ppo
+    for cell, code in codes.items():
+        lines = [{"iteration": 0, "code": "before it was begun anew"}, {"iteration": 0, "code": code}]
+        text = "".join(json.dumps({**line, **redone}) + "\n" for line in lines)
+        (out / "runs" / cell / "attempts.jsonl").write_text(text)
+    store = read_store(out)
+    said = "runs of ppo were made by 3 versions of the code: aaa (1 run), ccc (1 run), unknown (1 run)"
+    methods = dict(wording.methods(store, only(store)))
+    assert methods["Code"].startswith(said)
+    assert any(said in warning for warning in wording.warnings(store, only(store)))
 
 
 @pytest.mark.parametrize(
