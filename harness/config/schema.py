@@ -278,6 +278,10 @@ class SweepConfig:
     seeds, and often the arms, can't confirm what they suggested at the error rate that a test states."""
     out: str
     """The sweep's directory: the run store, and the report."""
+    envs: tuple[str, ...] = ()
+    """The environments that every arm runs on, as in `env=NAME`; options of its own follow its name: `vault
+    slip=0.1`. Batch, budget and evaluation are the same in all. Arms are compared inside each, and by their
+    means over all. Empty: the one that `env=NAME` chooses."""
     crossed: dict[str, list[str]] = field(default_factory=dict)
     """Options of every arm by name, each with the values it takes: arms are made for all combinations, those
     whose factors clash left out."""
@@ -317,7 +321,7 @@ class SweepConfig:
             )
         require(len(self.algorithms) > 0, "sweep.algorithms is empty: name at least one, e.g. [grpo,steppo]")
         require(len(self.seeds) > 0, "sweep.seeds is empty: name at least one, e.g. sweep.seeds=[0,1,2]")
-        for name in ("algorithms", "seeds"):
+        for name in ("algorithms", "envs", "seeds"):
             values = getattr(self, name)
             require(len(set(values)) == len(values), f"sweep.{name}={list(values)} names one twice")
 
@@ -326,6 +330,11 @@ class SweepConfig:
         require(
             not (self.crossed and (self.trials or self.tuned)),
             "sweep.crossed clashes with sweep.trials and sweep.tuned: tune named arms",
+        )
+        require(
+            not (self.envs and (self.trials or self.tuned)),
+            "sweep.envs clashes with sweep.trials and sweep.tuned: a setting is tuned on one environment, "
+            "choose it with env=NAME",
         )
         require(
             not (self.contrasts and self.trials),

@@ -9,6 +9,7 @@ import pytest
 
 from harness import plan as planning
 from harness import sweep as command
+from harness.cells import arm_names, options_of
 from harness.config import compose_run, compose_sweep
 from harness.config.compose import to_plain
 from harness.errors import UserError
@@ -19,7 +20,6 @@ from harness.run import Run
 from harness.store import RunDir, cell_id, write_json
 from harness.store.disk import cell_bytes, checkpoint_bytes
 from harness.store.run_dir import KEPT_CHECKPOINTS, cell_ids
-from reports.store import arm_names
 from tests.harness.test_predict import SMALL
 
 LIMIT = 1e11
@@ -151,8 +151,8 @@ def test_one_rule_gives_every_arm_its_batch():
 def test_arms_are_named_as_in_the_report_and_fit_a_terminal(name):
     sweep, launcher, cells = compose_sweep([f"+sweep={name}"])
     made = plan(sweep, launcher, cells)
-    reported = arm_names({cell_id(cell): to_plain(cell) for cell in cells})
-    assert {arm.name for arm in made.arms} == set(reported.values())
+    options = {cell_id(cell): options_of(to_plain(cell)) for cell in cells}
+    assert {arm.name for arm in made.arms} == set(arm_names(list(options), options).values())
     text = f"{headline(made)}\n{tables(made)}"
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= 110

@@ -296,6 +296,8 @@ def test_the_page_of_a_tuning_compares_no_arms(tuned):
     assert "undecided" not in page
     assert "Paired differences" not in page
     assert "do not share" not in page
+    assert "- **Selection**: The winner has the best final_success" in page
+    assert "- **Test**" not in page, "nothing is tested in a tuning"
     assert (tuned / "store" / "figures" / "sensitivity-vault-tiny.png").stat().st_size > 5_000
     trials = pd.read_csv(tuned / "store" / "tables" / "trials-vault-tiny.csv")
     assert len(trials) == 6
@@ -336,6 +338,8 @@ def test_a_tuned_comparison_runs_each_arm_as_tuned_and_by_default(tuned, tmp_pat
     page = (out / "report.md").read_text()
     assert "do not share" not in page
     assert "winning settings of winners" in page
+    assert "- **Tuned against default**" in page
+    assert "- **Test**" in page
     gains = pd.read_csv(out / "tables" / "tuned-against-default-vault-tiny.csv")
     assert gains[["left", "right"]].to_numpy().tolist() == [["steppo tuned", "steppo"]]
     finals = pd.read_csv(out / "tables" / "runs-vault-tiny.csv").groupby("arm")["final_success"].mean()
