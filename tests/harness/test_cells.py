@@ -2,7 +2,7 @@
 
 from harness.cells import PARTS, arm_names, is_cell
 from harness.config import compose_sweep
-from harness.config.compose import SECTIONS
+from harness.config.compose import SECTIONS, TARGETED
 from harness.labels import labels
 
 FIRST, SECOND, OTHER = "grpo-vault-tiny-s0-00", "grpo-vault-tiny-s0-01", "ppo-vault-tiny-s0-02"
@@ -33,7 +33,7 @@ def test_cells_are_told_from_other_folders():
 
 
 def test_every_part_of_a_configuration_is_looked_at():
-    assert ("algorithm", "env", *SECTIONS) == PARTS
+    assert (*TARGETED, *SECTIONS) == PARTS
 
 
 def test_labels_follow_the_cells():
