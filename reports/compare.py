@@ -73,7 +73,7 @@ def files(
     if trajectories := sweep_page(store):
         content[TRAJECTORIES] = trajectories
     content["report.json"] = export.to_json(store, named, pooled, models)
-    words = said(store, sections, effects, bool(trajectories)) | {"overalls": overalls}
+    words = said(store, sections, overalls, effects, bool(trajectories))
     for name in ("report.md", "report.html"):
         content[name] = render(f"{name}.j2", words)
     return content
@@ -178,7 +178,11 @@ def render(template: str, content: Mapping[str, Any]) -> bytes:
 
 
 def said(
-    store: Store, sections: Sequence[Section], effects: Effects | None, trajectories: bool
+    store: Store,
+    sections: Sequence[Section],
+    overalls: Sequence[Overall],
+    effects: Effects | None,
+    trajectories: bool,
 ) -> dict[str, Any]:
     """What the pages are made of."""
     runs = store.runs.assign(
@@ -187,6 +191,7 @@ def said(
     return {
         "store": store,
         "sections": sections,
+        "overalls": overalls,
         "effects": effects,
         "trajectories": TRAJECTORIES if trajectories else "",
         "runs": runs.to_dict("records"),

@@ -355,7 +355,12 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 def targeted(node: Mapping[str, Any], where: str) -> Any:
     """The object that a composed node with a `_target_` describes."""
     values = dict(node)
-    return _typed_once(get_class(values.pop("_target_")), json.dumps(values), where)
+    target = values.pop("_target_")
+    try:
+        cls = get_class(target)
+    except (ImportError, ValueError) as error:  # of another version, in a store
+        raise UserError(f"{where}: there is no {target}") from error
+    return _typed_once(cls, json.dumps(values), where)
 
 
 @cache

@@ -136,6 +136,16 @@ def test_runs_of_an_older_version_are_read(out):
     assert "4 of 4 runs finished" in page
 
 
+@pytest.mark.parametrize("target", ["algorithms.gone.Gone", "algorithms.ppo.Gone", "gone", ""])
+def test_an_algorithm_that_is_no_more_is_reported_without_a_command(out, target):
+    config = read_json(first(out) / "config.json")
+    config["algorithm"]["_target_"] = target
+    write_json(first(out) / "config.json", config)
+    page = compare(out).read_text()
+    assert "4 of 4 runs finished" in page
+    assert page.count("python -m harness.run algorithm=ppo") == 1, "the other seed's"
+
+
 def test_the_page_shows_it_and_the_command_succeeds(out, capsys):
     (first(out) / "result.json").write_text("[]")
     shutil.copytree(first(out), out / "runs" / "some notes of mine")
