@@ -15,10 +15,6 @@ from reports.svg import INK, canvas
 from reports.wording import signed
 
 ALL = "all environments"
-DARK = 0.5
-"""Brightness of a tile, 0 to 1, below which its text is white."""
-LUMA = (0.299, 0.587, 0.114)
-"""What red, green and blue give to brightness (ITU-R BT.601)."""
 DIFFERENCES = ["environment", "arm", "difference", "low", "high", "seeds"]
 
 
@@ -115,31 +111,25 @@ def against_others(pool: Pool) -> pd.DataFrame:
 
 def heat_map(table: pd.DataFrame) -> Figure:
     """Arms x environments, the arm that is best over all on top."""
+    import seaborn  # late: it takes a second, and only pages about several environments have this figure
+
     places = list(dict.fromkeys(table["environment"]))
     values = table.pivot(index="arm", columns="environment", values="difference")[places]
     values = values.sort_values(ALL, ascending=False, na_position="last")
-    cells = table.set_index(["arm", "environment"])
+    said = table.assign(text=[tile(row) for _, row in table.iterrows()])
+    texts = said.pivot(index="arm", columns="environment", values="text").loc[values.index, places]
     reach = max(0.1, float(np.nanmax(np.abs(values.to_numpy()), initial=0)))
     figure, (axes,) = canvas(0.7 + 0.46 * len(values))
-    tiles = axes.pcolormesh(
-        values.to_numpy(), cmap="PuOr", vmin=-reach, vmax=reach, edgecolors="white", linewidth=2
-    )
-    light = np.dot(tiles.to_rgba(values.to_numpy().ravel())[:, :3], LUMA).reshape(values.shape) >= DARK
-    for y, arm in enumerate(values.index):
-        for x, place in enumerate(places):
-            cell = cells.loc[(arm, place)]
-            value = float(cell["difference"])
-            colour = "#10141a" if light[y, x] else "white"
-            at: dict[str, Any] = {"ha": "center", "va": "center", "color": INK if np.isnan(value) else colour}
-            axes.text(x + 0.5, y + 0.38, signed(value), weight="bold", **at)
-            if not np.isnan(cell["low"]):
-                between = f"{signed(cell['low'])} to {signed(cell['high'])}"
-                axes.text(x + 0.5, y + 0.72, between, fontsize=7, **at)
+    shape = {"linewidths": 2, "linecolor": "white", "cbar": False, "annot_kws": {"fontsize": 8}}
+    seaborn.heatmap(values, annot=texts, fmt="", cmap="PuOr", vmin=-reach, vmax=reach, ax=axes, **shape)
     axes.axvline(len(places) - 1, color=INK, linewidth=1.5)
-    axes.set_xticks(np.arange(len(places)) + 0.5, places)
-    axes.set_yticks(np.arange(len(values)) + 0.5, list(values.index))
     axes.xaxis.tick_top()
-    axes.invert_yaxis()
+    axes.set(xlabel="", ylabel="")
     axes.grid(False)
-    axes.spines[:].set_visible(False)
     return figure
+
+
+def tile(cell: "pd.Series[Any]") -> str:
+    """A difference and its interval, if it has one."""
+    between = f"\n{signed(cell['low'])} to {signed(cell['high'])}"
+    return signed(cell["difference"]) + ("" if np.isnan(cell["low"]) else between)

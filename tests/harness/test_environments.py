@@ -103,7 +103,7 @@ def test_the_manifest_names_arms_and_environments():
         (["+sweep=all_algos_tuned", BOTH, "budget.limit=1e12"], "a setting is tuned on one environment"),
         (
             ["+sweep=controls", 'sweep.envs=[vault,"vault slip=0.1"]'],
-            "algorithm=oracle needs true values, which env=vault can't supply",
+            "algorithm=oracle needs true values, which env=vault with model=tiny can't supply",
         ),
     ],
 )
