@@ -181,7 +181,8 @@ class Learner:
             old_T = torch.from_numpy(minibatch.old_logprob_T[part]).float()
             with self.placement.autocast():
                 total += (logprobs(self.policy, rows)[0] - old_T).sum()
-            self.ledger.add(Phase.ratio_centre, 0, 0, self.policy_forms.forward(rows.length_U))
+            computed = self.policy_forms.forward(rows.length_B, rows.positions)
+            self.ledger.add(Phase.ratio_centre, 0, 0, computed)
             self.ledger.meter.lap(Phase.ratio_centre)
         return total / len(minibatch.step_T)
 
@@ -252,14 +253,15 @@ class Learner:
 
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
         """Book a training pass; activations that are computed twice are computed work, not nominal."""
-        computed = forms.train(rows.length_U)
+        computed = forms.train(rows.length_B, rows.positions)
         if self.policy.is_gradient_checkpointing:
-            computed += block_forms(self.policy, self.lora).forward(rows.length_U)
+            computed += block_forms(self.policy, self.lora).forward(rows.length_B, rows.positions)
         self.ledger.add(phase, int(rows.length_R.sum()), forms.train(rows.length_R), computed)
         self.ledger.meter.lap(phase)
 
-    def _book(self, phase: Phase, rows: Rows, form: Callable[[NDArray[np.int64]], int]) -> None:
-        self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), form(rows.length_U))
+    def _book(self, phase: Phase, rows: Rows, form: Callable[..., int]) -> None:
+        computed = form(rows.length_B, rows.positions)
+        self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), computed)
         self.ledger.meter.lap(phase)
 
 
