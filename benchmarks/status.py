@@ -39,7 +39,6 @@ def write_store(out: Path, done: bool) -> None:
             "config.json": json.dumps({**config, "seed": seed // ARMS}, indent=1),
             "metrics.jsonl": metrics,
             "timing.jsonl": timing,
-            "lock": "",
         }
         for name, text in {**files, **({"result.json": result} if done else {})}.items():
             (folder / name).write_text(text)

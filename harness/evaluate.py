@@ -36,12 +36,15 @@ def evaluate(
 
     sampled, greedy = episodes(range(per_task)), episodes(range(per_task, per_task + 1))
     account = Account(ledger, forms, Phase.evaluation)
+    player.engine.sync()
     player.play(sampled, "evaluation", account)
     player.play(greedy, "evaluation", account, greedy=True)
+    player.engine.release()
     steps = [step for episode in sampled for step in episode.steps]
     metrics = {
         "success": mean([episode.success for episode in sampled]),
         "greedy_success": mean([episode.success for episode in greedy]),
+        "failures": mean([bool(episode.failure) for episode in (*sampled, *greedy)]),
         "episode_steps": mean([len(episode.steps) for episode in sampled]),
         "valid_actions": mean([step.valid for step in steps]),
         "entropy": mean([float(step.entropy_L.mean()) for step in steps]),

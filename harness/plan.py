@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.config import BudgetAxis, LauncherConfig, RunConfig, SweepConfig
+from harness.config import BudgetAxis, Launcher, RunConfig, SweepConfig
 from harness.config.compose import to_plain
 from harness.errors import UserError
 from harness.ledger import Ledger
@@ -133,7 +133,7 @@ class Plan:
         return cells + more + len(self.sweep.seeds) * sum(starts.values()) if cells else 0
 
 
-def plan(sweep: SweepConfig, launcher: LauncherConfig, configs: Sequence[RunConfig]) -> Plan:
+def plan(sweep: SweepConfig, launcher: Launcher, configs: Sequence[RunConfig]) -> Plan:
     """The plan of a sweep with these cells."""
     out = Path(sweep.out) / "runs"
     stored = stored_seeds(out)
@@ -145,7 +145,7 @@ def plan(sweep: SweepConfig, launcher: LauncherConfig, configs: Sequence[RunConf
         arm(name, members, out, stored[cell_prefix(members[0])], launcher.flops_per_second)
         for name, members in zip(arm_names(firsts), arms.values(), strict=True)
     )
-    return Plan(sweep, found, worker_count(launcher), launcher.flops_per_second)
+    return Plan(sweep, found, min(launcher.at_once, len(configs)), launcher.flops_per_second)
 
 
 def arm(name: str, configs: Sequence[RunConfig], out: Path, stored: Mapping[str, int], rate: float) -> Arm:
@@ -253,11 +253,6 @@ def recorded_seconds(run_dir: RunDir) -> float | None:
     except (OSError, ValueError):
         return None
     return sum(float(line.get(work, 0.0)) for line in lines for work in WORK)
-
-
-def worker_count(launcher: LauncherConfig) -> int:
-    """Cells at once: as configured, or one for each core this process may use."""
-    return launcher.workers or len(os.sched_getaffinity(0))
 
 
 def check_disk(planned: Plan) -> None:

@@ -9,14 +9,15 @@ import socket
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from harness.config import BudgetAxis, RunConfig, compose_run
+from harness.code_version import code_version
+from harness.config import CHECKPOINT_SECONDS, BudgetAxis, RunConfig, compose_run
 from harness.errors import UserError
 from harness.evaluate import evaluate, mean
 from harness.ledger import Ledger
@@ -25,26 +26,36 @@ from harness.policy.source import check as check_model
 from harness.policy.warm_start import load_or_make
 from harness.record import Recorder
 from harness.records import Trajectory
-from harness.rollout.engine import TorchEngine
-from harness.rollout.episodes import EnvironmentPool, Player
+from harness.rollout.environments import EnvironmentPool
+from harness.rollout.episodes import Player
 from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
+from harness.rollout.torch_engine import TorchEngine
 from harness.store import Rewound, RunDir, append_line, read_json, write_json
 from harness.store.checkpoint import load_model, save_model
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
 
-CHECKPOINT_SECONDS = 60.0
 COUNTED = ("flops", "tokens", "env_steps", "trajectories")
 """Budget axes that are a function of the configuration."""
+
+
+class Stopped(Exception):
+    """A run was asked to stop; it wrote a checkpoint first."""
 
 
 class Run:
     """The state of a cell between iterations."""
 
-    def __init__(self, config: RunConfig, run_dir: RunDir, warm_start_dir: Path) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        run_dir: RunDir,
+        warm_start_dir: Path,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
         torch.set_num_threads(1)
-        self.config, self.run_dir = config, run_dir
+        self.config, self.run_dir, self.checkpoint_seconds = config, run_dir, checkpoint_seconds
         self.ledger = Ledger()
         policy, self.prompts = load_or_make(config, warm_start_dir, self.ledger)
         self.start_hash = fingerprint(policy)
@@ -58,8 +69,14 @@ class Run:
             self.ledger,
         )
         self.pool = EnvironmentPool(config.env)
-        engine = TorchEngine(policy, self.prompts.pad_id, self.prompts.end_id, config.longest_response)
-        self.player = Player(engine, self.prompts, self.pool, config.seed)
+        engine = TorchEngine(
+            policy,
+            self.prompts.end_id,
+            config.longest_prompt,
+            config.longest_response,
+            config.engine.cache_tokens,
+        )
+        self.player = Player(engine, self.prompts, self.pool, config.seed, config.rollout)
         self.sampler = Sampler(config, self.player, self.prompts, self.learner, self.ledger)
         true_values = TrueValues(config.env, self.prompts)
         self.trainer = Trainer(config.algorithm, self.learner, true_values)
@@ -81,8 +98,11 @@ class Run:
         axis = self.config.budget.axis
         return self.seconds if axis is BudgetAxis.gpu_seconds else self.ledger.spent(axis.value)
 
-    def finish(self) -> dict[str, object]:
-        """Resume if there is something to resume, go on to the end, and write the result."""
+    def finish(self, stopping: Callable[[], bool] = lambda: False) -> dict[str, object]:
+        """Resume if there is something to resume, go on to the end, and write the result.
+
+        Raise `Stopped` after the iteration in which `stopping` says so.
+        """
         self._resume()
         limit, points = self.config.budget.limit, self.config.evaluation.points
         while True:
@@ -91,8 +111,11 @@ class Run:
                 self._checkpoint()
             if self.spent >= limit:
                 break
+            if stopping():
+                self._checkpoint()
+                raise Stopped
             self._iterate()
-            if time.monotonic() - self.checkpoint_time > CHECKPOINT_SECONDS:
+            if time.monotonic() - self.checkpoint_time > self.checkpoint_seconds:
                 self._checkpoint()
         self.pool.close()
         result = {
@@ -106,6 +129,7 @@ class Run:
             "placement": str(self.learner.placement),
             "versions": {"torch": torch.__version__, "numpy": np.__version__},
         }
+        self.run_dir.check_lease()
         write_json(self.run_dir.result, result)
         return result
 
@@ -132,6 +156,7 @@ class Run:
         for block in range(blocks):
             mine = roots[block * len(roots) // blocks : (block + 1) * len(roots) // blocks]
             trajectories, current_T = self.sampler.play_branches(mine, sampler_is_current=block == 0)
+            self.player.engine.release()
             clock.lap("rollout")
             if "previous_logprob_T" in plan.reads:
                 self.learner.remember()
@@ -139,6 +164,7 @@ class Run:
             metrics += self.trainer.train(batch, trajectories, current_T, minibatches // blocks)
             clock.lap("update")
             played += trajectories
+        check_environments(played)
         self.iteration += 1
         self.ledger.trajectories += len(played)
         self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
@@ -180,6 +206,7 @@ class Run:
         spent: dict[str, float] = {axis: self.ledger.spent(axis) for axis in COUNTED}
         if self.config.budget.axis is BudgetAxis.gpu_seconds:
             spent["gpu_seconds"] = self.seconds
+        self.run_dir.check_lease()
         append_line(self.run_dir.metrics, {"kind": kind, "iteration": self.iteration, **spent, **values})
 
     def _checkpoint(self) -> None:
@@ -206,7 +233,8 @@ class Run:
         if rewound.checkpoint is not None:
             self._load(rewound.checkpoint)
         self.run_dir.drop_trajectories(self.point)
-        append_line(self.run_dir.attempts, attempt(self.iteration, redone(rewound, self.ledger)))
+        code = code_version(self.config.algorithm)
+        append_line(self.run_dir.attempts, attempt(self.iteration, redone(rewound, self.ledger), code))
 
     def _load(self, checkpoint: Path) -> None:
         state = read_json(checkpoint / "state.json")
@@ -224,12 +252,15 @@ class Run:
             load_model(checkpoint, "previous", learner.previous)
 
 
-def attempt(iteration: int, again: dict[str, float]) -> dict[str, object]:
+def attempt(iteration: int, again: dict[str, float], code: str) -> dict[str, object]:
     """What is noted about an attempt when it starts."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "job": os.environ.get("SLURM_JOB_ID", ""),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "code": code,
         "iteration": iteration,
         "redone": again,
     }
@@ -265,9 +296,16 @@ def summary(trajectories: list[Trajectory]) -> dict[str, float]:
     steps = [step for trajectory in trajectories for step in trajectory.steps]
     return {
         "train_success": mean([trajectory.success for trajectory in trajectories]),
+        "train_failures": mean([bool(trajectory.failure) for trajectory in trajectories]),
         "train_steps": mean([len(trajectory.steps) for trajectory in trajectories]),
         "train_valid_actions": mean([step.valid for step in steps]),
     }
+
+
+def check_environments(trajectories: list[Trajectory]) -> None:
+    """Raise RuntimeError where no environment worked: one may crash, but nothing can be learnt from none."""
+    if all(trajectory.failure for trajectory in trajectories):
+        raise RuntimeError(f"every environment failed, the last one by {trajectories[-1].failure}")
 
 
 def average(metrics: list[dict[str, float]]) -> dict[str, float]:
@@ -287,8 +325,8 @@ def main(overrides: Sequence[str]) -> int:
         return 2
     out = Path("runs/single")
     run_dir = RunDir.create(out, config)
-    with run_dir.lease() as mine:
-        if not mine:
+    with run_dir.lease(lost=lambda: os._exit(1)) as lease:
+        if lease is None:
             print(f"error: another process runs {run_dir.path}", file=sys.stderr)
             return 2
         result = Run(config, run_dir, out).finish()

@@ -1,7 +1,8 @@
-"""`python -m harness.sweep +sweep=NAME`: plan -> run -> resume -> report.
+"""`python -m harness.sweep +sweep=NAME`: plan -> run or submit -> resume -> report.
 
 The same command again goes on where it stopped: finished cells are skipped, others resume from their last
-checkpoint. Exit codes: 0 all cells done, 1 some failed, 2 bad input (nothing was written), 130 interrupted.
+checkpoint. Exit codes: 0 all cells done or on their way, 1 some failed, 2 bad input (nothing was written),
+130 interrupted.
 """
 
 import shlex
@@ -9,20 +10,31 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness import __version__
-from harness.config import LauncherConfig, RunConfig, SweepConfig, Tracker, compose_sweep, compose_tracker
+from harness.code_version import code_version
+from harness.config import (
+    Launcher,
+    RunConfig,
+    SlurmConfig,
+    SweepConfig,
+    Tracker,
+    compose_sweep,
+    compose_tracker,
+)
 from harness.config.arms import tuning_record
 from harness.config.contrasts import factorial, resolve
 from harness.config.frozen import tuned_path
 from harness.config.help import sweep_help
 from harness.errors import UserError
+from harness.launch.outcome import Outcome
 from harness.ledger.predict import check_budget
-from harness.plan import Plan, check_disk, existing_folder, plan, worker_count
+from harness.plan import Plan, check_disk, existing_folder, plan
 from harness.plan_text import headline, tables
 from harness.policy.source import check as check_model
-from harness.store import cell_id, write_json
+from harness.store import RunDir, cell_id, write_json
 from harness.terminal import show
 from harness.tracker import check_tracker, following
 
@@ -47,7 +59,13 @@ def main(arguments: Sequence[str]) -> int:
         show(headline(planned))
         if "--dry-run" in arguments:
             show(tables(planned))
+            if isinstance(launcher, SlurmConfig):
+                show(submission(launcher, planned))
             return 0
+        if isinstance(launcher, SlurmConfig):
+            check_slurm()
+        if launcher.cancel:
+            return cancel(sweep)
         return run(sweep, launcher, cells, tracker, overrides)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -59,14 +77,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(
     sweep: SweepConfig,
-    launcher: LauncherConfig,
+    launcher: Launcher,
     cells: Sequence[RunConfig],
     tracker: Tracker,
     overrides: Sequence[str],
 ) -> int:
-    """Run the cells and write the report."""
-    from harness.launch.local import run_cells
-
+    """Run the cells and write the report, unless they are still on their way."""
     out = Path(sweep.out)
     out.mkdir(parents=True, exist_ok=True)
     manifest = {
@@ -89,7 +105,14 @@ def run(
     }
     write_json(out / "sweep.json", manifest)
     with following(out, tracker):
-        failures = run_cells(cells, out, worker_count(launcher))
+        outcome = launch(sweep, launcher, cells, out)
+    if outcome.alive:
+        print(
+            f"{outcome.alive} of {len(cells)} cells wait or run\n"
+            f"to watch them: python -m harness.status {shlex.quote(str(out))} --watch\n"
+            f"to go on and for the report, when they have ended: {command(overrides)}"
+        )
+        return 1 if outcome.failures else 0
     # Only now: the report's libraries would slow the start and are not needed before.
     from reports.compare import compare
 
@@ -98,14 +121,49 @@ def run(
         from harness.tune import freeze
 
         print(freeze(out, tuned_path(sweep.tuned) if sweep.tuned else None))
-    if failures:
-        retry = f"to try them again: {command(overrides)}"
-        print(f"{failures} of {len(cells)} cells failed; {retry}", file=sys.stderr)
-    return 1 if failures else 0
+    if outcome.failures:
+        retry = f"to try them again: {command(overrides)}{more_attempts(launcher)}"
+        print(f"{outcome.failures} of {len(cells)} cells failed; {retry}", file=sys.stderr)
+    return 1 if outcome.failures else 0
 
 
-def check(sweep: SweepConfig, launcher: LauncherConfig, cells: Sequence[RunConfig]) -> Plan:
-    """The plan; raise `UserError` for what would fail later: a missing model, a budget or disk of no use, …"""
+def launch(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], out: Path) -> Outcome:
+    """Run the cells, or submit them."""
+    mixed = launcher.allow_mixed_code
+    codes = {} if mixed else {cell_id(cell): code_version(cell.algorithm) for cell in cells}
+    if isinstance(launcher, SlurmConfig):
+        from harness.launch.slurm.launch import Request
+        from harness.launch.slurm.launch import launch as launch_jobs
+
+        return launch_jobs(Request(cells, codes, sweep.name, out, launcher))
+    from harness.launch.local import run_cells
+
+    return Outcome(failures=run_cells(cells, out, launcher, launcher.at_once, codes))
+
+
+def submission(launcher: SlurmConfig, planned: Plan) -> str:
+    """What would be submitted, at most: nobody is asked here which jobs are alive."""
+    from harness.launch.slurm.submit import sbatch_text
+
+    jobs = -(-planned.unfinished // launcher.cells_per_job)
+    return f"\nat most {jobs} jobs, those that wait or run included: {sbatch_text(launcher)}"
+
+
+def more_attempts(launcher: Launcher) -> str:
+    """What the command needs besides, where each cell was submitted as often as is allowed."""
+    return f" launcher.max_attempts={launcher.max_attempts + 1}" if isinstance(launcher, SlurmConfig) else ""
+
+
+def cancel(sweep: SweepConfig) -> int:
+    """Cancel the sweep's jobs."""
+    from harness.launch.slurm.launch import cancel as cancel_jobs
+
+    print(f"{cancel_jobs(Path(sweep.out))} jobs cancelled; what they finished is kept")
+    return 0
+
+
+def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) -> Plan:
+    """The plan; raise `UserError` for what would fail later: no model, a useless budget, a full disk."""
     cells[0].env.check()
     for model in dict.fromkeys(cell.model for cell in cells):
         check_model(model)
@@ -120,7 +178,34 @@ def check(sweep: SweepConfig, launcher: LauncherConfig, cells: Sequence[RunConfi
             f"sweep.out={sweep.out} can't be written ({error.strerror}): set sweep.out=DIR"
         ) from error
     check_disk(planned)
+    if not launcher.allow_mixed_code:
+        check_code(Path(sweep.out), cells)
     return planned
+
+
+def check_slurm() -> None:
+    """Raise `UserError` where jobs can't be submitted from."""
+    from harness.launch.slurm.cluster import require_slurm
+
+    if not find_spec("submitit"):
+        raise UserError("launcher=slurm needs submitit: pip install 'creditbench[slurm]'")
+    require_slurm()
+
+
+def check_code(out: Path, cells: Sequence[RunConfig]) -> None:
+    """Raise `UserError` if other code than this has made a part of the store."""
+    others: set[str] = set()
+    mixed = 0
+    for cell in cells if (out / "runs").exists() else ():
+        other = RunDir(out / "runs" / cell_id(cell)).codes() - {code_version(cell.algorithm)}
+        others |= other
+        mixed += bool(other)
+    if mixed:
+        raise UserError(
+            f"{mixed} of {len(cells)} cells in sweep.out={out} were run by other code or library versions "
+            f"({', '.join(sorted(others))}): set sweep.out=DIR for a new store, or "
+            "launcher.allow_mixed_code=true to mix them"
+        )
 
 
 def command(overrides: Sequence[str]) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness import credit, sweep
-from harness.config import compose_run
+from harness.config import compose_run, compose_sweep
 from harness.config.compose import compose, group_options
+from harness.launch.slurm.submit import sbatch_text
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "algorithms").glob("*.md"))
-WITH_COMMANDS = [*PAGES, ROOT / "README.md"]
+WITH_COMMANDS = [*PAGES, ROOT / "README.md", ROOT / "docs" / "slurm.md"]
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -35,6 +36,19 @@ def test_commands_compose(page, tmp_path, capsys):
             assert credit.chosen(options.algorithms, options.set)
         else:
             assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+
+
+def test_the_site_configuration_on_the_slurm_page(tmp_path):
+    text = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "slurm.md").read_text(), flags=re.DOTALL)
+    (tmp_path / "launcher").mkdir()
+    (tmp_path / "launcher" / "mycluster.yaml").write_text(text[1])
+    command = ["+sweep=smoke", "launcher=mycluster", f"hydra.searchpath=[file://{tmp_path}]"]
+    _, launcher, _ = compose_sweep(command)
+    assert sbatch_text(launcher) == (
+        "sbatch --partition=gpu --account=abc@v100 --qos=normal --constraint=a100 --gres=gpu:1 --mem=32G "
+        "--cpus-per-task=8 --time=240 --signal=USR2@120 --exclude=node07 --array=0-N%64"
+    )
+    assert launcher.setup == ("module load cuda/12.6", "export HF_HUB_OFFLINE=1")
 
 
 @pytest.mark.parametrize("name", group_options("algorithm"))

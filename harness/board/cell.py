@@ -5,9 +5,10 @@ import re
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
+from pathlib import Path
 
-from harness.board.alive import Look
 from harness.board.files import Damaged, Record, number, one_line, parse, read_bytes, read_lines, read_object
+from harness.lease import PREFIX, held
 
 CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
 PARTS = ("env", "model", "batch", "budget", "evaluation")
@@ -15,8 +16,6 @@ PARTS = ("env", "model", "batch", "budget", "evaluation")
 SEED = re.compile(rb',\s*"seed": \d+\s*}\s*\Z')
 TAILS = (1 << 12, 1 << 17, None)
 """Bytes read from the end of `metrics.jsonl`, in turn, until an evaluation is among them; None: all."""
-SLOWEST_OF = 8
-"""Lines of `timing.jsonl` that say how long a cell may write nothing."""
 KINDS = ("rollout", "update", "evaluation")
 """Whose seconds add up to a line of `timing.jsonl`."""
 
@@ -72,8 +71,8 @@ def unstarted(id: str) -> Cell:
     return Cell(id, named["algorithm"], f"{named['env']}, model {named['model']}", int(named["seed"]))
 
 
-def read_cell(folder: str, id: str, looked: Look) -> Cell:
-    """A cell that has a folder, whatever state it is in."""
+def read_cell(folder: str, id: str, now: float) -> Cell:
+    """A cell that has a folder, whatever state it is in. `now`: seconds since 1970."""
     cell = unstarted(id)
     try:
         config = read_bytes(folder, "config.json")
@@ -84,7 +83,7 @@ def read_cell(folder: str, id: str, looked: Look) -> Cell:
         result = read_object(folder, "result.json")
         if result is not None:
             return replace(cell, state=State.done, spent=1.0, success=last_score(result))
-        return read_unfinished(cell, folder, looked)
+        return read_unfinished(cell, folder, now)
     except Damaged as damage:
         return replace(cell, state=State.damaged, reason=one_line(damage))
     except OSError as error:
@@ -113,13 +112,13 @@ def last_score(result: Record) -> float:
         raise Damaged(f"result.json: unexpected content ({error})") from error
 
 
-def read_unfinished(cell: Cell, folder: str, looked: Look) -> Cell:
+def read_unfinished(cell: Cell, folder: str, now: float) -> Cell:
     """A cell that has a configuration and no result."""
-    lock, written, failed = None, 0.0, False
+    leased, written, failed = False, 0.0, False
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name == "lock":  # also touched by those who only ask for it
-                lock = entry.inode()
+            if entry.name.startswith(PREFIX):  # touched as long as the process lives
+                leased = True
             else:
                 written = max(written, entry.stat().st_mtime)
                 failed |= entry.name == "failure.json"
@@ -130,7 +129,7 @@ def read_unfinished(cell: Cell, folder: str, looked: Look) -> Cell:
     # The next attempt removes the failure first, so it holds until then.
     if failure is not None:
         return replace(cell, state=State.failed, reason=one_line(failure.get("reason", "no reason given")))
-    if looked.holds(lock, written) or (not looked.exact and looked.recent(written, slowest(folder))):
+    if leased and held(Path(folder), now):
         return replace(cell, state=State.running)
     return replace(cell, state=State.interrupted if spent or success is not None else State.waiting)
 
@@ -150,12 +149,6 @@ def progress(folder: str, budget: Budget) -> tuple[float, float | None]:
         return min(1.0, spent), number(evaluation["success"]) if evaluation else None
     except (KeyError, ValueError) as error:
         raise Damaged(f"metrics.jsonl: unexpected content ({error})") from error
-
-
-def slowest(folder: str) -> float:
-    """Seconds of the longest of the last lines of `timing.jsonl`."""
-    lines, _ = read_lines(folder, "timing.jsonl", TAILS[0])
-    return max(map(seconds_of, lines[-SLOWEST_OF:]), default=0.0)
 
 
 def seconds(folder: str) -> float:

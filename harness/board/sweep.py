@@ -5,12 +5,12 @@ What can't be read is named; the rest is shown.
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.board.alive import look
 from harness.board.cell import CELL, Cell, read_cell, seconds, unstarted
 from harness.board.files import Damaged, Record, one_line
 from harness.errors import UserError
@@ -42,8 +42,7 @@ class Sweep:
 
 def read_sweep(path: Path) -> Sweep:
     """The sweep in `path` now; raise `UserError` where there is none."""
-    # Before any file of a cell is read: see `Look.alive`.
-    looked = look(path)
+    now = time.time()
     folders = folders_in(path / "runs")
     manifest, notes = read_manifest(path, folders is not None)
     there = set(folders or [])
@@ -54,12 +53,12 @@ def read_sweep(path: Path) -> Sweep:
         raise UserError(f"{path} holds no cells: name the directory of a sweep (its sweep.out)")
     notes += foreign(there - set(ids))
     runs = os.path.join(path, "runs")
-    cells = [read_cell(f"{runs}/{id}", id, looked) if id in there else unstarted(id) for id in ids]
+    cells = [read_cell(f"{runs}/{id}", id, now) if id in there else unstarted(id) for id in ids]
     arms = by_arm(cells, manifest["arms"])
     for name, members in arms.items():
         arms[name], more = with_seconds(members, runs)
         notes += more
-    return Sweep(path, manifest["name"], manifest["command"], arms, notes, looked.at)
+    return Sweep(path, manifest["name"], manifest["command"], arms, notes, now)
 
 
 def folders_in(runs: Path) -> list[str] | None:

@@ -4,13 +4,15 @@ Imports neither torch nor transformers, so that planning a sweep is instant.
 """
 
 from harness.config.compose import compose_run, compose_sweep, compose_tracker
+from harness.config.launchers import CHECKPOINT_SECONDS, Launcher, LauncherConfig, LocalConfig, SlurmConfig
 from harness.config.model import ModelConfig, PretrainedModel, TinyModel
 from harness.config.schema import (
     BatchConfig,
     BudgetAxis,
     BudgetConfig,
+    EngineConfig,
     EvaluationConfig,
-    LauncherConfig,
+    RolloutConfig,
     RunConfig,
     SweepConfig,
     Tracker,
@@ -18,14 +20,20 @@ from harness.config.schema import (
 )
 
 __all__ = [
+    "CHECKPOINT_SECONDS",
     "BatchConfig",
     "BudgetAxis",
     "BudgetConfig",
+    "EngineConfig",
     "EvaluationConfig",
+    "Launcher",
     "LauncherConfig",
+    "LocalConfig",
     "ModelConfig",
     "PretrainedModel",
+    "RolloutConfig",
     "RunConfig",
+    "SlurmConfig",
     "SweepConfig",
     "TinyModel",
     "Tracker",

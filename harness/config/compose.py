@@ -21,12 +21,14 @@ from algorithms.factors import Clash
 from envs.base import TaskSet
 from harness.config.arms import Arm, sweep_arms
 from harness.config.frozen import find
+from harness.config.launchers import LAUNCHERS, Launcher
 from harness.config.schema import (
     BatchConfig,
     BudgetConfig,
+    EngineConfig,
     EvaluationConfig,
     Knob,
-    LauncherConfig,
+    RolloutConfig,
     RunConfig,
     SweepConfig,
     TrackerConfig,
@@ -36,6 +38,8 @@ from harness.pilot import AUTO, auto_seeds
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "sweeps"
 SECTIONS: dict[str, type] = {
+    "engine": EngineConfig,
+    "rollout": RolloutConfig,
     "batch": BatchConfig,
     "budget": BudgetConfig,
     "evaluation": EvaluationConfig,
@@ -61,10 +65,15 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def compose_run(overrides: Sequence[str]) -> RunConfig:
     """The typed configuration of one run."""
-    return run_config(_plain(compose(overrides)))
+    return composed_run(compose(overrides))
 
 
-def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig, list[RunConfig]]:
+def composed_run(composed: DictConfig) -> RunConfig:
+    """The typed configuration of the run that Hydra composed."""
+    return run_config(_plain(composed))
+
+
+def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, Launcher, list[RunConfig]]:
     """A sweep, its launcher and its cells, seed by seed so that early results are comparable."""
     # Options of an algorithm are for the arms, each of which composes them with its own algorithm.
     composed = compose([override for override in overrides if not override.startswith("algorithm.")])
@@ -76,7 +85,7 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     seeds = resolve_seeds(options, _plain(composed))
     sweep = replace(typed(SweepConfig, {**options, "seeds": seeds}, "sweep"), space=space)
     _check_space(sweep)
-    launcher = typed(LauncherConfig, _plain(composed)["launcher"], "launcher")
+    launcher = launcher_config(_plain(composed)["launcher"])
     bases = {algorithm: _base(algorithm, overrides) for algorithm in sweep.algorithms}
     if sweep.tuned and not sweep.trials:
         defaults = {algorithm: _run(base, algorithm) for algorithm, base in bases.items()}
@@ -90,6 +99,16 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, LauncherConfig
     cells = [replace(arm, seed=_integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     _check_tasks(sweep, cells)
     return sweep, launcher, cells
+
+
+def launcher_config(options: dict[str, Any]) -> Launcher:
+    """The typed configuration of a launcher."""
+    if options["name"] not in LAUNCHERS:
+        raise UserError(
+            f"launcher.name={options['name']} does not exist{suggest(options['name'], [*LAUNCHERS])}"
+        )
+    launcher: Launcher = typed(LAUNCHERS[options["name"]], options, "launcher")
+    return launcher
 
 
 def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:
@@ -254,8 +273,6 @@ def explain(error: Exception) -> str:
 
 def _unknown_option(key: str, overrides: Sequence[str]) -> str:
     """What to write instead of an override whose key does not exist (for every arm of a sweep)."""
-    if "." not in key and (CONFIG_DIR / key).is_dir():
-        return f"{key} is not chosen by default: write +{key}=NAME, one of {', '.join(group_options(key))}"
     composed = hydra.compose("config", [each for each in overrides if not each.startswith(f"{key}=")])
     parent, _, name = key.rpartition(".")
     section = OmegaConf.select(composed, parent) if parent else None

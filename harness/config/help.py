@@ -11,12 +11,14 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from harness.config.compose import CONFIG_DIR, SECTIONS, group_options
-from harness.config.schema import LauncherConfig, RunConfig, SweepConfig, TrackerConfig
+from harness.config.launchers import LAUNCHERS
+from harness.config.schema import RunConfig, SweepConfig, TrackerConfig
 
 USAGE = """\
 python -m harness.sweep +sweep=NAME [KEY=VALUE ...] [--dry-run]
 
 Runs a comparison (algorithms x seeds at one budget), resumes it when run again, and writes the report.
+With launcher=slurm it submits job arrays and returns; wait=true follows them, cancel=true cancels them.
 KEY=VALUE are Hydra overrides: algorithm.gamma=0.9  sweep.seeds=[0,1,2]  env=textworld  budget.limit=1e12
 """
 
@@ -51,11 +53,12 @@ def section_help(prefix: str, cls: type) -> str:
 def sweep_help() -> str:
     """Everything that `python -m harness.sweep` understands."""
     parts = [USAGE]
-    for group in ("sweep", "algorithm", "env", "model", "launcher", "tracker"):
+    for group in ("sweep", "algorithm", "env", "model", "engine", "launcher", "tracker"):
         parts.append(f"{group}: {', '.join(group_options(group))}")
     parts.append(f"\nseed\n      {field_docs(RunConfig)['seed']}")
-    classes = {"sweep": SweepConfig, **SECTIONS, "launcher": LauncherConfig, "tracker": TrackerConfig}
+    classes = {"sweep": SweepConfig, **SECTIONS, "tracker": TrackerConfig}
     parts += [f"\n{prefix}\n{section_help(prefix, cls)}" for prefix, cls in classes.items()]
+    parts += [f"\nlauncher={name}\n{section_help('launcher', cls)}" for name, cls in LAUNCHERS.items()]
     for group in ("algorithm", "env"):
         for name in group_options(group):
             loaded = OmegaConf.load(CONFIG_DIR / group / f"{name}.yaml")

@@ -78,6 +78,47 @@ class EvaluationConfig:
         )
 
 
+class Engine(Enum):
+    """What generates tokens."""
+
+    torch = "torch"
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """The generation engine."""
+
+    name: Engine = Engine.torch
+    """The engine, as in `engine=NAME`: torch, in the run's process and on the weights that are trained."""
+    cache_tokens: int = 131072
+    """Tokens whose keys and values are kept, so that a prompt is read only from where it differs from those
+    before: 2 x layers x key-value heads x head size numbers each. It bounds how many episodes generate at
+    once; otherwise it changes speed, and results by rounding alone."""
+
+    def __post_init__(self) -> None:
+        require(self.cache_tokens >= 1, f"engine.cache_tokens={self.cache_tokens} must be at least 1")
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """How episodes are scheduled."""
+
+    barrier: bool = True
+    """Whether all episodes of a batch take a step before any takes its next. Without it nobody waits, which
+    pays where responses differ in length or environments are slow."""
+    timeout: float = 0.0
+    """Seconds that an episode's environment may take in all, replays for branches aside; an episode that runs
+    out of them is a failure. Above 0, environments step on threads of their own, all at once; 0: no limit,
+    and they step one after another, which is fastest where a step takes microseconds. Without barrier and
+    above 0, a run can't be repeated to the last digit: who generates beside whom is up to the clock."""
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.timeout < float("inf"),
+            f"rollout.timeout={self.timeout:g} must be 0 or more, and finite",
+        )
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """One cell: an algorithm on an environment with a model and a seed, until the budget is spent."""
@@ -85,6 +126,8 @@ class RunConfig:
     algorithm: Algorithm
     env: EnvironmentSpec
     model: ModelConfig
+    engine: EngineConfig
+    rollout: RolloutConfig
     batch: BatchConfig
     budget: BudgetConfig
     evaluation: EvaluationConfig
@@ -95,6 +138,7 @@ class RunConfig:
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be 0 to 4294967295")
         self._check_batch()
         self._check_environment()
+        self._check_engine()
 
     def _check_batch(self) -> None:
         rollouts = self.algorithm.plan().trajectories
@@ -119,6 +163,14 @@ class RunConfig:
             "supply with these settings: choose env=vault with env.slip=0 and env.history=0, and model=tiny",
         )
 
+    def _check_engine(self) -> None:
+        longest = self.longest_prompt + self.longest_response
+        require(
+            self.engine.cache_tokens >= longest,
+            f"engine.cache_tokens={self.engine.cache_tokens} must be at least {longest}: the longest prompt "
+            "and its response",
+        )
+
     @property
     def has_exact_values(self) -> bool:
         """Whether the policy's values can be computed: situations and what is said in them can be listed."""
@@ -141,25 +193,6 @@ class RunConfig:
         """Tasks drawn in one iteration."""
         tasks = self.batch.trajectories // self.algorithm.plan().trajectories
         return tasks - tasks % self.batch.minibatches
-
-
-@dataclass(frozen=True)
-class LauncherConfig:
-    """Where cells run."""
-
-    name: str = "local"
-    """The launcher's name, as in `launcher=NAME`."""
-    workers: int = 0
-    """Cells that run at once, one thread each; 0 means one for each core this process may use."""
-    flops_per_second: float = 2e10
-    """Nominal FLOPs of the budget that a worker gets through in a second, evaluations' time included: for a
-    plan's hours, where the store has no finished cell of an arm. The default was measured on one CPU core,
-    model=tiny on the vault: 0.9e10 (appo) to 3.5e10 (ppo), 2e10 over the six arms of all_algos."""
-
-    def __post_init__(self) -> None:
-        require(self.workers >= 0, f"launcher.workers={self.workers} must not be negative")
-        rate = self.flops_per_second
-        require(0 < rate < float("inf"), f"launcher.flops_per_second={rate:g} must be above 0 and finite")
 
 
 class Scale(Enum):

@@ -1,4 +1,5 @@
 """Where cells run."""
 
-DONE, FAILED, BUSY = 0, 1, 75
-"""A worker's exit codes: finished, failed (failure.json says why), cell held by another process."""
+DONE, FAILED, BUSY, STOPPED = 0, 1, 75, 76
+"""A worker's exit codes: finished; failed (failure.json says why); cell held by another process; stopped when
+asked to, after a checkpoint."""

@@ -1,28 +1,29 @@
-"""`launcher=local`: cells in local processes, one thread each."""
+"""Cells in processes of this machine, one thread each: `launcher=local`, and inside each SLURM job."""
 
 import json
+import math
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from harness.config import RunConfig
+from harness.config import LauncherConfig, RunConfig
 from harness.config.compose import to_plain
-from harness.launch import BUSY, DONE
+from harness.launch import BUSY, STOPPED
+from harness.launch.progress import Board, title
 from harness.store import RunDir, State, cell_id, read_json
 
 POLL_SECONDS = 0.2
 BUSY_SECONDS = 2.0
-HEARTBEAT_SECONDS = 30.0
 
 
 @dataclass
@@ -34,18 +35,24 @@ class Cell:
     process: BaseProcess | None = None
     started: float = 0.0
     not_before: float = 0.0
-
-    @property
-    def title(self) -> str:
-        """How the cell is called on the terminal."""
-        return f"{self.config.algorithm.name} seed {self.config.seed}"
+    waits_until: float = math.inf
+    """Until when another process may hold the cell before it is left to that one."""
 
 
-def run_cells(configs: Sequence[RunConfig], out: Path, workers: int) -> int:
-    """Run what is not done, `workers` at once; returns how many cells failed.
+def run_cells(
+    configs: Sequence[RunConfig],
+    out: Path,
+    launcher: LauncherConfig,
+    at_once: int,
+    codes: Mapping[str, str],
+    patience: float = math.inf,
+) -> int:
+    """Run what is not done, `at_once` at once; returns how many cells failed.
 
-    A failing cell does not stop the others. KeyboardInterrupt ends the workers and is raised again; so does
-    everything else: what the cells wrote is kept, and the next call goes on from there.
+    `codes`: by cell, the version of the code that must run it; a cell that is not named takes any. A failing
+    cell does not stop the others. KeyboardInterrupt, and everything else that is raised here, ends
+    the workers after a checkpoint; the next call goes on from there. A cell that another process holds is
+    waited for, but left to it after `patience` seconds.
     """
     cells = [Cell(config, RunDir(out / "runs" / cell_id(config))) for config in configs]
     waiting = deque(cell for cell in cells if cell.run_dir.state() is not State.done)
@@ -53,34 +60,63 @@ def run_cells(configs: Sequence[RunConfig], out: Path, workers: int) -> int:
     running: list[Cell] = []
     # One thread a process: on shared cores, spinning threads are many times slower. Set before torch loads.
     os.environ["OMP_NUM_THREADS"] = "1"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.launch.worker"])
+    context = fork_server()
     with board.progress:
         try:
             while waiting or running:
-                while len(running) < workers and (cell := take_ready(waiting)):
-                    start(context, cell, out)
+                while len(running) < at_once and (cell := take_ready(waiting)):
+                    start(context, cell, out, launcher, codes.get(cell.run_dir.path.name))
                     running.append(cell)
                 time.sleep(POLL_SECONDS)
                 for cell in [cell for cell in running if cell.process and not cell.process.is_alive()]:
                     running.remove(cell)
-                    if not settle(cell, board):
-                        cell.not_before = time.monotonic() + BUSY_SECONDS
+                    if not settle(cell, board, patience):
                         waiting.append(cell)
-                board.show(running)
+                now = ", ".join(f"{title(cell.config)} {progress(cell):.0%}" for cell in running)
+                board.show(f"running: {now}")
         finally:
-            for cell in running:
-                assert cell.process is not None
-                cell.process.terminate()
-                cell.process.join()
+            end(running)
     return board.failures
 
 
-def work(out: Path, plain: dict[str, Any]) -> None:
+def fork_server() -> ForkServerContext:
+    """A server that forks workers, so that they start without imports.
+
+    It ignores what SLURM tells all processes of a job: with the server, the word of how workers end is lost.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harness.launch.worker"])
+    kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    try:
+        forkserver.ensure_running()
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    return context
+
+
+def end(running: Sequence[Cell]) -> None:
+    """Let the workers write a checkpoint and end; a second interrupt ends them at once."""
+    processes = [cell.process for cell in running if cell.process]
+    try:
+        for process in processes:
+            process.terminate()
+        if processes:
+            print("stopping after the iteration in flight and a checkpoint; Ctrl-C: at once", file=sys.stderr)
+        for process in processes:
+            process.join()
+    except KeyboardInterrupt:
+        for process in processes:
+            process.kill()
+            process.join()
+        raise
+
+
+def work(out: Path, plain: dict[str, Any], checkpoint_seconds: float, code: str | None) -> None:
     """The worker's process. Only the fork server imports torch, never the sweep."""
     from harness.launch import worker
 
-    worker.work(out, plain)
+    worker.work(out, plain, checkpoint_seconds, code)
 
 
 def take_ready(waiting: deque[Cell]) -> Cell | None:
@@ -92,73 +128,35 @@ def take_ready(waiting: deque[Cell]) -> Cell | None:
     return None
 
 
-def start(context: ForkServerContext, cell: Cell, out: Path) -> None:
+def start(
+    context: ForkServerContext, cell: Cell, out: Path, launcher: LauncherConfig, code: str | None
+) -> None:
     """Start a worker on the cell."""
-    cell.process = context.Process(target=work, args=(out, to_plain(cell.config)), daemon=True)
+    arguments = (out, to_plain(cell.config), launcher.checkpoint_seconds, code)
+    cell.process = context.Process(target=work, args=arguments, daemon=True)
     cell.started = time.monotonic()
     cell.process.start()
 
 
-def settle(cell: Cell, board: "Board") -> bool:
-    """Book the end of a cell's process; False when another sweep holds the cell and it must wait."""
+def settle(cell: Cell, board: Board, patience: float) -> bool:
+    """Book the end of a cell's process; False when another process holds the cell and it must wait."""
     assert cell.process is not None
-    code = cell.process.exitcode
+    code, seconds = cell.process.exitcode, time.monotonic() - cell.started
     if code == BUSY:
+        cell.waits_until = min(cell.waits_until, time.monotonic() + patience)
+        cell.not_before = time.monotonic() + BUSY_SECONDS
+        if cell.not_before > cell.waits_until:
+            board.left(cell.config)
+            return True
         return False
-    if code == DONE and cell.run_dir.result.exists():
-        board.done(cell)
+    if cell.run_dir.result.exists():
+        board.done(cell.config, cell.run_dir, seconds)
     elif cell.run_dir.failure.exists():
-        board.failed(cell, read_json(cell.run_dir.failure)["reason"])
+        board.failed(cell.config, cell.run_dir, read_json(cell.run_dir.failure)["reason"])
     else:
-        board.failed(cell, f"the process ended with code {code}")
+        reason = "stopped by a signal" if code == STOPPED else f"the process ended with code {code}"
+        board.failed(cell.config, cell.run_dir, reason)
     return True
-
-
-class Board:
-    """What the terminal shows: a line for every finished cell and, where it is a terminal, a live bar."""
-
-    def __init__(self, cells: int, owed: int) -> None:
-        self.cells, self.failures = cells, 0
-        self.console = Console(soft_wrap=True, highlight=False)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self.console,
-            transient=True,
-        )
-        self.task = self.progress.add_task("cells", total=cells, completed=cells - owed)
-        self.ended = cells - owed
-        self.last_line = time.monotonic()
-
-    def done(self, cell: Cell) -> None:
-        """A cell has finished."""
-        result = read_json(cell.run_dir.result)
-        before, after = result["scores"][0], result["final_success"]
-        self._end(cell, f"success {before:.2f} -> {after:.2f}")
-
-    def failed(self, cell: Cell, reason: str) -> None:
-        """A cell has failed."""
-        self.failures += 1
-        self._end(cell, f"FAILED: {reason} (log: {cell.run_dir.log})")
-
-    def show(self, running: Sequence[Cell]) -> None:
-        """Refresh the bar; where there is none, say that the sweep is alive."""
-        now = ", ".join(f"{cell.title} {progress(cell):.0%}" for cell in running)
-        self.progress.update(self.task, description=now or "cells")
-        if not self.console.is_terminal and time.monotonic() - self.last_line > HEARTBEAT_SECONDS:
-            self._print(f"[{self.ended}/{self.cells}] running: {now}")
-
-    def _end(self, cell: Cell, outcome: str) -> None:
-        self.ended += 1
-        self.progress.advance(self.task)
-        seconds = time.monotonic() - cell.started
-        self._print(f"[{self.ended}/{self.cells}] {cell.title}: {outcome}, {seconds:.0f} s")
-
-    def _print(self, line: str) -> None:
-        self.console.print(line, markup=False)
-        self.last_line = time.monotonic()
 
 
 def progress(cell: Cell) -> float:

@@ -2,53 +2,93 @@
 
 import contextlib
 import os
-import sys
+import signal
 import threading
 import traceback
+from datetime import UTC, datetime
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from harness.code_version import code_version
 from harness.config import RunConfig
 from harness.config.compose import run_config
-from harness.launch import BUSY, DONE, FAILED
-from harness.run import Run
+from harness.launch import BUSY, DONE, FAILED, STOPPED
+from harness.lease import LeaseLost
+from harness.run import Run, Stopped
 from harness.store import RunDir, write_json
 
 
-def work(out: Path, plain: dict[str, Any]) -> None:
-    """Run the cell with this configuration under `out`, and exit with DONE, FAILED or BUSY."""
+def work(out: Path, plain: dict[str, Any], checkpoint_seconds: float, code: str | None) -> None:
+    """Run the cell with this configuration under `out`, and exit with one of the codes of `harness.launch`.
+
+    `code`: the version of the code that was asked to run it; None: any will do.
+    """
     end_with_parent()
+    stopping = stop_when_asked()
     config = run_config(plain)
     run_dir = RunDir.create(out, config)
-    with run_dir.lease() as mine:
-        if not mine:
-            sys.exit(BUSY)
+    with run_dir.lease(lost=lambda: os._exit(BUSY)) as lease:
+        if lease is None:
+            os._exit(BUSY)
         with (
             run_dir.log.open("a", buffering=1) as log,
             contextlib.redirect_stderr(log),
             contextlib.redirect_stdout(log),
         ):
-            code = attempt(config, run_dir, out)
+            status = attempt(config, run_dir, out, checkpoint_seconds, code, stopping)
     # No interpreter shutdown: libraries' exit handlers have nothing to do here and may hang.
-    os._exit(code)
+    os._exit(status)
 
 
-def attempt(config: RunConfig, run_dir: RunDir, out: Path) -> int:
+def attempt(
+    config: RunConfig,
+    run_dir: RunDir,
+    out: Path,
+    checkpoint_seconds: float,
+    code: str | None,
+    stopping: threading.Event,
+) -> int:
     """One attempt at the cell; an exception becomes `failure.json` and a traceback in the log."""
     if run_dir.result.exists():
         return DONE
     # An earlier attempt's reason is not this one's, should this process be killed.
     run_dir.failure.unlink(missing_ok=True)
     try:
-        Run(config, run_dir, out).finish()
+        check_code(config, code)
+        Run(config, run_dir, out, checkpoint_seconds).finish(stopping.is_set)
+    except Stopped:
+        print(f"stopped by a signal, after a checkpoint, {datetime.now(UTC):%F %T} UTC")
+        return STOPPED
+    except LeaseLost as error:
+        print(error)
+        return BUSY
     except Exception as error:
         traceback.print_exc()
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         write_json(run_dir.failure, {"reason": reason})
         return FAILED
     return DONE
+
+
+def check_code(config: RunConfig, code: str | None) -> None:
+    """Raise RuntimeError unless this process runs the code that was asked for."""
+    mine = code_version(config.algorithm)
+    if code not in (None, mine):
+        raise RuntimeError(
+            f"the code changed from {code} to {mine} after this cell was handed out: "
+            "run the sweep's command again"
+        )
+
+
+def stop_when_asked() -> threading.Event:
+    """An event that SIGTERM or SIGUSR2 sets: stop after this iteration. Ctrl-C is the sweep's affair."""
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, lambda *_: asked.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return asked
 
 
 def end_with_parent() -> None:

@@ -43,8 +43,8 @@ def fetch_from_hub(model: PretrainedModel) -> None:
     except (OSError, ValueError, HfHubHTTPError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{model.source} can't be fetched from the hub ({type(error).__name__}: {reason[:160]}): go online "
-            "and unset HF_HUB_OFFLINE, or give a folder: model=pretrained model.source=FOLDER"
+            f"{model.source} can't be fetched from the hub ({type(error).__name__}: {reason[:160]}): go "
+            "online and unset HF_HUB_OFFLINE, or give a folder: model=pretrained model.source=FOLDER"
         ) from error
 
 

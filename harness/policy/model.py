@@ -60,9 +60,16 @@ def load_pretrained(config: PretrainedModel, folder: Path, seed: int) -> PreTrai
         torch.manual_seed(seed ^ purpose_key("initial weights"))
         add_adapters(policy, config)
     if config.checkpointing:
-        policy.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint_activations(policy)
     policy.eval()
     return policy
+
+
+def checkpoint_activations(policy: PreTrainedModel) -> None:
+    """Keep no activations inside blocks; the method's name changed between transformers 5.15 and 5.23."""
+    old = "gradient_checkpointing_enable"
+    enable = getattr(policy, "activation_checkpointing_enable", None) or getattr(policy, old)
+    enable({"use_reentrant": False})
 
 
 class Critic(nn.Module):

@@ -60,6 +60,8 @@ class Trajectory:
     """Whether the horizon cut the episode off."""
     branch: Branch | None = None
     """Where this trajectory left its parent; None for a root."""
+    failure: str = ""
+    """Why its environment crashed or ran out of time, if it did: it is then no success."""
 
     @property
     def reward(self) -> float:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.ledger import Ledger, Phase, TransformerFlops
 from harness.records import Step
 from harness.rollout.engine import Usage
@@ -25,12 +27,14 @@ class Account:
         """Book a generation call."""
         prefill = Phase.evaluation if self._evaluates else Phase.prefill_new
         cached = Phase.evaluation if self._evaluates else Phase.prefill_cached
-        tokens, new_tokens = int(usage.prefill_R.sum()), int(usage.prefill_U.sum())
-        flops, new = self.forms.forward(usage.prefill_R), self.forms.forward(usage.prefill_U)
+        read, known = np.array(usage.read, dtype=np.int64).reshape(-1, 2).T
+        new_tokens, new = int((read - known).sum()), self.forms.prefill(read, known)
+        flops = self.forms.forward(usage.context)
         self.ledger.add(prefill, new_tokens, new)
-        self.ledger.add(cached, tokens - new_tokens, flops - new, computed=0)
-        self.ledger.add(self.decode, usage.sampled, self.forms.decode(usage.decode))
-        self.ledger.meter.lap(prefill, usage.prefill_seconds)
+        self.ledger.add(cached, sum(usage.context) - new_tokens, flops - new, computed=0)
+        decoded = self.forms.decode(usage.decoded)
+        self.ledger.add(self.decode, usage.sampled, self.forms.decode(usage.decode), decoded)
+        self.ledger.meter.lap(prefill, usage.read_seconds)
         self.ledger.meter.lap(self.decode)
 
     def stepped(self, steps: Sequence[Step]) -> None:

@@ -1,9 +1,12 @@
 """Continuations of finished episodes: restore the environment, keep the tokens before the branch point."""
 
+from functools import partial
+
 from algorithms.base import BranchPoint
 from envs.base import Environment
 from harness.records import Branch
-from harness.rollout.episodes import EnvironmentPool, Episode
+from harness.rollout.environments import Crash, EnvironmentPool, NotRestored, answer
+from harness.rollout.episodes import NOWHERE, Episode
 
 
 def continuation(
@@ -12,24 +15,14 @@ def continuation(
     """An episode that leaves `parent` at `point`, and the environment steps replayed to get there.
 
     `point.trajectory` becomes the branch's parent index. The parent may be a continuation itself. Raises
-    RuntimeError where the environment does not come back to the recorded state: it can't be branched.
+    `NotRestored` where the environment does not come back to the recorded state: it can't be branched.
     """
     saved = parent.snapshots[point.step]
-    if saved.environment is not None:
-        environment, replayed = saved.environment.copy(), 0
-        assert environment is not None
-    else:
-        environment, replayed = pool.take(parent.task), point.step
-        observation = replay(environment, parent, point.step)
-        if observation != saved.observation:
-            raise RuntimeError(f"{parent.task.id}: replay of {point.step} actions gave another observation")
-    assert_state(environment, parent, point.step)
     episode = Episode(
         task=parent.task,
         group=parent.group,
         rollout=rollout,
         seed=parent.seed,
-        environment=environment,
         observation=saved.observation,
         info=saved.info,
         steps=parent.steps[: point.step],
@@ -38,7 +31,30 @@ def continuation(
         branch=Branch(point.trajectory, point.step, point.token),
         snapshots=parent.snapshots[: point.step],
     )
-    return episode, replayed
+    if saved.info is NOWHERE:
+        episode.failure = parent.failure
+        return episode, 0
+    restored = answer(partial(restore, parent, point.step, pool))
+    if isinstance(restored, Crash):
+        episode.fail(restored.reason)
+    elif isinstance(restored, Environment):
+        episode.environment = restored
+    return episode, point.step if saved.environment is None else 0
+
+
+def restore(parent: Episode, step: int, pool: EnvironmentPool) -> Environment:
+    """An environment in the state that the parent was in before `step`: a copy, or a replay."""
+    saved = parent.snapshots[step]
+    if saved.environment is not None:
+        environment = saved.environment.copy()
+        assert environment is not None
+    else:
+        environment = pool.take(parent.task)
+        observation = replay(environment, parent, step)
+        if observation != saved.observation:
+            raise NotRestored(f"{parent.task.id}: replay of {step} actions gave another observation")
+    assert_state(environment, parent, step)
+    return environment
 
 
 def replay(environment: Environment, parent: Episode, steps: int) -> str:
@@ -51,10 +67,10 @@ def replay(environment: Environment, parent: Episode, steps: int) -> str:
 
 
 def assert_state(environment: Environment, parent: Episode, step: int) -> None:
-    """Raise RuntimeError unless the environment is in the state that the parent was in before `step`."""
+    """Raise `NotRestored` unless the environment is in the state that the parent was in before `step`."""
     state, recorded = environment.state_key, parent.steps[step].state_key
     if state != recorded:
-        raise RuntimeError(
+        raise NotRestored(
             f"{parent.task.id}: restored after {step} actions, the state is {state}, not {recorded}: "
             "this environment can't be branched"
         )

@@ -1,27 +1,13 @@
-"""Batched generation on a transformers decoder.
+"""What a generation engine is: requests in, generations out, finished ones at once."""
 
-Equal contexts are prefilled once and share the key-value cache; finished rows leave the batch at once; every
-token is drawn with a counter of its own, so that a row's draws do not depend on who else is in the batch.
-
-Shape suffixes: R rows, U distinct contexts, A rows still generating, V vocabulary.
-"""
-
-import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
 
-from harness.rng import uniforms
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Request:
-    """Continue `prompt_ids` + `kept_ids` until the end token."""
+    """Continue `prompt_ids` + `kept_ids` until the end token. Every request is one of its own."""
 
     prompt_ids: tuple[int, ...]
     kept_ids: tuple[int, ...]
@@ -29,8 +15,13 @@ class Request:
     counter: tuple[int, int, int]
     """(draw, rollout, step): with the token's number, the counter of its random number."""
 
+    @property
+    def context_ids(self) -> tuple[int, ...]:
+        """What is continued."""
+        return self.prompt_ids + self.kept_ids
 
-@dataclass
+
+@dataclass(eq=False)
 class Generation:
     """What was sampled after a request's kept ids."""
 
@@ -46,111 +37,79 @@ class Generation:
         """Ids of the response so far, kept and sampled."""
         return len(self.request.kept_ids) + len(self.ids)
 
+    @property
+    def response_ids(self) -> tuple[int, ...]:
+        """The response so far, kept and sampled."""
+        return (*self.request.kept_ids, *self.ids)
+
 
 @dataclass
 class Usage:
-    """What a call cost, in row lengths."""
+    """What generations cost, in positions."""
 
-    prefill_R: NDArray[np.int64]
-    """Context length of each row."""
-    prefill_U: NDArray[np.int64]
-    """Context length of each distinct row."""
+    context: list[int] = field(default_factory=list)
+    """Tokens of each request's context."""
+    read: list[tuple[int, int]] = field(default_factory=list)
+    """Of each context that was really read: its tokens, and how many of them the cache had."""
     decode: list[int] = field(default_factory=list)
-    """Positions attended to, for every token fed back to the model."""
+    """Positions attended to, for every sampled token that was fed back."""
+    decoded: list[int] = field(default_factory=list)
+    """The same where generations that were equal so far count once: what was really computed."""
     sampled: int = 0
     """Tokens sampled."""
-    prefill_seconds: float = 0.0
-    """Seconds before the first token was sampled."""
+    read_seconds: float = 0.0
+    """Seconds until contexts were read."""
 
 
-class TorchEngine:
-    """Samples from a model that lives in this process; weights are shared, so there is nothing to sync."""
+class Engine(ABC):
+    """Samples from the policy.
 
-    def __init__(self, model: PreTrainedModel, pad_id: int, end_id: int, longest_response: int) -> None:
-        self.model = model
-        self.pad_id, self.end_id = pad_id, end_id
-        self.longest_response = longest_response
+    What a request gets depends on the weights, the request, the seed and the purpose; not on the requests
+    beside it, nor on what was computed before, other than by floating-point rounding.
+    """
 
-    @torch.inference_mode()
+    @abstractmethod
+    def sync(self) -> None:
+        """Sample from the policy as it is now, and forget all that was computed.
+
+        Called before episodes are played: after every update, and wherever an interrupted run may go on.
+        """
+
+    @abstractmethod
+    def add(self, requests: Sequence[Request], seed: int, purpose: str, greedy: bool = False) -> None:
+        """Queue requests: sampled at temperature 1, or the likeliest tokens.
+
+        Until all are generated, seed, purpose and `greedy` must stay the same.
+        """
+
+    @abstractmethod
+    def step(self) -> list[Generation]:
+        """Go on for at most one token of each generation; those that are finished now."""
+
+    @property
+    @abstractmethod
+    def room(self) -> int:
+        """How many episodes can be played at once without pushing each other's contexts out of the cache."""
+
+    @property
+    @abstractmethod
+    def busy(self) -> bool:
+        """Whether requests are unfinished."""
+
+    @abstractmethod
+    def take_usage(self) -> Usage:
+        """What was spent since the last call."""
+
+    def release(self) -> None:
+        """Give memory back that only makes what follows faster."""
+        return None
+
     def generate(
         self, requests: Sequence[Request], seed: int, purpose: str, greedy: bool = False
     ) -> tuple[list[Generation], Usage]:
-        """Sample at temperature 1, or take the likeliest tokens, at most `longest_response` a response."""
-        start = time.monotonic()
-        contexts = [request.prompt_ids + request.kept_ids for request in requests]
-        distinct = {context: i for i, context in enumerate(dict.fromkeys(contexts))}
-        inverse_R = torch.tensor([distinct[context] for context in contexts])
-        length_U = np.array([len(context) for context in distinct])
-        logits_UV, cache, mask_UL = self._prefill(list(distinct), int(length_U.max()))
-        usage = Usage(length_U[inverse_R.numpy()], length_U)
-        generations = [Generation(request) for request in requests]
-        live = generations
-        logits_AV, mask_AL = logits_UV[inverse_R], mask_UL[inverse_R]
-        cache.batch_select_indices(inverse_R)
-        usage.prefill_seconds = time.monotonic() - start
-        while True:
-            token_A = sample(logits_AV, None if greedy else self._uniforms(live, seed, purpose))
-            append(live, token_A, logits_AV)
-            usage.sampled += len(live)
-            going_A = torch.tensor([self._goes_on(generation) for generation in live])
-            if not going_A.any():
-                return generations, usage
-            if not going_A.all():
-                live = [generation for generation, going in zip(live, going_A.tolist(), strict=True) if going]
-                token_A, mask_AL = token_A[going_A], mask_AL[going_A]
-                cache.batch_select_indices(going_A.nonzero().squeeze(1))
-            mask_AL = torch.cat([mask_AL, torch.ones(len(live), 1, dtype=mask_AL.dtype)], dim=1)
-            usage.decode += mask_AL.sum(1).tolist()
-            logits_AV = self._forward(token_A[:, None], mask_AL, cache)
-
-    def _goes_on(self, generation: Generation) -> bool:
-        return generation.ids[-1] != self.end_id and generation.length < self.longest_response
-
-    def _uniforms(self, live: Sequence[Generation], seed: int, purpose: str) -> Tensor:
-        counter_A4 = np.array([(*row.request.counter, row.length) for row in live], dtype=np.uint64)
-        return torch.from_numpy(uniforms(seed, purpose, counter_A4))
-
-    def _prefill(self, contexts: list[tuple[int, ...]], longest: int) -> tuple[Tensor, DynamicCache, Tensor]:
-        """Pad on the left so that every row's next token is in the last column."""
-        ids_UL = torch.full((len(contexts), longest), self.pad_id)
-        mask_UL = torch.zeros_like(ids_UL)
-        for i, context in enumerate(contexts):
-            ids_UL[i, longest - len(context) :] = torch.tensor(context)
-            mask_UL[i, longest - len(context) :] = 1
-        cache = DynamicCache(config=self.model.config)
-        return self._forward(ids_UL, mask_UL, cache), cache, mask_UL
-
-    def _forward(self, ids_AL: Tensor, mask_AL: Tensor, cache: DynamicCache) -> Tensor:
-        padded = not bool(mask_AL.all())
-        positions_AL = (mask_AL.cumsum(1) - 1).clamp(min=0)[:, -ids_AL.shape[1] :]
-        output = self.model(
-            input_ids=ids_AL,
-            attention_mask=mask_AL if padded else None,
-            position_ids=positions_AL,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits_AV: Tensor = output.logits[:, -1].float()
-        return logits_AV
-
-
-def sample(logits_AV: Tensor, uniform_A: Tensor | None) -> Tensor:
-    """Tokens (A,) by inverse transform of one uniform number each, or the likeliest without them."""
-    if uniform_A is None:
-        return logits_AV.argmax(-1)
-    cumulative_AV = logits_AV.double().softmax(-1).cumsum(-1)
-    threshold_A1 = (uniform_A * cumulative_AV[:, -1])[:, None]
-    return (cumulative_AV <= threshold_A1).sum(-1).clamp(max=logits_AV.shape[1] - 1)
-
-
-def append(live: Sequence[Generation], token_A: Tensor, logits_AV: Tensor) -> None:
-    """Record each row's token, its log-probability and the entropy of its distribution."""
-    logprob_AV = torch.log_softmax(logits_AV, dim=-1)
-    entropy_A = -(logprob_AV.exp() * logprob_AV).sum(-1)
-    logprob_A = logprob_AV.gather(1, token_A[:, None]).squeeze(1)
-    rows = zip(live, token_A.tolist(), logprob_A.tolist(), entropy_A.tolist(), strict=True)
-    for generation, token, logprob, entropy in rows:
-        generation.ids.append(token)
-        generation.logprobs.append(logprob)
-        generation.entropies.append(entropy)
+        """All of `requests`, in their order."""
+        self.add(requests, seed, purpose, greedy)
+        finished: dict[Request, Generation] = {}
+        while self.busy:
+            finished |= {generation.request: generation for generation in self.step()}
+        return [finished[request] for request in requests], self.take_usage()

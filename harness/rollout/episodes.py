@@ -1,16 +1,26 @@
-"""Plays episodes: prompts, samples, steps, records. Finished episodes leave the batch at once."""
+"""Plays episodes: prompts, samples, steps, records."""
 
-from collections import defaultdict
+import sys
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
 
 import numpy as np
 
-from envs.base import Environment, EnvironmentSpec, Info, Task
+from envs.base import Environment, Info, Task, Transition
+from harness.config import RolloutConfig
 from harness.policy.prompting import Prompting, Turn
 from harness.records import Branch, Step, Trajectory
 from harness.rollout.account import Account
-from harness.rollout.engine import Generation, Request, TorchEngine
+from harness.rollout.engine import Engine, Generation, Request
+from harness.rollout.environments import AtOnce, Crash, EnvironmentPool, InTurn
+
+NOWHERE = Info(state_key="", admissible=(), valid=False)
+"""Where an episode is whose environment did not even begin. The policy acts once, on nothing."""
+FAILED = Transition(observation="", reward=0.0, terminated=True, truncated=False, info=NOWHERE)
+"""What an action leads to whose environment failed."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class Snapshot:
     """The turns so far."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Episode:
     """One episode in play."""
 
@@ -37,7 +47,7 @@ class Episode:
     """The environment's noise."""
     environment: Environment | None = None
     observation: str = ""
-    info: Info | None = None
+    info: Info = NOWHERE
     steps: list[Step] = field(default_factory=list)
     past: list[Turn] = field(default_factory=list)
     kept: Step | None = None
@@ -46,6 +56,8 @@ class Episode:
     over: bool = False
     truncated: bool = False
     success: bool = False
+    failure: str = ""
+    """Why its environment failed, if it did. The episode is then no success."""
     snapshots: list[Snapshot] = field(default_factory=list)
 
     def trajectory(self) -> Trajectory:
@@ -58,38 +70,47 @@ class Episode:
             success=self.success,
             truncated=self.truncated,
             branch=self.branch,
+            failure=self.failure,
         )
 
+    def fail(self, reason: str) -> None:
+        """Its environment failed and is used no more; said in the run's log."""
+        if not self.failure:
+            print(f"{self.task.id}, draw {self.group}, rollout {self.rollout}: {reason}", file=sys.stderr)
+            self.failure, self.environment = reason, None
 
-class EnvironmentPool:
-    """Environments between episodes, by task: loading a real game is dear, resetting it is cheap."""
 
-    def __init__(self, spec: EnvironmentSpec) -> None:
-        self.spec = spec
-        self._free: defaultdict[str, list[Environment]] = defaultdict(list)
+@dataclass(frozen=True)
+class Begun:
+    """A restored or reset environment."""
 
-    def take(self, task: Task) -> Environment:
-        """A free environment that last played this task, or a new one."""
-        free = self._free[task.id]
-        return free.pop() if free else self.spec.make()
+    environment: Environment
+    observation: str
+    info: Info
 
-    def give_back(self, task: Task, environment: Environment) -> None:
-        """Return an environment whose episode is over."""
-        self._free[task.id].append(environment)
 
-    def close(self) -> None:
-        """Close every environment in the pool."""
-        for environments in self._free.values():
-            for environment in environments:
-                environment.close()
-        self._free.clear()
+@dataclass(frozen=True)
+class Acted:
+    """A step that was taken."""
+
+    before: Environment | None
+    """A copy from before the step."""
+    transition: Transition
 
 
 class Player:
     """Plays batches of episodes with one engine."""
 
-    def __init__(self, engine: TorchEngine, prompts: Prompting, pool: EnvironmentPool, seed: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: Prompting,
+        pool: EnvironmentPool,
+        seed: int,
+        rollout: RolloutConfig | None = None,
+    ) -> None:
         self.engine, self.prompts, self.pool, self.seed = engine, prompts, pool, seed
+        self.rollout = rollout or RolloutConfig()
 
     def play(
         self,
@@ -102,67 +123,112 @@ class Player:
     ) -> None:
         """Play `episodes` to their ends and book what that costs.
 
-        Episodes without an environment are reset first; continuations come with theirs restored.
+        Episodes without an environment are reset first; continuations come with theirs restored. An episode
+        whose environment crashes, or runs out of time, is a failure.
         """
-        for episode in episodes:
-            if episode.environment is None:
-                episode.environment = self.pool.take(episode.task)
-                episode.observation, episode.info = episode.environment.reset(episode.task, episode.seed)
-        live = list(episodes)
-        while live:
-            requests = [self._request(episode) for episode in live]
-            generations, usage = self.engine.generate(requests, self.seed, purpose, greedy)
-            account.generated(usage)
-            for episode, request, generation in zip(live, requests, generations, strict=True):
-                if keep_snapshots:
-                    episode.snapshots.append(snapshot(episode))
-                self._step(episode, request, generation)
-            account.stepped([episode.steps[-1] for episode in live])
-            live = [episode for episode in live if not episode.over]
+        timeout, barrier = self.rollout.timeout, self.rollout.barrier
+        calls = AtOnce(timeout) if timeout else InTurn()
+        waiting, playing = deque(range(len(episodes))), 0
+        asked: dict[Request, int] = {}
+        acting: dict[int, Generation] = {}
+        while waiting or playing:
+            while waiting and playing < self.engine.room:
+                number, playing = waiting.popleft(), playing + 1
+                calls.start(number, partial(begin, episodes[number], self.pool))
+            if calls and not (barrier and self.engine.busy):
+                account.generated(self.engine.take_usage())
+                answers = calls.collect(all_of_them=barrier, wait=not self.engine.busy)
+                if barrier:  # so that batches do not depend on which thread was faster
+                    answers.sort(key=itemgetter(0))
+                steps = []
+                for number, answer in answers:
+                    if generation := acting.pop(number, None):
+                        steps.append(self._acted(episodes[number], generation, answer, keep_snapshots))
+                    else:
+                        begun(episodes[number], answer)
+                account.stepped(steps)
+                going = [number for number, _ in answers if not episodes[number].over]
+                playing -= len(answers) - len(going)
+                requests = {self._request(episodes[number]): number for number in going}
+                asked |= requests
+                self.engine.add(list(requests), self.seed, purpose, greedy)
+            for generation in self.engine.step() if self.engine.busy else ():
+                number = asked.pop(generation.request)
+                acting[number] = generation
+                admissible = episodes[number].info.admissible
+                action = self.prompts.action(generation.response_ids, admissible)
+                calls.start(number, partial(act, episodes[number], action, keep_snapshots))
 
     def _request(self, episode: Episode) -> Request:
-        assert episode.info is not None
         admissible = episode.info.admissible
         prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation, admissible)
         kept = episode.kept.response_ids[: episode.branch.token] if episode.kept and episode.branch else ()
         return Request(prompt, kept, (episode.group, episode.rollout, len(episode.steps)))
 
-    def _step(self, episode: Episode, request: Request, generation: Generation) -> None:
-        assert episode.environment is not None
-        assert episode.info is not None
-        response_ids = (*request.kept_ids, *generation.ids)
+    def _acted(self, episode: Episode, generation: Generation, answer: object, keep_snapshot: bool) -> Step:
+        """Bring the environment's answer to an action into its episode; the step that it completes."""
+        if isinstance(answer, Crash):
+            episode.fail(answer.reason)
+        acted = answer if isinstance(answer, Acted) else Acted(None, FAILED)
         admissible = episode.info.admissible
-        action = self.prompts.action(response_ids, admissible)
-        observation, reward, terminated, truncated, info = episode.environment.step(action)
-        given = len(request.kept_ids)
-        kept_logprobs = episode.kept.logprob_L[:given] if episode.kept else ()
-        kept_entropies = episode.kept.entropy_L[:given] if episode.kept else ()
-        episode.steps.append(
-            Step(
-                prompt_ids=request.prompt_ids,
-                response_ids=response_ids,
-                logprob_L=np.array([*kept_logprobs, *generation.logprobs], dtype=np.float32),
-                entropy_L=np.array([*kept_entropies, *generation.entropies], dtype=np.float32),
-                observation=episode.observation,
-                action=action,
-                state_key=episode.info.state_key,
-                reward=reward,
-                valid=info.valid,
-            )
-        )
+        action = self.prompts.action(generation.response_ids, admissible)
+        step = recorded(episode, generation, action, acted.transition)
+        if keep_snapshot:
+            snapshot = Snapshot(acted.before, episode.observation, episode.info, tuple(episode.past))
+            episode.snapshots.append(snapshot)
+        episode.steps.append(step)
         episode.kept = None
-        episode.past.append(Turn(episode.observation, action, response_ids, admissible))
-        episode.observation, episode.info = observation, info
-        episode.truncated, episode.success = truncated, info.success
-        episode.over = terminated or truncated
-        if episode.over:
+        episode.past.append(Turn(episode.observation, action, generation.response_ids, admissible))
+        episode.observation, _, terminated, episode.truncated, episode.info = acted.transition
+        episode.success = episode.info.success
+        episode.over = terminated or episode.truncated
+        if episode.over and episode.environment:
             self.pool.give_back(episode.task, episode.environment)
             episode.environment = None
+        return step
 
 
-def snapshot(episode: Episode) -> Snapshot:
-    """Where the episode stands now."""
-    assert episode.environment is not None
-    assert episode.info is not None
-    environment = episode.environment.copy()
-    return Snapshot(environment, episode.observation, episode.info, tuple(episode.past))
+def begin(episode: Episode, pool: EnvironmentPool) -> Begun | Crash:
+    """An environment at its start, or as it was restored, or the reason why there is none."""
+    if episode.failure:
+        return Crash(episode.failure)
+    if episode.environment:
+        return Begun(episode.environment, episode.observation, episode.info)
+    environment = pool.take(episode.task)
+    return Begun(environment, *environment.reset(episode.task, episode.seed))
+
+
+def begun(episode: Episode, answer: object) -> None:
+    """Bring what `begin` gave into the episode."""
+    if isinstance(answer, Crash):
+        episode.fail(answer.reason)
+    elif isinstance(answer, Begun):
+        episode.environment = answer.environment
+        episode.observation, episode.info = answer.observation, answer.info
+
+
+def act(episode: Episode, action: str, keep_snapshot: bool) -> Acted | Crash:
+    """Take the action."""
+    environment = episode.environment
+    if environment is None:
+        return Crash(episode.failure)
+    before = environment.copy() if keep_snapshot else None
+    return Acted(before, environment.step(action))
+
+
+def recorded(episode: Episode, generation: Generation, action: str, transition: Transition) -> Step:
+    """The record of a step."""
+    given = len(generation.request.kept_ids)
+    kept_logprobs = episode.kept.logprob_L[:given] if episode.kept else ()
+    kept_entropies = episode.kept.entropy_L[:given] if episode.kept else ()
+    return Step(
+        prompt_ids=generation.request.prompt_ids,
+        response_ids=generation.response_ids,
+        logprob_L=np.array([*kept_logprobs, *generation.logprobs], dtype=np.float32),
+        entropy_L=np.array([*kept_entropies, *generation.entropies], dtype=np.float32),
+        observation=episode.observation,
+        action=action,
+        state_key=episode.info.state_key,
+        reward=transition.reward,
+        valid=transition.info.valid,
+    )

@@ -46,6 +46,7 @@ class Sampler:
             for draw in draws
             for r in range(self.plan.roots)
         ]
+        self.player.engine.sync()
         self._play(episodes, Phase.decode)
         return episodes
 
@@ -57,6 +58,8 @@ class Sampler:
         Beside them, the current policy's log-probabilities (T,) of the roots' tokens if the algorithm asked
         for those. `sampler_is_current`: no update has been made since the roots were played.
         """
+        if not sampler_is_current:
+            self.player.engine.sync()
         episodes = list(roots)
         current_T: Floats | None = None
         # One turn for each step that a trajectory can have, and one for what is left then.

@@ -9,15 +9,15 @@ checkpoints/N/   everything needed to go on after iteration N; state.json is wri
 result.json      written last of all: its presence means the run is complete
 failure.json     why the last attempt failed
 log.txt          what the attempts printed
-lock             held by the process that runs the cell
+lease.N          made by the process that runs the cell, see `harness.lease`
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.config.compose import to_plain
+from harness.lease import Lease, held, take
 from harness.store.files import (
     cut_lines,
     read_json,
@@ -93,6 +94,7 @@ class RunDir:
         self.log = path / "log.txt"
         self.trajectories = path / "trajectories"
         self.checkpoints = path / "checkpoints"
+        self._lease: Lease | None = None
 
     @classmethod
     def create(cls, out: Path, config: RunConfig) -> "RunDir":
@@ -104,37 +106,43 @@ class RunDir:
         return run_dir
 
     def state(self) -> State:
-        """Where the cell stands, from what is on the disk and who holds the lock. Creates no file."""
+        """Where the cell stands, from what is on the disk and who holds the lease. Creates no file."""
         if self.result.exists():
             return State.done
-        if self._held():
+        if held(self.path, time.time()):
             return State.running
         return State.failed if self.failure.exists() else State.waiting
 
-    def _held(self) -> bool:
-        """Whether a process runs the cell. A shared lock: those who only look don't see each other."""
-        try:
-            with (self.path / "lock").open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
-
     @contextlib.contextmanager
-    def lease(self) -> Iterator[bool]:
-        """Hold the cell; yields whether it could be had. The kernel frees it when the process dies."""
-        if not self.path.exists():
-            yield True
+    def lease(self, lost: Callable[[], object]) -> Iterator[Lease | None]:
+        """Hold the cell; None if another live process does. Without it, nothing may be written here.
+
+        `lost` is called, in another thread, if this process was taken for dead and another one took over.
+        """
+        lease = take(self.path)
+        if lease is None:
+            yield None
             return
-        with (self.path / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+        self._lease = lease
+        try:
+            with lease.beating(lost):
+                yield lease
+        finally:
+            self._lease = None
+            lease.release()
+
+    def check_lease(self) -> None:
+        """Raise `LeaseLost` if this process held the cell and was taken for dead since."""
+        if self._lease is not None:
+            self._lease.check()
+
+    def codes(self) -> set[str]:
+        """Versions of the code that made what is here (see `harness.code_version`); empty: nothing is."""
+        if not self.result.exists() and not self.complete_checkpoints():
+            return set()
+        attempts = read_lines(self.attempts.read_bytes()) if self.attempts.exists() else []
+        anew = max((i for i, attempt in enumerate(attempts) if attempt["iteration"] == 0), default=0)
+        return {str(attempt.get("code", "unknown")) for attempt in attempts[anew:]}
 
     def complete_checkpoints(self) -> list[Path]:
         """Checkpoints that were finished, oldest first."""
@@ -156,6 +164,7 @@ class RunDir:
     @contextlib.contextmanager
     def new_checkpoint(self, iteration: int, state: dict[str, Any]) -> Iterator[Path]:
         """A folder to write a checkpoint's tensors into; `state` and the file sizes are written last."""
+        self.check_lease()
         temporary = self.checkpoints / f".{iteration}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()

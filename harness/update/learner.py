@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from algorithms.base import Algorithm
 from algorithms.factors import RatioUnit
-from harness.config import BatchConfig, ModelConfig
+from harness.config import BatchConfig, ModelConfig, PretrainedModel
 from harness.ledger import Ledger, Phase, TransformerFlops
 from harness.policy.lora import lora_of
 from harness.policy.model import (
@@ -254,7 +254,7 @@ class Learner:
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
         """Book a training pass; activations that are computed twice are computed work, not nominal."""
         computed = forms.train(rows.length_B, rows.positions)
-        if self.policy.is_gradient_checkpointing:
+        if isinstance(self.model, PretrainedModel) and self.model.checkpointing:
             computed += block_forms(self.policy, self.lora).forward(rows.length_B, rows.positions)
         self.ledger.add(phase, int(rows.length_R.sum()), forms.train(rows.length_R), computed)
         self.ledger.meter.lap(phase)

@@ -9,8 +9,9 @@ from harness.ledger import Ledger, Phase
 from harness.policy.model import closed_forms, new_policy
 from harness.policy.text import Prompts
 from harness.rollout.account import Account
-from harness.rollout.engine import TorchEngine
-from harness.rollout.episodes import EnvironmentPool, Episode, Player
+from harness.rollout.environments import EnvironmentPool
+from harness.rollout.episodes import Episode, Player
+from harness.rollout.torch_engine import TorchEngine
 
 torch.set_num_threads(1)
 SPEC = VaultSpec(horizon=10)
@@ -28,7 +29,7 @@ def policy(prompts):
 
 @pytest.fixture
 def player(policy, prompts):
-    engine = TorchEngine(policy, prompts.pad_id, prompts.end_id, SPEC.max_action_tokens)
+    engine = TorchEngine(policy, prompts.end_id, SPEC.max_prompt_tokens, SPEC.max_action_tokens)
     return Player(engine, prompts, EnvironmentPool(SPEC), seed=5)
 
 

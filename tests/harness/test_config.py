@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from omegaconf import OmegaConf
 
-from harness.config import TinyModel, compose_run, compose_sweep
+from harness.config import PretrainedModel, TinyModel, compose_run, compose_sweep
 from harness.config.compose import CONFIG_DIR, group_options, run_config, to_plain
 from harness.config.help import field_docs, sweep_help
 from harness.errors import UserError
@@ -88,7 +88,7 @@ def test_round_trip_and_identity():
     [
         ([], "no sweep chosen: add +sweep=NAME, one of ablations, all_algos"),
         (["+sweep=all_algo"], "did you mean all_algos?"),
-        (["sweep=smoke"], "write +sweep=NAME"),
+        (["tuned=newest"], "tuned is not an option; there are seed, wait, cancel, sweep"),
         (["+sweep=smoke", "sweep.algorithms=[grppo]"], "algorithm=grppo does not exist: did you mean grpo?"),
         (["+sweep=smoke", "env=mars"], "there are household, textworld, vault"),
         (
@@ -96,7 +96,10 @@ def test_round_trip_and_identity():
             "algorithm.gama is not an option of PPO: did you mean gamma?",
         ),
         (["+sweep=smoke", "algorithm.graph_weight=2"], "algorithm.graph_weight is not an option of PPO"),
-        (["+sweep=smoke", "envy.rooms=2"], "envy.rooms is not an option; there are seed, sweep, batch"),
+        (
+            ["+sweep=smoke", "envy.rooms=2"],
+            "envy.rooms is not an option; there are seed, wait, cancel, sweep, batch",
+        ),
         (["+sweep=smoke", "algorithm.gamma=0.9"], "choose gamma=1, or credit_unit=step (arm grpo)"),
         (["+sweep=smoke", "algorithm.gamma=high"], "algorithm.gamma: Value 'high'"),
         (["+sweep=smoke", "sweep.seeds=[]"], "sweep.seeds is empty"),
@@ -122,6 +125,15 @@ def test_round_trip_and_identity():
         (["+sweep=smoke", "algorithm.credit_unit=trajectory"], "clashes with algorithm.baseline"),
         (["+sweep=smoke", "env.rooms=77"], "env.rooms=77 must be 2 to 9"),
         (["+sweep=smoke", "model.width=63"], "multiple of model.heads"),
+        (["+sweep=smoke", "model=smollm2_135m", "model.width=64"], "not an option of PretrainedModel"),
+        (["+sweep=smoke", "model.lora_rank=8"], "model.lora_rank is not an option of TinyModel"),
+        (["+sweep=smoke", "model=pretrained"], "model.source: Missing mandatory value"),
+        (["+sweep=smoke", "model=qwen2.5_1b"], "did you mean qwen2.5_"),
+        (["+sweep=smoke", "model=qwen3_4b", "model.answer=poem"], "expected one of [open, listed, numbered]"),
+        (
+            ["+sweep=controls", "model=qwen3_4b"],
+            "choose env=vault with env.slip=0 and env.history=0, and model=tiny",
+        ),
         (["+sweep=smoke", "what is this"], "what is this"),
     ],
 )
@@ -150,8 +162,37 @@ def test_environment_yaml_is_the_dataclass_defaults(name):
     assert config.env.name == name
 
 
-def test_model_yaml_is_the_dataclass_defaults():
+def test_a_plus_before_the_sweep_may_be_left_out():
+    assert compose_sweep(["sweep=smoke"]) == compose_sweep(["+sweep=smoke"])
+
+
+def test_tiny_yaml_is_the_dataclass_defaults():
     assert compose_run([]).model == TinyModel()
+
+
+@pytest.mark.parametrize("name", sorted({*group_options("model")} - {"tiny"}))
+def test_pretrained_yaml_is_the_dataclass_defaults(name):
+    """But for what says which model it is."""
+    model = compose_run([f"model={name}", *(["model.source=x"] if name == "pretrained" else [])]).model
+    assert model == PretrainedModel(name=name, source=model.source, revision=model.revision)
+    assert len({model.name, model.source}) == 2
+
+
+@pytest.mark.parametrize("env", group_options("env"))
+def test_sizes_for_tiny_do_not_reach_pretrained_models(env):
+    """Neither an environment's nor a sweep's warm start and budget."""
+    for overrides in ([], ["+sweep=smoke"]):
+        _, _, cells = compose_sweep([*(overrides or ["+sweep=all_algos"]), f"env={env}", "model=qwen3_4b"])
+        assert (cells[0].model.clone_updates, cells[0].budget.limit) == (0, 2e17)
+    _, _, cells = compose_sweep(["+sweep=smoke", "model=qwen3_4b", f"env={env}", "budget.limit=7"])
+    assert cells[0].budget.limit == 7
+
+
+def test_a_sweep_may_have_sizes_for_a_model():
+    _, _, cells = compose_sweep(["+sweep=smoke", "model=smollm2_135m"])
+    assert (cells[0].batch.trajectories, cells[0].budget.axis.value) == (16, "trajectories")
+    _, _, cells = compose_sweep(["+sweep=smoke"])
+    assert (cells[0].model.clone_updates, cells[0].budget.limit) == (150, 5e10)
 
 
 def test_every_option_is_described():

@@ -11,8 +11,9 @@ from envs.vault import Vault
 from harness.policy.rows import Rows, logprobs, rows_of
 from harness.policy.text import Prompts
 from harness.rollout.branching import continuation
-from harness.rollout.engine import Request, sample
+from harness.rollout.engine import Request
 from harness.rollout.episodes import Episode
+from harness.rollout.sampling import sample
 from tests.harness.conftest import SPEC
 
 
@@ -36,11 +37,12 @@ def test_a_row_does_not_depend_on_its_batch(player):
 
 
 def test_sampling_follows_the_distribution():
-    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).expand(20000, 4)
+    probability = torch.tensor([0.0, 1.0, 2.0, -1.0]).softmax(-1)
+    index = torch.zeros(20000, dtype=torch.long)
     uniform = (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000
-    share = torch.bincount(sample(logits, uniform), minlength=4) / 20000
-    torch.testing.assert_close(share, logits[0].softmax(-1), atol=1e-4, rtol=0)
-    assert sample(logits[:1], None).tolist() == [2]
+    share = torch.bincount(sample(probability[None], index, uniform), minlength=4) / 20000
+    torch.testing.assert_close(share, probability, atol=1e-4, rtol=0)
+    assert sample(probability[None], index[:2], None).tolist() == [2, 2]
 
 
 def test_same_seed_same_episodes(player, roots, account):

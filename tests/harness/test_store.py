@@ -35,8 +35,8 @@ def test_states(run_dir):
 
 
 def hold(path, ready, release) -> None:
-    with RunDir(path).lease() as mine:
-        assert mine
+    with RunDir(path).lease(lost=release.set) as lease:
+        assert lease
         ready.set()
         release.wait()
 
@@ -48,12 +48,13 @@ def test_one_writer_and_a_dead_one_lets_go(run_dir):
     process.start()
     ready.wait()
     assert run_dir.state() is State.running
-    with run_dir.lease() as mine:
-        assert not mine
+    with run_dir.lease(lost=ready.set) as lease:
+        assert lease is None
     process.kill()
     process.join()
-    with run_dir.lease() as mine:
-        assert mine
+    with run_dir.lease(lost=ready.set) as lease:
+        assert lease
+    assert list(run_dir.path.glob("*lease*")) == [], "nothing is left behind"
 
 
 def test_rewind_takes_the_newest_complete_checkpoint(run_dir):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -57,6 +58,49 @@ def test_a_killed_sweep_goes_on_to_the_same_numbers(tmp_path):
     again = sweep(*TINY, "sweep.out=killed", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert cells(tmp_path / "killed") == cells(tmp_path / "calm")
+
+
+def test_two_sweeps_of_one_directory_share_the_work(tmp_path):
+    """Each cell is run once, by one of them; both end with all of it done."""
+    command = [sys.executable, "-m", "harness.sweep", *TINY, "sweep.out=store"]
+    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    attempts = [p.read_text().splitlines() for p in (tmp_path / "store").glob("runs/*/attempts.jsonl")]
+    assert [len(lines) for lines in attempts] == [1, 1]
+    assert list((tmp_path / "store").glob("runs/*/lease*")) == []
+
+
+def test_an_interrupted_sweep_writes_checkpoints_first(tmp_path):
+    long = [*TINY, "budget.limit=5e12", "sweep.out=store"]
+    command = [sys.executable, "-m", "harness.sweep", *long]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "store").glob("runs/*/checkpoints/*/state.json"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "stopping after the iteration in flight and a checkpoint" in said
+    assert f"to go on: {shlex.join(['python', '-m', 'harness.sweep', *long])}" in said
+    for run in (tmp_path / "store" / "runs").iterdir():
+        last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["iteration"]
+        assert (run / "checkpoints" / str(last) / "state.json").exists(), "nothing has to be done again"
+
+
+def test_other_code_is_not_mixed_in(tmp_path):
+    assert sweep(*TINY, "sweep.out=store", cwd=tmp_path).returncode == 0
+    for path in (tmp_path / "store").glob("runs/*grpo*/attempts.jsonl"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0123456789ab"}) + "\n")
+    refused = sweep(*TINY, "sweep.out=store", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "1 of 2 cells in sweep.out=store were run by other code" in refused.stderr
+    assert "launcher.allow_mixed_code=true" in refused.stderr
+    assert sweep(*TINY, "sweep.out=store", "launcher.allow_mixed_code=true", cwd=tmp_path).returncode == 0
 
 
 def test_a_failing_cell_does_not_stop_the_others(tmp_path):

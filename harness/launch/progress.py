@@ -1,0 +1,67 @@
+"""What the terminal shows of cells that run: a line for each that ends and, on a terminal, a live bar."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from harness.config import RunConfig
+from harness.store import RunDir, read_json
+
+HEARTBEAT_SECONDS = 30.0
+
+
+def title(config: RunConfig) -> str:
+    """How a cell is called on the terminal."""
+    return f"{config.algorithm.name} seed {config.seed}"
+
+
+class Board:
+    """Prints what becomes of cells."""
+
+    def __init__(self, cells: int, owed: int) -> None:
+        """`cells`: all of them; `owed`: those that are not done."""
+        self.cells, self.failures = cells, 0
+        self.console = Console(soft_wrap=True, highlight=False)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self.task = self.progress.add_task("cells", total=cells, completed=cells - owed)
+        self.ended = cells - owed
+        self.last_line = time.monotonic()
+
+    def done(self, config: RunConfig, run_dir: RunDir, seconds: float | None = None) -> None:
+        """A cell has finished."""
+        result = read_json(run_dir.result)
+        took = "" if seconds is None else f", {seconds:.0f} s"
+        self._end(config, f"success {result['scores'][0]:.2f} -> {result['final_success']:.2f}{took}")
+
+    def failed(self, config: RunConfig, run_dir: RunDir, reason: str) -> None:
+        """A cell has failed."""
+        self.failures += 1
+        self._end(config, f"FAILED: {reason} (log: {run_dir.log})")
+
+    def left(self, config: RunConfig) -> None:
+        """A cell is left to the process that holds it."""
+        self._end(config, "left to another process that runs it")
+
+    def show(self, now: str) -> None:
+        """Refresh the bar's text; where there is no bar, print it now and then as a sign of life."""
+        self.progress.update(self.task, description=now)
+        if not self.console.is_terminal and time.monotonic() - self.last_line > HEARTBEAT_SECONDS:
+            self.say(f"[{self.ended}/{self.cells}] {now}")
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(line, markup=False)
+        self.last_line = time.monotonic()
+
+    def _end(self, config: RunConfig, outcome: str) -> None:
+        self.ended += 1
+        self.progress.advance(self.task)
+        self.say(f"[{self.ended}/{self.cells}] {title(config)}: {outcome}")

@@ -1,0 +1,41 @@
+"""`python -m harness.multirun -m seed=0,1 algorithm=grpo,ppo`: single cells by Hydra's own launchers.
+
+For experiments by hand, with any launcher or sweeper that Hydra has: `hydra/launcher=submitit_slurm` (extra
+`hydra-slurm`) submits jobs and waits for them. Hydra neither skips what is done nor tries again; the cells,
+kept under `runs/single`, resume all the same. For comparisons there is harness.sweep.
+"""
+
+import os
+import threading
+from pathlib import Path
+
+import hydra
+from hydra.utils import get_original_cwd
+from omegaconf import DictConfig
+
+from harness.config import CHECKPOINT_SECONDS
+from harness.config.compose import CONFIG_DIR, composed_run
+from harness.launch import BUSY, DONE
+from harness.launch.worker import attempt
+from harness.store import RunDir, read_json
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
+def main(composed: DictConfig) -> float:
+    """Run a cell; its final success, which Hydra's sweepers maximise or minimise."""
+    config = composed_run(composed)
+    config.env.check()
+    out = Path(get_original_cwd(), "runs", "single")
+    run_dir = RunDir.create(out, config)
+    with run_dir.lease(lost=lambda: os._exit(BUSY)) as lease:
+        if lease is None:
+            raise RuntimeError(f"another process runs {run_dir.path}")
+        code = attempt(config, run_dir, out, CHECKPOINT_SECONDS, None, threading.Event())
+    if code != DONE:
+        # Hydra reports what is raised; a job that only ends looks like a success to it.
+        raise RuntimeError(read_json(run_dir.failure)["reason"])
+    return float(read_json(run_dir.result)["final_success"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Sweeps of small cells, as a user starts them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+SMALL = [
+    "+sweep=smoke",
+    "sweep.algorithms=[grpo]",
+    "batch.trajectories=8",
+    "batch.minibatches=1",
+    "model.clone_updates=5",
+    "model.clone_steps=200",
+    "model.layers=1",
+    "model.width=16",
+    "model.heads=2",
+    "env.horizon=8",
+    "env.train_tasks=2",
+    "env.eval_tasks=1",
+    "evaluation.points=2",
+    "evaluation.window=1",
+    "evaluation.episodes=1",
+    "evaluation.record=0",
+    "budget.axis=trajectories",
+    "budget.limit=16",
+]
+LONG = [*SMALL, "budget.limit=640", "launcher.checkpoint_seconds=0"]
+"""80 iterations, a checkpoint after each: time to be hit in."""
+SECONDS = 240
+"""Deadline of everything that is waited for."""
+
+
+def sweep(*arguments: str, out: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    command = [sys.executable, "-m", "harness.sweep", *arguments, f"sweep.out={out}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+def submitted(*arguments: str, out: Path) -> list[str]:
+    """Submit, and return the job id of each element of the array."""
+    done = sweep(*arguments, "launcher=slurm", out=out)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"as jobs? (\d+)(?:_\[0-(\d+)\])?", done.stdout)
+    assert found, done.stdout
+    return [found[1]] if found[2] is None else [f"{found[1]}_{i}" for i in range(int(found[2]) + 1)]
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+
+
+def slurm_says(*command: str) -> str:
+    """What one of SLURM's commands prints."""
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def queue() -> dict[str, str]:
+    """States of the jobs that wait or run, by id."""
+    lines = slurm_says("squeue", "-h", "-r", "-o", "%i %T").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def runs(out: Path) -> list[Path]:
+    """The cells' folders."""
+    return sorted((out / "runs").glob("*"))
+
+
+def metrics(out: Path) -> dict[str, bytes]:
+    """What the cells measured."""
+    return {run.name: (run / "metrics.jsonl").read_bytes() for run in runs(out)}
+
+
+def attempts(run: Path) -> list[dict]:
+    """The attempts at a cell."""
+    if not (run / "attempts.jsonl").exists():
+        return []
+    return [json.loads(line) for line in (run / "attempts.jsonl").read_text().splitlines()]
+
+
+def has_checkpoint(out: Path) -> bool:
+    """Whether every cell has got beyond its first evaluation."""
+    found = [
+        [c for c in run.glob("checkpoints/[0-9]*/state.json") if c.parent.name != "0"] for run in runs(out)
+    ]
+    return bool(found) and all(found)
+
+
+def over(jobs: Sequence[str]) -> bool:
+    """Whether none of the jobs waits or runs."""
+    return not set(jobs) & set(queue())
+
+
+def workers(out: Path) -> list[int]:
+    """The processes that run cells now."""
+    pids = [attempts(run)[-1]["pid"] for run in runs(out) if attempts(run)]
+    return [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
