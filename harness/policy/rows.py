@@ -1,7 +1,7 @@
-"""Teacher-forced passes over (prompt, response) rows: what rows have in common from their start is computed once.
+"""Teacher-forced passes over (prompt, response) rows: what they share from their start is computed once.
 
-Shape suffixes: R rows, U distinct rows, P positions of their prefix tree, T response tokens of the R rows, M of the
-tree, W width, V vocabulary.
+Shape suffixes: R rows, U distinct rows, P positions of their prefix tree, B its paths, T response tokens of
+the R rows, M of the tree, W width, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -48,13 +48,12 @@ class Rows:
     """Tokens of each row that attention runs along: those that are no other row's beginning."""
 
     @staticmethod
-    def of(rows: Sequence[Row], pad_id: int = 0) -> "Rows":
-        """Lay out `rows`, whose prompts have at least one token. `pad_id` is not read: nothing is padded."""
+    def of(rows: Sequence[Row]) -> "Rows":
+        """Lay out `rows`, whose prompts have at least one token."""
         distinct = {row: i for i, row in enumerate(dict.fromkeys(rows))}
         tree = Tree.of([prompt + response for prompt, response in distinct])
         response_U = [
-            positions[len(prompt) :]
-            for (prompt, _), positions in zip(distinct, tree.position_R, strict=True)
+            positions[len(prompt) :] for (prompt, _), positions in zip(distinct, tree.position_R, strict=True)
         ]
         position_T = np.concatenate([response_U[distinct[row]] for row in rows])
         position_M, index_T = np.unique(position_T, return_inverse=True)
@@ -106,7 +105,7 @@ def token_logprobs(model: PreTrainedModel, hidden_MW: Tensor, rows: Rows) -> tup
 def chunked(head: nn.Module, hidden_MW: Tensor, target_M: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
     """Log-probabilities and entropies (M,), with at most `MOST_LOGITS` logits at a time.
 
-    Where that takes several chunks, the backward pass computes each chunk's logits again instead of keeping them.
+    Where that takes several chunks, the backward pass computes each one's logits again and none are kept.
     """
     size = max(1, MOST_LOGITS // vocabulary)
     if len(target_M) <= size:

@@ -1,13 +1,13 @@
 """Rows as a prefix tree: what rows have in common from their start is one path, and is computed once.
 
-A causal model's hidden state at a token is a function of the tokens up to it, so positions of rows that agree so
-far are one position of the tree: equal rows, a group's common prompt, a continuation's kept steps, and a step
-whose prompt is the whole step before. Every linear layer sees every position once, without any padding. Attention
-runs along the paths from the root to the leaves, in padded blocks of similar lengths, where padding comes after
-everything that is read and needs no mask; what paths share is attended from once for each path.
+A causal model's hidden state at a token is a function of the tokens up to it, so positions of rows that agree
+so far are one position of the tree: equal rows, a group's common prompt, a continuation's kept steps, and a
+step whose prompt is the whole step before. Every linear layer sees every position once, without any padding.
+Attention runs along the paths from the root to the leaves, in padded blocks of similar lengths, where padding
+comes after everything that is read and needs no mask; what paths share is attended from once for each path.
 
-Shape suffixes: U rows in the order of their tokens, L columns, P positions, X cells of all blocks, B rows of one
-block, H heads, D head width.
+Shape suffixes: U rows in the order of their tokens, L columns, P positions, X cells of all blocks, B rows of
+one block, H heads, D head width.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Tree:
     @staticmethod
     def of(rows: Sequence[tuple[int, ...]]) -> Tree:
         """The tree of rows of at least one token."""
-        # Big-endian bytes sort as the numbers do, so that each row follows the one it has most in common with.
+        # Big-endian bytes sort as the numbers do, so that each row follows one it shares most with.
         keys = [np.array(row, dtype=">u4").tobytes() for row in rows]
         order = sorted(range(len(rows)), key=keys.__getitem__)
         length_U = np.array([len(rows[i]) for i in order])
@@ -145,7 +145,7 @@ def _take(x: Tensor, block: Tensor) -> Tensor:
 def through(backbone: nn.Module, ids_P: Tensor, column_P: Tensor, paths: Paths) -> Tensor:
     """Hidden states (P, W) of a tree's positions."""
     assert isinstance(backbone, PreTrainedModel)
-    # Left on: `attend` is `sdpa` for all other passes, and checkpointed layers run again in the backward pass.
+    # Left on: for other passes `attend` is `sdpa`, and checkpointed layers run again in the backward pass.
     backbone.config._attn_implementation = ATTENTION
     hidden_1PW: Tensor = backbone(
         input_ids=ids_P[None],

@@ -34,6 +34,7 @@ from harness.records import Trajectory
 from harness.update.loss import token_weights, value_loss
 from harness.update.minibatch import Minibatch
 from harness.update.objective import Tokens, kl_in_loss, objective
+from harness.update.packing import packed
 
 Floats = NDArray[np.float64]
 PER_TOKEN = ("entropy", "ratio", "clip_fraction")
@@ -49,12 +50,11 @@ class Learner:
         algorithm: Algorithm,
         model: ModelConfig,
         batch: BatchConfig,
-        pad_id: int,
         longest: int,
         ledger: Ledger,
     ) -> None:
         """`longest`: the most action tokens a trajectory can have."""
-        self.policy, self.algorithm, self.batch, self.pad_id = policy, algorithm, batch, pad_id
+        self.policy, self.algorithm, self.batch = policy, algorithm, batch
         self.longest = longest
         self.ledger = ledger
         self.model = model
@@ -226,30 +226,15 @@ class Learner:
     def _micro_batches(self, minibatch: Minibatch) -> Iterator[tuple[slice, Rows]]:
         """Slices of the mini-batch's tokens with their rows; whole trajectories, so that units stay whole."""
         first = 0
-        for trajectories in self._split(minibatch.trajectories):
+        for trajectories in packed(minibatch.trajectories, self.batch.micro_tokens):
             steps = [step for trajectory in trajectories for step in trajectory.steps]
             tokens = sum(len(step.response_ids) for step in steps)
-            yield slice(first, first + tokens), Rows.of(rows_of(steps), self.pad_id)
+            yield slice(first, first + tokens), Rows.of(rows_of(steps))
             first += tokens
 
     def _row_batches(self, trajectories: Sequence[Trajectory]) -> Iterator[Rows]:
-        for part in self._split(trajectories):
-            yield Rows.of(rows_of([step for trajectory in part for step in trajectory.steps]), self.pad_id)
-
-    def _split(self, trajectories: Sequence[Trajectory]) -> Iterator[list[Trajectory]]:
-        """Runs of trajectories whose rows, padded to the longest, fit into `micro_tokens`; at least one."""
-        part: list[Trajectory] = []
-        rows = longest = 0
-        for trajectory in trajectories:
-            widest = max(len(step.prompt_ids) + len(step.response_ids) for step in trajectory.steps)
-            fits = (rows + len(trajectory.steps)) * max(longest, widest) <= self.batch.micro_tokens
-            if part and not fits:
-                yield part
-                part, rows, longest = [], 0, 0
-            part.append(trajectory)
-            rows, longest = rows + len(trajectory.steps), max(longest, widest)
-        if part:
-            yield part
+        for part in packed(trajectories, self.batch.micro_tokens):
+            yield Rows.of(rows_of([step for trajectory in part for step in trajectory.steps]))
 
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
         """Book a training pass; activations that are computed twice are computed work, not nominal."""
@@ -286,7 +271,7 @@ def value_weights(minibatch: Minibatch) -> Floats:
 def adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW with torch's default moments (0.9, 0.999), for what is trained of a model."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay)
+    return torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
 
 
 def optimise(optimizer: torch.optim.Optimizer, grad_clip: float) -> float:

@@ -20,7 +20,7 @@ from tests.harness.conftest import SPEC
 def test_recorded_logprobs_are_the_models(player, policy, prompts, roots, account):
     player.play(roots, "rollout", account)
     steps = [step for episode in roots for step in episode.steps]
-    logprob_T, entropy_T = logprobs(policy, Rows.of(rows_of(steps), prompts.pad_id))
+    logprob_T, entropy_T = logprobs(policy, Rows.of(rows_of(steps)))
     np.testing.assert_allclose(logprob_T.detach(), np.concatenate([s.logprob_L for s in steps]), atol=1e-5)
     np.testing.assert_allclose(entropy_T.detach(), np.concatenate([s.entropy_L for s in steps]), atol=1e-5)
 
