@@ -150,5 +150,7 @@ def done(model: PreTrainedModel, minibatch: Minibatch, micro_tokens: int) -> int
     for part in packed(minibatch.trajectories, micro_tokens):
         rows = Rows.of(rows_of([step for trajectory in part for step in trajectory.steps]))
         unread = rows.positions - len(rows.target_M)
-        total += forms.train(rows.length_B, rows.positions) - 6 * config.hidden_size * config.vocab_size * unread
+        total += (
+            forms.train(rows.length_B, rows.positions) - 6 * config.hidden_size * config.vocab_size * unread
+        )
     return total

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 
 from benchmarks.machine import Took, held, peak, seconds
 from benchmarks.training import GROUP
@@ -114,6 +114,7 @@ def updates(
         )
         batch = padded(rows, advantage_R, tokenizer.pad_token_id)
         trainer.batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
         norms = [line["grad_norm"] for line in trainer.state.log_history if "grad_norm" in line]
     return timed.steps, norms[-1]
@@ -136,12 +137,11 @@ def iterations(
             model=model,
             processing_class=tokenizer,
             reward_funcs=reward,
-            args=options(
-                folder, rows, steps, GROUP, device, learning_rate=lr, max_completion_length=longest
-            ),
+            args=options(folder, rows, steps, GROUP, device, learning_rate=lr, max_completion_length=longest),
             train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
             callbacks=[timed],
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
         log = [line for line in trainer.state.log_history if "completions/mean_length" in line]
     return timed.steps, [line["completions/mean_length"] for line in log]

@@ -35,14 +35,17 @@ SHORTEST = 0.75
 class Paths:
     """Where attention finds the rows among the positions."""
 
-    blocks: tuple[Tensor, ...]
-    """Positions (B, L) of rows that are no other row's beginning; 0 as padding, which is read by nobody."""
+    position_X: Tensor
+    """Positions of rows that are no other row's beginning, as blocks laid end to end; 0 as padding, which is
+    read by nobody."""
+    shapes: tuple[tuple[int, int], ...]
+    """(B, L) of each block."""
     home_P: Tensor
-    """For each position, a cell of the blocks, laid end to end, that holds it."""
+    """For each position, a cell that holds it."""
 
     def to(self, device: torch.device) -> Paths:
         """The same on a device."""
-        return Paths(tuple(block.to(device) for block in self.blocks), self.home_P.to(device))
+        return Paths(self.position_X.to(device), self.shapes, self.home_P.to(device))
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ def _paths(position_BL: Ints, length_B: Ints, positions: int) -> Paths:
     position_X = np.concatenate([block.ravel() for block in blocks])
     home_P = np.empty(positions, dtype=np.int64)
     home_P[position_X[position_X >= 0]] = np.flatnonzero(position_X >= 0)
-    return Paths(tuple(torch.from_numpy(block.clip(0)) for block in blocks), torch.from_numpy(home_P))
+    shapes = tuple((len(block), block.shape[1]) for block in blocks)
+    return Paths(torch.from_numpy(position_X.clip(0)), shapes, torch.from_numpy(home_P))
 
 
 def attend(
@@ -126,20 +130,20 @@ def attend(
     kwargs["is_causal"] = True
     query, key = query.to(value.dtype), key.to(value.dtype)
     outputs = []
-    for block in paths.blocks:
-        q, k, v = (_take(x, block) for x in (query, key, value))
+    for q, k, v in zip(*(_blocks(x, paths) for x in (query, key, value)), strict=True):
         output, _ = sdpa_attention_forward(module, q, k, v, None, **kwargs)
         outputs.append(output.flatten(0, 1).flatten(1))
     output_PW = nn.functional.embedding(paths.home_P, torch.cat(outputs))
     return output_PW.view(1, len(output_PW), -1, value.shape[-1]), None
 
 
-def _take(x: Tensor, block: Tensor) -> Tensor:
-    """A block's rows (B, H, L, D) of (1, H, P, D)."""
+def _blocks(x: Tensor, paths: Paths) -> list[Tensor]:
+    """The blocks' rows (B, H, L, D) of (1, H, P, D)."""
     # An embedding's backward pass adds up what paths share, several times faster than index_select's.
     x_PW = x[0].transpose(0, 1).flatten(1)
-    rows_BLW = nn.functional.embedding(block, x_PW)
-    return rows_BLW.unflatten(-1, (x.shape[1], x.shape[3])).transpose(1, 2)
+    x_XHD = nn.functional.embedding(paths.position_X, x_PW).unflatten(1, (x.shape[1], x.shape[3]))
+    parts = x_XHD.split([rows * length for rows, length in paths.shapes])
+    return [part.unflatten(0, shape).transpose(1, 2) for part, shape in zip(parts, paths.shapes, strict=True)]
 
 
 def through(backbone: nn.Module, ids_P: Tensor, column_P: Tensor, paths: Paths) -> Tensor:

@@ -283,7 +283,7 @@ def test_a_prefix_tree_is_counted_by_its_positions_and_paths(decoder, forms):
     assert (rows.positions, sorted(rows.length_B)) == (7 + 7, [8, 10, 11])
     head = 2 * decoder.config.hidden_size * decoder.config.vocab_size
     unread = head * (rows.positions - len(rows.target_M))
-    squares = sum(full_square(forms, *block.shape) for block in rows.paths.blocks)
+    squares = sum(full_square(forms, *shape) for shape in rows.paths.shapes)
     causal = sum(2 * forms.attention * int(n) ** 2 for n in rows.length_B)
     computed = forms.forward(rows.length_B, rows.positions) - unread - causal + 2 * squares
     assert counted(lambda: logprobs(decoder, rows)) == computed
