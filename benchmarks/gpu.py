@@ -8,6 +8,7 @@ Nothing is downloaded. With the extra `benchmarks`, TRL's update of the same row
 
 import argparse
 import importlib.util
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from transformers import PreTrainedModel
 
 from benchmarks.machine import Took, gemm_peak, measured
 from benchmarks.training import END, GROUP, Case, Ours, done, load
-from benchmarks.update import best, words
+from benchmarks.update import best, prefill, words
 from harness.ledger import TransformerFlops
 from harness.policy.rows import Row
 from harness.rollout.engine import Request
@@ -75,12 +76,8 @@ def prefilled(name: str, peaks: tuple[float, ...], contexts: int = 2 * GROUP, le
     ids = draw.integers(3, config.vocab_size, size=(contexts, length))
     requests = [Request(tuple(row.tolist()), (), (i, 0, 0)) for i, row in enumerate(ids)]
 
-    def read() -> None:
-        engine.sync()
-        with torch.autocast("cuda", torch.bfloat16):
-            engine.generate(requests, 0, "rollout")
-
-    took = best([measured(read, device) for _ in range(4)])
+    with torch.autocast("cuda", torch.bfloat16):
+        took = best([measured(partial(prefill, engine, requests), device) for _ in range(4)])
     head = 2 * config.hidden_size * config.vocab_size * (length - 1) * contexts
     rate = (forms.forward([length] * contexts) - head) / took.seconds
     shares = " / ".join(f"{rate / peak:.0%}" for peak in peaks)

@@ -1,6 +1,6 @@
 """Updates and whole GRPO iterations against TRL's, and their share of what the machine can multiply.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.update                        # tiny and SmolLM2-135M, all three parts
+    OMP_NUM_THREADS=1 python -m benchmarks.update          # tiny and SmolLM2-135M, all three parts
     OMP_NUM_THREADS=1 python -m benchmarks.update --model tiny --part update
 
 Needs the extra `benchmarks`, and SmolLM2 once fetched. Prints the tables of docs/benchmarks.md.
@@ -8,6 +8,7 @@ Needs the extra `benchmarks`, and SmolLM2 once fetched. Prints the tables of doc
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ CASES = (
     Case("ragged, nothing in common", (32, 96), (16, 128), shared=False),
     Case("equal lengths, nothing in common", (64, 64), (64, 64), shared=False),
 )
-ROWS = {"tiny": 64, "smollm2_135m": 16}
+ROWS = {"tiny": 64, "smollm2_135m": 8}
 """Of an update. TRL's micro-batches have 8 of them, ours as many tokens as 8 of the longest."""
-TOKENS = {"tiny": (512, 2048, 8192), "12m": (512, 2048, 8192), "smollm2_135m": (512, 2048)}
+TOKENS = {"tiny": (512, 2048, 8192), "12m": (512, 2048, 8192), "smollm2_135m": (256, 1024)}
 """Of an update and of a prefill, in rows of 128."""
 LONGEST = 48
 """Most tokens of an iteration's completion."""
@@ -61,9 +62,9 @@ def against_trl(name: str) -> None:
         longest = case.prompt[1] + case.response[1]
         ours = Ours(model, GROUP * longest, longest)
         minibatch = ours.minibatch(rows, advantage_R)
-        mine = [measured(lambda: ours.update(minibatch), CPU)]
+        mine = [measured(partial(ours.update, minibatch), CPU)]
         theirs, norm = updates(model, tokenizer, rows, torch.from_numpy(advantage_R), GROUP, 2)
-        mine.append(measured(lambda: ours.update(minibatch), CPU))
+        mine.append(measured(partial(ours.update, minibatch), CPU))
         agrees = abs(ours.metrics["grad_norm"] / norm - 1)
         assert agrees < 1e-3, f"not the same gradient: norms {ours.metrics['grad_norm']} and {norm}"
         tokens = sum(len(prompt) + len(response) for prompt, response in rows)
@@ -175,6 +176,12 @@ def iterations_against_trl(name: str) -> None:
     )
 
 
+def prefill(engine: TorchEngine, requests: list[Request]) -> None:
+    """Read contexts of which nothing is cached, and sample a token after each."""
+    engine.sync()
+    engine.generate(requests, 0, "rollout")
+
+
 def growth(name: str, device: torch.device = CPU) -> None:
     """Print the share of the GEMM peak of an update and a prefill, by tokens of the batch."""
     model = load(name, device)
@@ -183,15 +190,10 @@ def growth(name: str, device: torch.device = CPU) -> None:
         rows = Case("", (64, 64), (64, 64), shared=False).rows(tokens // 128, config.vocab_size)
         ours = Ours(model, tokens, 128)
         minibatch = ours.minibatch(rows, np.ones(len(rows), dtype=np.float32))
-        update = best([measured(lambda: ours.update(minibatch), device) for _ in range(3)])
+        update = best([measured(partial(ours.update, minibatch), device) for _ in range(3)])
         engine = TorchEngine(model, END, 128, 1)
         requests = [Request(prompt + response, (), (i, 0, 0)) for i, (prompt, response) in enumerate(rows)]
-
-        def prefill() -> None:
-            engine.sync()
-            engine.generate(requests, 0, "rollout")
-
-        read = best([measured(prefill, device) for _ in range(3)])
+        read = best([measured(partial(prefill, engine, requests), device) for _ in range(3)])
         work = forms.forward([128] * len(rows)) - 2 * config.hidden_size * config.vocab_size * 127 * len(rows)
         fastest = gemm_peak(device, torch.float32)
         shares = (done(model, minibatch, tokens) / update.seconds, work / read.seconds)

@@ -96,7 +96,8 @@ class Tree:
 def common(left_UL: Ints, right_UL: Ints) -> Ints:
     """How many leading tokens (U,) are equal."""
     differs_UL = left_UL != right_UL
-    return np.where(differs_UL.any(axis=1), differs_UL.argmax(axis=1), left_UL.shape[1])
+    known_U: Ints = np.where(differs_UL.any(axis=1), differs_UL.argmax(axis=1), left_UL.shape[1])
+    return known_U
 
 
 def _paths(position_BL: Ints, length_B: Ints, positions: int) -> Paths:
