@@ -1,8 +1,8 @@
 """What a run spent, by phase.
 
 `flops` are nominal: every row counted as if nothing were shared, which is what the budget counts. `computed`
-are the operations really done: what rows share from their start is computed once. Seconds and memory are no function of the
-configuration: a `Meter` keeps them.
+are the operations really done: what rows share from their start is computed once. Seconds and memory are no
+function of the configuration: a `Meter` keeps them.
 """
 
 from dataclasses import asdict, dataclass, field
