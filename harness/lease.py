@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 """A holder on another machine is dead after so long without a beat: longer than file servers hang."""
+POLL_SECONDS = 0.2
 PREFIX = "lease."
 
 
@@ -96,6 +98,18 @@ def take(folder: Path) -> Lease | None:
         if old != path:
             old.unlink(missing_ok=True)
     return Lease(path, owner)
+
+
+@contextlib.contextmanager
+def turn(folder: Path) -> Iterator[Lease]:
+    """Hold a folder that exists, as soon as no live process does."""
+    while (lease := take(folder)) is None:
+        time.sleep(POLL_SECONDS)
+    try:
+        with lease.beating(lost=lambda: None):  # the block asks by `check`, before it writes
+            yield lease
+    finally:
+        lease.release()
 
 
 def held(folder: Path, now: float) -> bool:

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 
-def auto_seeds(sweep: SweepConfig, env: str, settings: Mapping[str, Mapping[str, Any]]) -> list[int]:
-    """The seeds that `auto` stands for; `settings` are the options of the sweep's env and model.
+Settings = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Options of the env and of the model, by environment."""
+
+
+def auto_seeds(sweep: SweepConfig, settings: Settings) -> list[int]:
+    """The seeds that `auto` stands for; `settings` are the sweep's.
 
     As many as `reports.power` finds for the smallest effect of interest at 80 % power under Holm.
     """
@@ -36,25 +40,31 @@ def auto_seeds(sweep: SweepConfig, env: str, settings: Mapping[str, Mapping[str,
     from reports.store import read_store
 
     store = read_store(Path(pilot))
-    check_settings(pilot, store, env, settings)
+    check_settings(pilot, store, settings)
     check_arms(pilot, store, sweep)
     first = int(store.runs["seed"].max()) + 1
     return list(range(first, first + seeds_needed(store, sweep.effect)))
 
 
-def check_settings(pilot: str, store: "Store", env: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise `UserError` where the pilot's environment or model is not the sweep's."""
-    for other in sorted(set(store.runs["env"]) - {env}):
-        raise UserError(f"sweep.pilot={pilot} has env={other}, this sweep {env}: run a pilot of it")
-    for section, mine in settings.items():
-        for option, value in mine.items():
-            its = [config[section].get(option) for config in store.configs.values()]
-            # What the pilot's arms differ in, as tuned ones do in their rates, is no setting.
-            if all(each == its[0] != value for each in its):
-                raise UserError(
-                    f"sweep.pilot={pilot} has {section}.{option}={its[0]}, this sweep {value}: "
-                    "run a pilot of it"
-                )
+def check_settings(pilot: str, store: "Store", settings: Settings) -> None:
+    """Raise `UserError` where the pilot's environments or model are not the sweep's."""
+    environments = dict(zip(store.runs["cell"], store.runs["env"], strict=True))
+    if (its := set(environments.values())) != set(settings):
+        raise UserError(
+            f"sweep.pilot={pilot} has env={', '.join(sorted(its))}, this sweep {', '.join(settings)}: "
+            "run a pilot of it"
+        )
+    for env, sections in settings.items():
+        configs = [config for cell, config in store.configs.items() if environments[cell] == env]
+        for section, options in sections.items():
+            for option, value in options.items():
+                known = [config[section].get(option) for config in configs]
+                # What the pilot's arms differ in, as tuned ones do in their rates, is no setting.
+                if known and all(each == known[0] != value for each in known):
+                    raise UserError(
+                        f"sweep.pilot={pilot} has {section}.{option}={known[0]}, this sweep {value}: "
+                        "run a pilot of it"
+                    )
 
 
 def check_arms(pilot: str, store: "Store", sweep: SweepConfig) -> None:

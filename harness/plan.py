@@ -1,11 +1,11 @@
 """What a sweep is going to do and to cost: its cells, where they stand, compute, hours and disk.
 
-Reads the store and creates nothing. An arm is every cell that differs in its seed alone.
+Reads the store and creates nothing. An arm here is every cell that differs in its seed alone: one for each
+environment.
 """
 
 import json
 import os
-import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,16 +14,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from harness.cells import CELL
 from harness.config import BudgetAxis, Launcher, RunConfig, SweepConfig
-from harness.config.compose import to_plain
 from harness.errors import UserError
+from harness.labels import Label, labels
 from harness.ledger import Ledger
 from harness.ledger.predict import Iteration, predict
 from harness.store import RunDir, State, read_json
 from harness.store.disk import FLOAT, cell_bytes, checkpoint_bytes, weights
 from harness.store.run_dir import cell_ids, cell_prefix
 
-CELL = re.compile(r"(.+-s)(\d+)-[0-9a-f]+")
 WORK = ("rollout", "update", "evaluation")
 """What a line of a timing file adds up to: its other seconds are parts of these."""
 SAMPLE = 8
@@ -137,13 +137,18 @@ def plan(sweep: SweepConfig, launcher: Launcher, configs: Sequence[RunConfig]) -
     """The plan of a sweep with these cells."""
     out = Path(sweep.out) / "runs"
     stored = stored_seeds(out)
-    arms: dict[tuple[object, ...], list[RunConfig]] = defaultdict(list)
-    for config in configs:
-        arms[arm_key(config)].append(config)
-    firsts = [members[0] for members in arms.values()]
+    arms: dict[Label, list[RunConfig]] = defaultdict(list)
+    for label, config in zip(labels(sweep, configs), configs, strict=True):
+        arms[label].append(config)
     found = tuple(
-        arm(name, members, out, stored[cell_prefix(members[0])], launcher.flops_per_second)
-        for name, members in zip(arm_names(firsts), arms.values(), strict=True)
+        arm(
+            f"{label.arm} ({label.environment})" if sweep.envs else label.arm,
+            members,
+            out,
+            stored[cell_prefix(members[0])],
+            launcher.flops_per_second,
+        )
+        for label, members in arms.items()
     )
     return Plan(sweep, found, min(launcher.at_once, len(configs)), launcher.flops_per_second)
 
@@ -178,39 +183,9 @@ def stored_seeds(out: Path) -> defaultdict[str, dict[str, int]]:
     """The cells in a folder: by what stands before the seed in their names, each name with its seed."""
     found: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for name in os.listdir(out) if out.is_dir() else ():
-        if match := CELL.fullmatch(name):
-            found[match[1]][name] = int(match[2])
+        if named := CELL.fullmatch(name):
+            found[name[: named.start("seed")]][name] = int(named["seed"])
     return found
-
-
-def arm_key(config: RunConfig) -> tuple[object, ...]:
-    """What the cells of an arm have in common."""
-    return config.algorithm, config.env, config.model, config.batch, config.budget, config.evaluation
-
-
-def arm_names(configs: Sequence[RunConfig]) -> list[str]:
-    """Each arm's algorithm, with the options that set it apart from other arms of that algorithm."""
-    plains = [options(config) for config in configs]
-    values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for config, plain in zip(configs, plains, strict=True):
-        for option, value in plain.items():
-            values[config.algorithm.name][option].add(value)
-    names = []
-    for config, plain in zip(configs, plains, strict=True):
-        name = config.algorithm.name
-        apart = sorted(o for o in plain if len(values[name][o]) > 1)
-        names.append(" ".join([name, *(f"{option}={plain[option]}" for option in apart)]))
-    return names
-
-
-def options(config: RunConfig) -> dict[str, str]:
-    """A configuration's options as an arm writes them: the algorithm's without its section."""
-    parts = {name: part for name, part in to_plain(config).items() if name != "seed"}
-    return {
-        option if section == "algorithm" else f"{section}.{option}": str(value)
-        for section, part in parts.items()
-        for option, value in part.items()
-    }
 
 
 def standing(run_dir: RunDir, config: RunConfig) -> Cell:

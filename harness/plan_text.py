@@ -20,10 +20,11 @@ def headline(plan: Plan) -> str:
     """What is run, and what of it is there."""
     sweep, config = plan.sweep, plan.arms[0].config
     named = len(sweep.algorithms) <= NAMED and not sweep.crossed
-    arms = ", ".join(sweep.algorithms) if named else f"{len(plan.arms)} arms"
+    arms = ", ".join(sweep.algorithms) if named else f"{len(plan.arms) // max(1, len(sweep.envs))} arms"
     what = f"{arms}{settings_text(sweep)} x {seeds_text(sweep)}"
+    where = " and ".join(sweep.envs) or config.env.name
     return (
-        f"{sweep.name}: {what}, on {config.env.name} with model {config.model.name}\n"
+        f"{sweep.name}: {what}, on {where} with model {config.model.name}\n"
         f"{count(len(plan.cells))}, {standing_text(plan.cells)}; "
         f"{config.budget.limit:.3g} {config.budget.axis.value} each, {plan.workers} at once, in {sweep.out}"
     )

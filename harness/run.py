@@ -26,13 +26,14 @@ from harness.policy.source import check as check_model
 from harness.policy.warm_start import load_or_make
 from harness.record import Recorder
 from harness.records import Trajectory
+from harness.rollout.engines import make_engine
 from harness.rollout.environments import EnvironmentPool
 from harness.rollout.episodes import Player
 from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
-from harness.rollout.torch_engine import TorchEngine
-from harness.store import Rewound, RunDir, append_line, read_json, write_json
+from harness.store import Rewound, RunDir, append_line, read_json
 from harness.store.checkpoint import load_model, save_model
+from harness.store.checksums import file_hash, write_sealed
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
 
@@ -68,13 +69,8 @@ class Run:
             self.ledger,
         )
         self.pool = EnvironmentPool(config.env)
-        engine = TorchEngine(
-            policy,
-            self.prompts.end_id,
-            config.longest_prompt,
-            config.longest_response,
-            config.engine.cache_tokens,
-        )
+        with self.learner.placement.autocast():
+            engine = make_engine(config, policy, self.prompts)
         self.player = Player(engine, self.prompts, self.pool, config.seed, config.rollout)
         self.sampler = Sampler(config, self.player, self.prompts, self.learner, self.ledger)
         true_values = TrueValues(config.env, self.prompts)
@@ -105,7 +101,7 @@ class Run:
         self._resume()
         limit, points = self.config.budget.limit, self.config.evaluation.points
         while True:
-            if self.spent >= limit * self.point / points:
+            if self.point <= points and self.spent >= limit * self.point / points:
                 self._evaluate(min(points, int(points * self.spent / limit)))
                 self._checkpoint()
             if self.spent >= limit:
@@ -127,9 +123,10 @@ class Run:
             "ledger": self.ledger.to_plain(),
             "placement": str(self.learner.placement),
             "versions": {"torch": torch.__version__, "numpy": np.__version__},
+            "metrics_sha256": file_hash(self.run_dir.metrics),
         }
         self.run_dir.check_lease()
-        write_json(self.run_dir.result, result)
+        write_sealed(self.run_dir.result, result)
         return result
 
     def _final_success(self) -> float:
@@ -168,7 +165,7 @@ class Run:
         self.ledger.trajectories += len(played)
         self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
         updates = sum("grad_norm" in each for each in metrics)
-        rollouts = summary(played) | (self.prompts.take_dropped() or {})
+        rollouts = summary(played) | self._diagnostics()
         self._record("train", {"lr": rate, "updates": updates} | rollouts | average(metrics))
         self._record_times(clock)
 
@@ -179,7 +176,7 @@ class Run:
         with self.learner.placement.autocast():
             evaluation = evaluate(self.config, self.player, forms, self.ledger, point)
         self._keep(point, evaluation.sampled)
-        metrics = evaluation.metrics | (self.prompts.take_dropped() or {})
+        metrics = evaluation.metrics | self._diagnostics()
         self.point = point + 1
         self.scores.append(metrics["success"])
         self.spent_at.append(self.spent)
@@ -192,6 +189,10 @@ class Run:
         kept = sampled[: self.config.evaluation.record * self.config.evaluation.episodes]
         if kept:
             self.run_dir.write_trajectories(point, self.recorder.file(kept, self.sampler.batch(kept)))
+
+    def _diagnostics(self) -> dict[str, float]:
+        """What prompts and engine noticed since the last call."""
+        return (self.prompts.take_dropped() or {}) | self.player.engine.take_diagnostics()
 
     def _clock(self) -> "Clock":
         self.ledger.meter.start()
@@ -227,8 +228,10 @@ class Run:
         self.checkpoint_time = time.monotonic()
 
     def _resume(self) -> None:
-        """Go back to the newest checkpoint, if there is one, and note the attempt."""
+        """Go back to the newest intact checkpoint, if there is one, and note the attempt."""
         rewound = self.run_dir.rewind()
+        for damage in rewound.damages:
+            print(damage)
         if rewound.checkpoint is not None:
             self._load(rewound.checkpoint)
         self.run_dir.drop_trajectories(self.point)
@@ -270,8 +273,9 @@ def redone(rewound: Rewound, ledger: Ledger) -> dict[str, float]:
 
     The iteration that was cut off in its middle left no trace and is not counted.
     """
-    last = rewound.metrics[-1] if rewound.metrics else {axis: ledger.spent(axis) for axis in COUNTED}
-    spent = {axis: last[axis] - ledger.spent(axis) for axis in COUNTED}
+    before = {axis: ledger.spent(axis) for axis in COUNTED}
+    last = next((line for line in reversed(rewound.metrics) if before.keys() <= line.keys()), before)
+    spent = {axis: last[axis] - before[axis] for axis in COUNTED}
     parts = ("rollout", "update", "evaluation")
     return {**spent, "seconds": sum(line.get(part, 0.0) for line in rewound.timing for part in parts)}
 

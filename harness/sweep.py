@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from harness import __version__
 from harness.code_version import code_version
@@ -29,11 +30,13 @@ from harness.config.contrasts import factorial, resolve
 from harness.config.frozen import tuned_path
 from harness.config.help import sweep_help
 from harness.errors import UserError
+from harness.labels import labels
 from harness.launch.outcome import Outcome
 from harness.ledger.predict import check_budget
 from harness.plan import Plan, check_disk, existing_folder, plan
 from harness.plan_text import headline, tables
 from harness.policy.source import check as check_model
+from harness.rollout.engines import check_engine
 from harness.store import RunDir, cell_id, write_json
 from harness.terminal import show
 from harness.tracker import check_tracker, following
@@ -53,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
                 raise UserError(f"{flag} is no flag: there are --dry-run and --help, the rest is KEY=VALUE")
         sweep, launcher, cells = compose_sweep(overrides)
         resolve(sweep, cells)
+        factorial(sweep, cells)
         tracker = compose_tracker(overrides).name
         check_tracker(tracker)
         planned = check(sweep, launcher, cells)
@@ -85,25 +89,7 @@ def run(
     """Run the cells and write the report, unless they are still on their way."""
     out = Path(sweep.out)
     out.mkdir(parents=True, exist_ok=True)
-    manifest = {
-        "name": sweep.name,
-        "command": command(overrides),
-        "cells": [cell_id(cell) for cell in cells],
-        "controls": [cell_id(cell) for cell in cells if cell.algorithm.control],
-        "contrasts": {
-            name: {side: [cell_id(cell) for cell in members] for side, members in sides.items()}
-            for name, sides in resolve(sweep, cells).items()
-        },
-        "model": {
-            "factors": list(sweep.factors),
-            "cells": [cell_id(cell) for cell in factorial(sweep, cells)],
-        },
-        "sesoi": sweep.sesoi,
-        "creditbench": __version__,
-        "commit": commit(),
-        **tuning_record(sweep, [cell_id(cell) for cell in cells]),
-    }
-    write_json(out / "sweep.json", manifest)
+    write_json(out / "sweep.json", manifest(sweep, cells, overrides))
     with following(out, tracker):
         outcome = launch(sweep, launcher, cells, out)
     if outcome.alive:
@@ -125,6 +111,32 @@ def run(
         retry = f"to try them again: {command(overrides)}{more_attempts(launcher)}"
         print(f"{outcome.failures} of {len(cells)} cells failed; {retry}", file=sys.stderr)
     return 1 if outcome.failures else 0
+
+
+def manifest(sweep: SweepConfig, cells: Sequence[RunConfig], overrides: Sequence[str]) -> dict[str, Any]:
+    """What `sweep.json` says: the cells and what each one is (see `harness.manifest`)."""
+    ids = [cell_id(cell) for cell in cells]
+    labelled = dict(zip(ids, labels(sweep, cells), strict=True))
+    return {
+        "name": sweep.name,
+        "command": command(overrides),
+        "cells": ids,
+        "arms": {cell: label.arm for cell, label in labelled.items()},
+        "environments": {cell: label.environment for cell, label in labelled.items()},
+        "controls": [cell_id(cell) for cell in cells if cell.algorithm.control],
+        "contrasts": {
+            name: {side: [cell_id(cell) for cell in members] for side, members in sides.items()}
+            for name, sides in resolve(sweep, cells).items()
+        },
+        "model": {
+            "factors": list(sweep.factors),
+            "cells": [cell_id(cell) for cell in factorial(sweep, cells)],
+        },
+        "sesoi": sweep.sesoi,
+        "creditbench": __version__,
+        "commit": commit(),
+        **tuning_record(sweep, ids),
+    }
 
 
 def launch(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], out: Path) -> Outcome:
@@ -164,9 +176,12 @@ def cancel(sweep: SweepConfig) -> int:
 
 def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) -> Plan:
     """The plan; raise `UserError` for what would fail later: no model, a useless budget, a full disk."""
-    cells[0].env.check()
+    for env in dict.fromkeys(cell.env for cell in cells):
+        env.check()
     for model in dict.fromkeys(cell.model for cell in cells):
         check_model(model)
+    for engine in dict.fromkeys(cell.engine for cell in cells):
+        check_engine(engine)
     planned = plan(sweep, launcher, cells)
     for arm in planned.arms:
         check_budget(arm.config)

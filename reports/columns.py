@@ -28,7 +28,9 @@ COLUMNS = {
     "right": "Right side.",
     "left_mean": "Mean final success of the left side over the paired seeds.",
     "right_mean": "The same of the right side.",
-    "difference": "Left minus right in final success, mean over paired seeds (or of this seed).",
+    "difference": "Left minus right in final success, mean over paired seeds (or of this seed); in "
+    "against-others, of an arm minus the mean of the others.",
+    "environment": "As in sweep.envs, or all environments: each seed's mean over them.",
     "standardised": "The difference in SDs of the differences (d_z), Hedges-corrected.",
     "improvement": "Share of paired seeds on which left is better, ties half.",
     "p": "Two-sided sign-flip p of the difference, not adjusted.",
@@ -73,6 +75,7 @@ COLUMNS = {
     "evaluation_seconds": "Seconds in evaluations.",
     "peak_memory": "Most bytes of main memory that the process held.",
     "attempts": "Times that the run was started.",
+    "code": "Versions of the code that made the run (see harness.code_version), with blanks between them.",
     "panel_hash": "SHA-256 of the evaluation panel.",
     "start_hash": "SHA-256 of the start policy's weights.",
     "phase": "A member of harness.ledger.Phase.",

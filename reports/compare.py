@@ -6,26 +6,29 @@ otherwise. Finished, failed and missing runs may be mixed.
 """
 
 import argparse
+import json
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.cells import Record
 from harness.config.compose import run_config
 from harness.config.overrides import overrides_of
 from harness.errors import UserError
 from harness.store import write_atomically
-from reports import comparisons, export, figures, learning, tables, wording
+from reports import export, wording
+from reports.command import exit_code
 from reports.comparisons import Family
 from reports.effects import Effects, effects_of, odds_ratio
-from reports.settings import Setting, settings
+from reports.pooled import pools
+from reports.sections import Compared, Overall, Section, overall, section
+from reports.settings import settings
 from reports.store import Store, read_store
-from reports.svg import palette
-from reports.tuning import Tuning, tuning_of
 from reports.viewer import PAGE as TRAJECTORIES
 from reports.viewer import sweep_page
 
@@ -33,60 +36,18 @@ LOG_LINES = 20
 """Of a failed run's log, on the page."""
 
 
-@dataclass(frozen=True)
-class Section:
-    """Everything the page says about one setting."""
-
-    setting: Setting
-    final: pd.DataFrame
-    contrasts: Family
-    units: Family
-    question: Family
-    pairs: Family
-    compute: pd.DataFrame
-    phases: pd.DataFrame
-    factors: pd.DataFrame
-    curves: pd.DataFrame
-    threshold: pd.DataFrame
-    scaling: pd.DataFrame
-    profile: pd.DataFrame
-    figures: dict[str, figures.Picture]
-    colours: dict[str, str]
-    warnings: list[str]
-    methods: list[tuple[str, str]]
-    tuning: Tuning | None
-
-    @property
-    def families(self) -> list[Family]:
-        """The families that have comparisons, the most pooled first."""
-        every = (self.contrasts, self.units, self.question, self.pairs)
-        return [family for family in every if len(family.table)]
-
-    @property
-    def leading(self) -> Family:
-        """What the cards at the top say: the declared contrasts, or else the pooled credit units."""
-        return self.contrasts if len(self.contrasts.table) else self.units
-
-    @property
-    def caution(self) -> str:
-        """What the seeds can't tell, about the comparisons that the page leads with."""
-        if self.tuning and self.tuning.searching:
-            return self.tuning.caution
-        leading = self.families[:-1] if len(self.families) > 1 else self.families
-        return wording.caution(leading)
-
-
 def compare(out: Path, to: Path | None = None) -> Path:
     """Write the report of the sweep in `out` into `to` (default: `out`); returns the path of its page."""
     store = read_store(out)
     found = settings(store)
     sections = [section(store, setting) for setting in found]
+    overalls = [] if store.manifest["tuning"] else [overall(pool) for pool in pools(found)]
     effects = effects_of(store, found)
     target = to or out
     try:
         for folder in (target / "figures", target / "tables"):
             folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files(store, sections, effects).items():
+        for name, content in files(store, sections, overalls, effects).items():
             write_atomically(target / name, content)
     except OSError as error:
         raise UserError(
@@ -95,62 +56,64 @@ def compare(out: Path, to: Path | None = None) -> Path:
     return target / "report.html"
 
 
-def section(store: Store, setting: Setting) -> Section:
-    """One setting's tables, figures and sentences."""
-    contrasts, units = comparisons.contrast_family(setting), comparisons.unit_family(setting)
-    question, pairs = comparisons.question_family(setting), comparisons.all_pairs_family(setting)
-    drawn = next((family for family in (contrasts, question) if len(family.table)), pairs)
-    tuning = tuning_of(store, setting)
-    # A tuning compares no arms, and has too many to draw.
-    pictures = {} if tuning and tuning.searching else figures.pictures(setting, drawn)
-    return Section(
-        setting=setting,
-        final=tables.final_table(setting),
-        contrasts=contrasts,
-        units=units,
-        question=question,
-        pairs=pairs,
-        compute=tables.compute_table(setting),
-        phases=tables.phase_table(setting),
-        factors=tables.factor_table(setting),
-        curves=pd.concat([tables.curve_table(setting, axis) for axis in setting.axes], ignore_index=True),
-        threshold=learning.threshold_table(setting),
-        scaling=learning.scaling_table(setting),
-        profile=learning.profile_table(setting),
-        figures=pictures | (tuning.figures if tuning else {}),
-        colours=palette(list(setting.arms)),
-        warnings=wording.warnings(store, setting),
-        methods=wording.methods(store, setting),
-        tuning=tuning,
-    )
-
-
-def files(store: Store, sections: Sequence[Section], effects: Effects | None) -> dict[str, bytes]:
+def files(
+    store: Store, sections: Sequence[Section], overalls: Sequence[Overall], effects: Effects | None
+) -> dict[str, bytes]:
     """Every file of the report by path, the page last."""
     content: dict[str, bytes] = {}
     named = {each.setting.slug: named_tables(each) for each in sections}
     models = effect_tables(effects)
     for name, frame in models.items():
         content[f"tables/{name}.csv"] = csv(frame)
+    pooled = {each.pool.model: pooled_tables(each) for each in overalls}
     for each in sections:
-        slug = each.setting.slug
-        for name, frame in named[slug].items():
-            if len(frame.columns):  # a family without comparisons has no table
-                content[f"tables/{name}-{slug}.csv"] = csv(frame)
-        if len(each.final):
-            content[f"tables/final-{slug}.tex"] = export.final_tex(each.final)
-        for family, name in ((each.contrasts, "contrasts"), (each.question, "step-against-others")):
-            if len(family.table):
-                content[f"tables/{name}-{slug}.tex"] = export.comparisons_tex(family.table)
-        for picture in each.figures.values():
-            content[f"figures/{picture.name}.svg"] = picture.svg.encode()
-            content[f"figures/{picture.name}.png"] = picture.png
+        content |= files_of(each, named[each.setting.slug], each.setting.slug)
+    for over in overalls:
+        content |= files_of(over, pooled[over.pool.model], f"pooled-{over.pool.model}")
     if trajectories := sweep_page(store):
         content[TRAJECTORIES] = trajectories
-    content["report.json"] = export.to_json(store, named, models)
+    content["report.json"] = export.to_json(store, named, pooled, models)
+    words = said(store, sections, overalls, effects, bool(trajectories))
     for name in ("report.md", "report.html"):
-        content[name] = render(f"{name}.j2", store, sections, effects, trajectories=bool(trajectories))
+        content[name] = render(f"{name}.j2", words)
     return content
+
+
+def files_of(section: Section | Overall, tables: Mapping[str, pd.DataFrame], slug: str) -> dict[str, bytes]:
+    """The files of a section by path: `tables` for programs and for LaTeX, and figures."""
+    content = {}
+    for name, frame in tables.items():
+        if len(frame.columns):  # a family without comparisons has no table
+            content[f"tables/{name}-{slug}.csv"] = csv(frame)
+    if len(section.final):
+        content[f"tables/final-{slug}.tex"] = export.final_tex(section.final)
+    for family, name in ((section.contrasts, "contrasts"), (section.question, "step-against-others")):
+        if len(family.table):
+            content[f"tables/{name}-{slug}.tex"] = export.comparisons_tex(family.table)
+    for picture in section.figures.values():
+        content[f"figures/{picture.name}.svg"] = picture.svg.encode()
+        content[f"figures/{picture.name}.png"] = picture.png
+    return content
+
+
+def compared_tables(compared: Compared) -> dict[str, pd.DataFrame]:
+    """The families' tables by name."""
+    return {
+        "contrasts": compared.contrasts.table,
+        "credit-units": compared.units.table,
+        "step-against-others": compared.question.table,
+        "all-pairs": compared.pairs.table,
+        "differences-by-seed": differences(compared.pairs),
+    }
+
+
+def pooled_tables(overall: Overall) -> dict[str, pd.DataFrame]:
+    """The tables over environments by name; `reports.columns` says what their columns are."""
+    return {
+        "final": overall.final,
+        **compared_tables(overall),
+        "against-others": overall.against_others,
+    }
 
 
 def named_tables(section: Section) -> dict[str, pd.DataFrame]:
@@ -158,11 +121,7 @@ def named_tables(section: Section) -> dict[str, pd.DataFrame]:
     named = {
         "runs": section.setting.runs,
         "final": section.final,
-        "contrasts": section.contrasts.table,
-        "credit-units": section.units.table,
-        "step-against-others": section.question.table,
-        "all-pairs": section.pairs.table,
-        "differences-by-seed": differences(section.pairs),
+        **compared_tables(section),
         "curves": section.curves,
         "threshold": section.threshold,
         "scaling": section.scaling,
@@ -200,14 +159,11 @@ def effect_tables(effects: Effects | None) -> dict[str, pd.DataFrame]:
     return found | {f"{name}-terms": fit.terms for name, fit in fits.items() if not fit.reason}
 
 
-def render(
-    template: str, store: Store, sections: Sequence[Section], effects: Effects | None, *, trajectories: bool
-) -> bytes:
-    """The page from its template."""
-    html = template.startswith("report.html")
+def render(template: str, content: Mapping[str, Any]) -> bytes:
+    """A page from its template."""
     environment = Environment(
         loader=PackageLoader("reports", "."),
-        autoescape=html,
+        autoescape=template.startswith("report.html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -218,33 +174,54 @@ def render(
         wording.count, wording.verdict_text, wording.reach, odds_ratio,
     )  # fmt: skip
     environment.filters |= {form.__name__: form for form in forms}
+    return environment.get_template(template).render(content).encode()
+
+
+def said(
+    store: Store,
+    sections: Sequence[Section],
+    overalls: Sequence[Overall],
+    effects: Effects | None,
+    trajectories: bool,
+) -> dict[str, Any]:
+    """What the pages are made of."""
     runs = store.runs.assign(
         seconds=wording.run_seconds(store.runs), command=commands(store), log=failed_logs(store)
     )
-    text = environment.get_template(template).render(
-        store=store,
-        sections=sections,
-        effects=effects,
-        trajectories=TRAJECTORIES if trajectories else "",
-        runs=runs.to_dict("records"),
-        done=int((store.runs["state"] == "done").sum()),
-        compute_rows=wording.COMPUTE_ROWS,
-        axes=wording.AXES,
-        command=f"python -m reports.compare {store.path}",
-    )
-    return text.encode()
+    return {
+        "store": store,
+        "sections": sections,
+        "overalls": overalls,
+        "effects": effects,
+        "trajectories": TRAJECTORIES if trajectories else "",
+        "runs": runs.to_dict("records"),
+        "done": int((store.runs["state"] == "done").sum()),
+        "compute_rows": wording.COMPUTE_ROWS,
+        "axes": wording.AXES,
+        "command": f"python -m reports.compare {store.path}",
+    }
 
 
 def commands(store: Store) -> list[str]:
     """For each run, what runs it alone; empty where its configuration is another version's, or missing."""
+    known: dict[str, str] = {}
     found = []
-    for cell in store.runs["cell"]:
-        try:
-            overrides = overrides_of(run_config(store.configs[cell]))
-        except (KeyError, UserError):
-            overrides = []
-        found.append(shlex.join(["python", "-m", "harness.run", *overrides]) if overrides else "")
+    for cell, seed in zip(store.runs["cell"], store.runs["seed"], strict=True):
+        config = store.configs.get(cell, {})
+        arm = json.dumps({**config, "seed": 0}, sort_keys=True)
+        if arm not in known:
+            known[arm] = command_of(config)
+        found.append(f"{known[arm]} seed={seed}" if known[arm] else "")
     return found
+
+
+def command_of(config: Record) -> str:
+    """What runs the cells of this configuration, but for the seed; empty where that can't be told."""
+    try:
+        *overrides, _ = overrides_of(run_config(config))
+    except (KeyError, TypeError, UserError):
+        return ""
+    return shlex.join(["python", "-m", "harness.run", *overrides])
 
 
 def failed_logs(store: Store) -> list[str]:
@@ -263,12 +240,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("dir", type=Path, metavar="DIR", help="the sweep's directory (its sweep.out)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes; default: the sweep's")
     options = parser.parse_args(arguments)
-    try:
-        print(f"report: {compare(options.dir, options.out)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: print(f"report: {compare(options.dir, options.out)}"))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,34 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol
 
 import pandas as pd
 
 from reports import stats
-from reports.settings import Setting
+
+
+class Scores(Protocol):
+    """What is compared: the arms of a setting, or of several environments together."""
+
+    @property
+    def finals(self) -> pd.DataFrame:
+        """Final success: seeds x arms."""
+
+    @property
+    def contestants(self) -> list[str]:
+        """The arms that are compared with each other."""
+
+    @property
+    def contrasts(self) -> dict[str, dict[str, list[str]]]:
+        """The declared contrasts."""
+
+    @property
+    def sesoi(self) -> float:
+        """The smallest effect of interest."""
+
+    def unit(self, arm: str) -> str:
+        """An arm's credit unit."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +93,20 @@ def row(verdict: stats.Verdict) -> Mapping[str, object]:
     }
 
 
-def contrast_family(setting: Setting) -> Family:
+def contrast_family(scores: Scores) -> Family:
     """The declared contrasts: means over the arms of both sides, seed by seed.
 
     A seed counts where every arm of both sides has a score.
     """
-    finals = setting.finals
-    declared = {name: sides for name, sides in setting.contrasts.items() if all(sides.values())}
+    finals = scores.finals
+    declared = {name: sides for name, sides in scores.contrasts.items() if all(sides.values())}
     means = {
         f"{name}, {side}": finals.reindex(columns=arms).mean(axis=1, skipna=False)
         for name, sides in declared.items()
         for side, arms in sides.items()
     }
     pairs = [(f"{name}, left", f"{name}, right") for name in declared]
-    family = compare_columns("declared contrasts", pd.DataFrame(means), pairs, setting.sesoi)
+    family = compare_columns("declared contrasts", pd.DataFrame(means), pairs, scores.sesoi)
     if not declared:
         return family
     names = {side: [named(sides[side]) for sides in declared.values()] for side in ("left", "right")}
@@ -96,37 +119,37 @@ def named(arms: Sequence[str]) -> str:
     return ", ".join(arms) if len(arms) <= 3 else f"{len(arms)} arms"
 
 
-def unit_family(setting: Setting) -> Family:
+def unit_family(scores: Scores) -> Family:
     """Step credit against token and trajectory credit: means over the arms of a unit, seed by seed.
 
     A seed counts where every arm of both units has a score.
     """
-    finals = setting.finals
+    finals = scores.finals
     units: dict[str, list[str]] = {}
-    for arm in setting.contestants:
-        units.setdefault(setting.unit(arm), []).append(arm)
+    for arm in scores.contestants:
+        units.setdefault(scores.unit(arm), []).append(arm)
     means = pd.DataFrame(
         {unit: finals.reindex(columns=arms).mean(axis=1, skipna=False) for unit, arms in units.items()}
     )
     pairs = [("step", unit) for unit in ("token", "trajectory") if "step" in units and unit in units]
-    return compare_columns("credit units, pooled", means, pairs, setting.sesoi)
+    return compare_columns("credit units, pooled", means, pairs, scores.sesoi)
 
 
-def question_family(setting: Setting) -> Family:
+def question_family(scores: Scores) -> Family:
     """Every arm with step credit against every arm with token or trajectory credit."""
-    arms = setting.contestants
+    arms = scores.contestants
     pairs = [
         (left, right)
         for unit in ("token", "trajectory")
         for right in arms
         for left in arms
-        if setting.unit(left) == "step" and setting.unit(right) == unit
+        if scores.unit(left) == "step" and scores.unit(right) == unit
     ]
-    return compare_columns("step arms against the others", setting.finals, pairs, setting.sesoi)
+    return compare_columns("step arms against the others", scores.finals, pairs, scores.sesoi)
 
 
-def all_pairs_family(setting: Setting) -> Family:
+def all_pairs_family(scores: Scores) -> Family:
     """Every pair of arms that have scores, the arm with the higher mean on the left; exploratory."""
-    finals = setting.finals[setting.contestants].dropna(axis="columns", how="all")
+    finals = scores.finals[scores.contestants].dropna(axis="columns", how="all")
     ranked = list(finals.mean().sort_values(ascending=False).index)
     return compare_columns("all pairs", finals, list(combinations(ranked, 2)), sesoi=None)

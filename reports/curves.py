@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports.settings import Setting
-from reports.svg import MUTED, canvas, palette
+from reports.svg import MUTED, canvas, drawn, palette
 from reports.wording import AXES, amount
 
 
@@ -34,15 +35,14 @@ def curves(setting: Setting, table: pd.DataFrame) -> Figure:
         axes.plot(line["amount"], line["success"], color=colour, linewidth=2.2)
     ends = table.dropna(subset="success").groupby("arm").tail(1).sort_values("success")
     for place, (_, row) in zip(apart(list(ends["success"]), 0.055), ends.iterrows(), strict=True):
-        axes.annotate(
-            row["arm"],
-            (row["amount"], row["success"]),
-            xytext=(1.05 * end, place),
-            color=colours[row["arm"]],
-            va="center",
-            weight="bold",
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colours[row["arm"]], "linewidth": 0.7, "shrinkB": 0},
+        colour = colours[row["arm"]]
+        axes.text(1.05 * end, place, row["arm"], color=colour, va="center", weight="bold")
+        axes.plot(
+            [row["amount"], 1.045 * end],
+            [row["success"], place],
+            color=colour,
+            linewidth=0.7,
+            clip_on=False,
         )
     axes.set_ylabel("success (sampled)")
     return figure
@@ -60,28 +60,42 @@ def apart(values: Sequence[float], gap: float) -> list[float]:
     return places
 
 
-def curves_by_arm(setting: Setting, table: pd.DataFrame) -> Figure:
+def seed_curves(setting: Setting) -> pd.DataFrame:
+    """Success of single runs over the budget: one row an evaluation, of the runs that are drawn."""
+    rows = []
+    for arm in setting.arms:
+        runs = setting.runs[(setting.runs["arm"] == arm) & setting.runs["cell"].isin(setting.lines.keys())]
+        runs = runs.sort_values("cell")
+        ends = [setting.lines[cell]["success"][-1] for cell in runs["cell"]]
+        for run in runs.iloc[drawn(ends)].to_dict("records"):
+            line = setting.lines[run["cell"]]
+            columns = {"state": run["state"], setting.axis: line[setting.axis], "success": line["success"]}
+            rows.append(pd.DataFrame({"arm": arm, "seed": run["seed"], **columns}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
     """A panel an arm: one line a seed, the mean, and the other arms' means behind; unfinished runs dashed."""
     colours, columns = palette(list(setting.arms)), min(3, len(setting.arms))
     rows = -(-len(setting.arms) // columns)
     figure, panels = canvas(0.4 + 2.0 * rows, rows, columns)
     axis = str(table["axis"].iloc[0])
     budget_axis(figure, panels, axis, float(table["amount"].max()), 4)
-    means = {str(arm): line for arm, line in table.groupby("arm")}
+    means = {str(arm): line[["amount", "success"]].to_numpy() for arm, line in table.groupby("arm")}
+    runs = {arm: list(of.groupby("seed")) for arm, of in seeds.groupby("arm")}
     for arm, axes in zip(setting.arms, panels, strict=False):
-        for other, line in means.items():
-            mine = other == arm
-            axes.plot(
-                line["amount"],
-                line["success"],
-                color=colours[arm] if mine else MUTED,
-                linewidth=2.4 if mine else 1.2,
-                alpha=1 if mine else 0.4,
-                zorder=4 if mine else 1,
-            )
-        for _, run in setting.curve[setting.curve["arm"] == arm].groupby("cell"):
-            style = "-" if (run["state"] == "done").all() else "--"
-            axes.plot(run[axis], run["success"], style, color=colours[arm], linewidth=0.9, alpha=0.5)
+        others = [line for other, line in means.items() if other != arm]
+        axes.add_collection(LineCollection(others, colors=MUTED, linewidths=1.2, alpha=0.4, zorder=1))
+        if arm in means:
+            axes.plot(*means[arm].T, color=colours[arm], linewidth=2.4, zorder=4)
+        for style, done in (("-", True), ("--", False)):
+            lines = [
+                run[[axis, "success"]].to_numpy()
+                for _, run in runs.get(arm, [])
+                if (run["state"].iloc[0] == "done") == done
+            ]
+            thin = {"linewidths": 0.9, "alpha": 0.5, "zorder": 2}
+            axes.add_collection(LineCollection(lines, colors=colours[arm], linestyles=style, **thin))
         axes.set_title(arm)
     for axes in panels[len(setting.arms) :]:
         axes.set_visible(False)

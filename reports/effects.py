@@ -1,7 +1,9 @@
 """Effects of factors, each with the others held still: the models that a sweep declares."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -18,7 +20,7 @@ class Effects:
     score: stats.Fit
     """Linear mixed model of final success; effects are differences in success."""
     odds: stats.Fit
-    """Binomial GEE of the last evaluation's successes; effects are log odds ratios."""
+    """Binomial GEE of the successes in the final window; effects are log odds ratios."""
 
 
 def effects_of(store: Store, settings: list[Setting]) -> Effects | None:
@@ -31,24 +33,31 @@ def effects_of(store: Store, settings: list[Setting]) -> Effects | None:
 
 
 def modelled(store: Store, setting: Setting, factors: list[str], cells: set[str]) -> pd.DataFrame:
-    """The ended runs of a setting that the models take: score, counts of the last evaluation, factors."""
+    """The ended runs of a setting that the models take: score, counts of the final window, factors."""
     runs = setting.runs[setting.runs["cell"].isin(cells) & setting.runs["state"].isin(["done", "failed"])]
-    last = setting.curve.groupby("cell")["success"].last()
     env, evaluation = setting.config["env"], setting.config["evaluation"]
-    episodes = int(env["eval_tasks"]) * int(evaluation["episodes"])
+    window, episodes = int(evaluation["window"]), int(env["eval_tasks"]) * int(evaluation["episodes"])
     rows = [
         {
             "environment": setting.slug,
             "seed": int(run["seed"]),
             "score": float(run["final_success"]) if run["state"] == "done" else stats.FAILED_SCORE,
-            "successes": round(float(last[run["cell"]]) * episodes) if run["state"] == "done" else 0,
-            "episodes": episodes,
+            "successes": successes(setting, run, window, episodes),
+            "episodes": window * episodes,
             **{factor: str(store.configs[run["cell"]]["algorithm"][factor]) for factor in factors},
         }
         for run in runs.to_dict("records")
     ]
     columns = ["environment", "seed", "score", "successes", "episodes", *factors]
     return pd.DataFrame(rows, columns=columns)
+
+
+def successes(setting: Setting, run: Mapping[Any, Any], window: int, episodes: int) -> int:
+    """Episodes of the last `window` evaluations that a run solved; a failed run solves none."""
+    if run["state"] != "done":
+        return 0
+    last = setting.lines[run["cell"]]["success"][-window:]
+    return round(float(last.mean()) * window * episodes)
 
 
 def odds_ratio(log_odds: float) -> float:

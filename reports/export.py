@@ -14,13 +14,17 @@ from reports.store import Store
 FORMAT = 1
 """Of the JSON: raised when a key or the meaning of a column changes."""
 KEPT = ("name", "command", "commit", "creditbench", "sesoi", "contrasts", "controls")
+ROW_MARGIN = 4 * " "
+"""How deep a row is: in settings, a setting, a table."""
 ESCAPED = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "±": r"$\pm$", "–": "--"})
 
 
-def to_json(
-    store: Store, tables: Mapping[str, Mapping[str, pd.DataFrame]], models: Mapping[str, pd.DataFrame]
-) -> bytes:
-    """Every table of every setting (ENV-MODEL) and of the models over all, row by row.
+Tables = Mapping[str, Mapping[str, pd.DataFrame]]
+"""Tables by name, by what they are about."""
+
+
+def to_json(store: Store, settings: Tables, pooled: Tables, models: Mapping[str, pd.DataFrame]) -> bytes:
+    """Every table row by row: of settings (ENV-MODEL), of models over environments, of factors.
 
     Numbers are in full, null where there is none.
     """
@@ -29,12 +33,31 @@ def to_json(
         "sweep": {key: store.manifest[key] for key in KEPT},
         "versions": store.versions,
         "columns": COLUMNS,
-        "settings": {
-            slug: {name: records(frame) for name, frame in frames.items()} for slug, frames in tables.items()
-        },
+        "settings": nested(settings),
+        "pooled": nested(pooled),
         "models": {name: records(frame) for name, frame in models.items()},
     }
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (pretty(content) + "\n").encode()
+
+
+def nested(tables: Tables) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """The rows of each table."""
+    return {
+        about: {name: records(frame) for name, frame in frames.items()} for about, frames in tables.items()
+    }
+
+
+def pretty(value: Any, margin: str = "") -> str:
+    """JSON in which a row of a setting's table is a line: plain `indent` is many times slower and longer."""
+    if not value or not isinstance(value, dict | list) or margin == ROW_MARGIN:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    inner = margin + " "
+    if isinstance(value, dict):
+        lines = [f"{inner}{json.dumps(key)}: {pretty(each, inner)}" for key, each in value.items()]
+    else:
+        lines = [inner + pretty(each, inner) for each in value]
+    start, end = "{}" if isinstance(value, dict) else "[]"
+    return start + "\n" + ",\n".join(lines) + f"\n{margin}{end}"
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

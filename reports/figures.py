@@ -1,13 +1,12 @@
 """The report's figures. They draw what `reports.tables` computed, and compute nothing themselves."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -15,14 +14,15 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from reports import tables
 from reports.comparisons import Family
-from reports.curves import curves, curves_by_arm
+from reports.curves import curves, curves_by_arm, seed_curves
 from reports.distributions import profile, survival
 from reports.learning import THRESHOLD, profile_table, survival_table
+from reports.pooled import Pool, heat_map
 from reports.settings import Setting
 from reports.stats import Floats
-from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
+from reports.svg import INK, MUTED, STYLE, canvas, drawn, palette, to_png, to_svg
 from reports.tables import BUDGETED
-from reports.wording import AXES, PHASE_NAMES, signed
+from reports.wording import AXES, PHASE_NAMES, count, signed
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,37 @@ def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
     """Every figure of a setting by kind; without a finished run there is none."""
     if setting.done.empty:
         return {}
-    found = {}
+    where = f"({setting.env}, model {setting.model})"
     with mpl.rc_context(STYLE):
-        for kind, drawing in drawings(setting, comparisons).items():
-            figure, name = drawing.draw(), f"{kind}-{setting.slug}"
-            title = f"{drawing.title} ({setting.env}, model {setting.model})"
-            data = to_csv(drawing.data)
-            found[kind] = Picture(name, title, to_svg(figure, name, title), to_png(figure), data)
-    return found
+        return {
+            kind: drawn_as(f"{kind}-{setting.slug}", replace(each, title=f"{each.title} {where}"))
+            for kind, each in drawings(setting, comparisons).items()
+        }
+
+
+def has_pairs(family: Family) -> bool:
+    """Whether there is a pair to draw."""
+    return len(family.table) > 0 and bool(family.table["seeds"].gt(0).any())
+
+
+def pooled_pictures(pool: Pool, table: pd.DataFrame, comparisons: Family) -> dict[str, Picture]:
+    """The figures of several environments together; `table`: of `pooled.against_others`."""
+    where = f"{count(len(pool.settings), 'environment')}, model {pool.model}"
+    found = {}
+    if table["difference"].notna().any():
+        title = f"Each arm minus the mean of the others, by environment ({where})"
+        found["heat"] = Drawing(title, table, partial(heat_map, table))
+    if has_pairs(comparisons):
+        title = f"Paired differences in final success over environments ({where})"
+        found["forest"] = Drawing(title, comparisons.table, partial(forest, pool.contestants, comparisons))
+    with mpl.rc_context(STYLE):
+        return {kind: drawn_as(f"{kind}-pooled-{pool.model}", each) for kind, each in found.items()}
+
+
+def drawn_as(name: str, drawing: Drawing) -> Picture:
+    """The drawing as files."""
+    figure, title = drawing.draw(), drawing.title
+    return Picture(name, title, to_svg(figure, name, title), to_png(figure), to_csv(drawing.data))
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -70,12 +93,13 @@ def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:
     ends = tables.final_table(setting)
     phases = tables.phase_table(setting)
     by_axis = {axis: tables.curve_table(setting, axis) for axis in setting.axes}
+    seeds = seed_curves(setting)
     found = {
         "final": Drawing("Final success by algorithm, one dot a seed", ends, partial(final, setting, ends)),
         "seeds": Drawing(
             "Success over the budget, one line a seed",
-            setting.curve.drop(columns="cell"),
-            partial(curves_by_arm, setting, by_axis[setting.axis]),
+            seeds,
+            partial(curves_by_arm, setting, by_axis[setting.axis], seeds),
         ),
         "compute": Drawing(
             "Where the budget went, share of FLOPs by phase", phases, partial(compute, setting, phases)
@@ -91,24 +115,39 @@ def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:
     if len(steps := survival_table(setting)):
         title = f"Runs that have not reached a success of {THRESHOLD:g}"
         found["survival"] = Drawing(title, steps, partial(survival, setting, steps))
-    if len(comparisons.table) and not comparisons.table["seeds"].eq(0).all():
-        found["forest"] = Drawing(
-            "Paired differences in final success", comparisons.table, partial(forest, setting, comparisons)
-        )
+    if has_pairs(comparisons):
+        rows = partial(forest, list(setting.arms), comparisons)
+        found["forest"] = Drawing("Paired differences in final success", comparisons.table, rows)
     return found
 
 
-def interval(axes: Axes, y: float, row: "pd.Series[float]", mean: str, colour: str) -> None:
-    """A mean as a dot with its interval, at height `y`."""
-    axes.plot(
-        [row["low"], row["high"]], [y, y], color=colour, linewidth=2.4, solid_capstyle="round", zorder=3
+def intervals(axes: Axes, table: pd.DataFrame, mean: str, colours: Sequence[str]) -> None:
+    """Each row's mean as a dot with its interval."""
+    places = np.arange(len(table)) - 0.08
+    axes.hlines(
+        places, table["low"], table["high"], colors=colours, linewidth=2.4, capstyle="round", zorder=3
     )
-    axes.plot(row[mean], y, "o", color=colour, markersize=8, zorder=4)
+    axes.scatter(table[mean], places, s=64, c=colours, linewidths=0, zorder=4)
+
+
+def seeds(axes: Axes, values: Sequence[Floats], height: float, width: float, colours: Sequence[str]) -> None:
+    """One dot a seed under each row's mean."""
+    places = [y + height + spread(len(each), width) for y, each in enumerate(values)]
+    shades = [colour for colour, each in zip(colours, values, strict=True) for _ in each]
+    axes.scatter(
+        np.concatenate(values), np.concatenate(places), s=6.25, c=shades, alpha=0.65, linewidths=0, zorder=2
+    )
 
 
 def spread(count: int, width: float) -> Floats:
     """Vertical offsets that keep the dots of `count` seeds apart."""
     return np.linspace(-width, width, count) if count > 1 else np.zeros(count)
+
+
+def seeds_drawn(values_S: "pd.Series[float]") -> Floats:
+    """The values that are drawn, one a seed, those of missing runs left out."""
+    found: Floats = np.asarray(values_S.dropna(), dtype=np.float64)
+    return np.asarray(found[drawn(found)])
 
 
 def row_axis(axes: Axes, labels: Sequence[str]) -> None:
@@ -123,15 +162,14 @@ def final(setting: Setting, table: pd.DataFrame) -> Figure:
     """Success by arm, best first."""
     colours = palette(list(setting.arms))
     figure, (axes,) = canvas(0.95 + 0.46 * len(table))
-    for y, (_, row) in enumerate(table.iterrows()):
-        values = setting.done.loc[setting.done["arm"] == row["arm"], "final_success"]
-        colour = colours[row["arm"]]
-        axes.plot(values, y + 0.2 + spread(len(values), 0.07), ".", color=colour, markersize=5, alpha=0.65)
-        interval(axes, y - 0.08, row, "final_success", colour)
-        axes.plot(
-            row["greedy_success"], y - 0.08, "D", markerfacecolor="none", markeredgecolor=INK, markersize=6
-        )
-        axes.plot([row["start_success"]] * 2, [y - 0.25, y + 0.25], color=MUTED, linewidth=1.5)
+    own = [colours[arm] for arm in table["arm"]]
+    seeds(axes, [seeds_drawn(setting.finals[arm]) for arm in table["arm"]], 0.2, 0.07, own)
+    intervals(axes, table, "final_success", own)
+    rows = np.arange(len(table))
+    axes.plot(
+        table["greedy_success"], rows - 0.08, "D", markerfacecolor="none", markeredgecolor=INK, markersize=6
+    )
+    axes.vlines(table["start_success"], rows - 0.25, rows + 0.25, colors=MUTED, linewidth=1.5)
     row_axis(axes, [f"{row['arm']}\n({row['credit_unit']})" for _, row in table.iterrows()])
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("final success on the evaluation panel")
@@ -149,21 +187,20 @@ def final(setting: Setting, table: pd.DataFrame) -> Figure:
     return figure
 
 
-def forest(setting: Setting, family: Family) -> Figure:
+def forest(arms: Sequence[str], family: Family) -> Figure:
     """Differences with intervals, one dot a seed, verdicts at the right."""
-    table, colours = family.table, palette(list(setting.arms))
+    table, colours = family.table, palette(arms)
     figure, (axes,) = canvas(0.75 + 0.36 * len(table))
     axes.axvline(0, color=INK, linewidth=0.9)
-    for y, (_, row) in enumerate(table.iterrows()):
-        values = family.differences[row["label"]]
-        colour = colours.get(row["left"], INK)
-        axes.plot(values, y + 0.22 + spread(len(values), 0.06), ".", color=colour, markersize=5, alpha=0.65)
-        interval(axes, y - 0.08, row, "difference", colour)
-        decided = row["verdict"] in ("better", "worse", "equivalent")
+    own = [colours.get(left, INK) for left in table["left"]]
+    seeds(axes, [seeds_drawn(family.differences[label]) for label in table["label"]], 0.22, 0.06, own)
+    intervals(axes, table, "difference", own)
+    for y, verdict in enumerate(table["verdict"]):
+        decided = verdict in ("better", "worse", "equivalent")
         axes.text(
             1.02,
             y,
-            row["verdict"],
+            verdict,
             transform=axes.get_yaxis_transform(),
             verticalalignment="center",
             weight="bold" if decided else "normal",
@@ -222,6 +259,6 @@ def compute(setting: Setting, phases: pd.DataFrame) -> Figure:
 
 def phase_colours() -> dict[str, str]:
     """Sampling in blues, scoring in greens, critic in purples, training in orange; dark text reads on all."""
-    families = [("Blues", 4, 4), ("Greens", 3, 3), ("Purples", 2, 2), ("Oranges", 3, 3)]
-    colours = [to_hex(c) for name, n, k in families for c in sns.color_palette(name, n + 3)[1 : k + 1]]
+    families = [("Blues", 4), ("Greens", 3), ("Purples", 2), ("Oranges", 3)]
+    colours = [to_hex(mpl.colormaps[name]((i + 2) / (n + 4))) for name, n in families for i in range(n)]
     return dict(zip(BUDGETED, colours, strict=True))

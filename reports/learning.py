@@ -21,7 +21,7 @@ def budgets_to_threshold(setting: Setting) -> dict[str, pd.Series]:
     Runs that failed count as never; runs that have not ended are left out.
     """
     ended = setting.runs[setting.runs["state"].isin(["done", "failed"])]
-    lines = {str(cell): each for cell, each in setting.curve.groupby("cell")}
+    lines = setting.lines
     found = {}
     for arm, runs in ended.groupby("arm"):
         reached = [
@@ -80,10 +80,11 @@ def profile_table(setting: Setting) -> pd.DataFrame:
 def scaling_table(setting: Setting) -> pd.DataFrame:
     """The saturating curve fitted to each arm's mean: where it tends to, when half of the gain is made."""
     rows = []
-    for arm, lines in setting.curve[setting.curve["state"] == "done"].groupby("arm"):
-        success_SP = np.array(
-            [stats.at_fractions(run["spent"], run["success"], FRACTIONS) for _, run in lines.groupby("cell")]
-        )
+    for arm in setting.arms:
+        runs = setting.finished(arm)
+        if not runs:
+            continue
+        success_SP = np.array([stats.at_fractions(run["spent"], run["success"], FRACTIONS) for run in runs])
         fit = stats.scaling_fit(FRACTIONS, success_SP)
         found: dict[str, object] = {"arm": arm, "reason": fit.reason}
         for name in ("asymptote", "half", "exponent"):

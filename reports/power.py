@@ -25,6 +25,7 @@ from scipy.stats import chi2
 from harness.errors import UserError
 from harness.terminal import show
 from reports import stats
+from reports.command import exit_code
 from reports.comparisons import Family, all_pairs_family, contrast_family, question_family
 from reports.settings import settings
 from reports.store import Store, read_store
@@ -286,14 +287,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    try:
+
+    def answer() -> None:
         options = parse(arguments)
         target = Target(options.effect, options.power, options.alpha, options.comparisons)
         show(report(read_store(options.dir), target, options.all))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_code(answer)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from algorithms.base import Algorithm
+from harness.cells import Record
 from harness.config.compose import group_options, run_config
 from harness.credit import built, chosen
 from harness.errors import UserError
-from reports.store import Record, Store, read_store
+from reports.store import Store, read_store
 
 SUFFIX = ".jsonl.gz"
 

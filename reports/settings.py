@@ -7,12 +7,18 @@ options.
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from harness.cells import Record
 from reports import stats
-from reports.store import Record, Store
+from reports.store import Store
 
+Lines = dict[str, NDArray[Any]]
+"""Columns of a curve, of one run."""
 AXES = ("flops", "tokens", "env_steps", "seconds")
 """Columns of a curve that success can be drawn along."""
 
@@ -69,10 +75,19 @@ class Setting:
             return "control"
         return str(self.arms[arm].get("credit_unit", "unknown"))
 
+    def finished(self, arm: str) -> list[Lines]:
+        """The curves of an arm's finished runs."""
+        return [self.lines[cell] for cell in sorted(self.done.loc[self.done["arm"] == arm, "cell"])]
+
     @property
     def contestants(self) -> list[str]:
         """The arms that are compared with each other."""
         return [arm for arm in self.arms if arm not in self.references]
+
+    @cached_property
+    def lines(self) -> dict[str, Lines]:
+        """The evaluations of each run, by cell."""
+        return by_cell(self.curve)
 
     @cached_property
     def finals(self) -> pd.DataFrame:
@@ -113,9 +128,21 @@ def settings(store: Store) -> list[Setting]:
     return found
 
 
+def by_cell(curve: pd.DataFrame) -> dict[str, Lines]:
+    """The rows of each cell. As groupby, which makes a frame of each: 100 times slower."""
+    place_N, cells = pd.factorize(curve["cell"])
+    order_N = np.argsort(place_N, kind="stable")
+    columns = {str(name): curve[name].to_numpy()[order_N] for name in curve}
+    ends = np.cumsum(np.bincount(place_N, minlength=len(cells))).tolist()
+    return {
+        str(cell): {name: column[start:end] for name, column in columns.items()}
+        for cell, start, end in zip(cells, [0, *ends], ends, strict=False)
+    }
+
+
 def with_curves(runs: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame:
     """The runs with what their whole learning curves say."""
-    lines = {str(cell): each for cell, each in curve.groupby("cell")}
+    lines = by_cell(curve)
     known = [lines.get(cell) for cell in runs["cell"]]
     return runs.assign(
         area=[math.nan if each is None else stats.area(each["spent"], each["success"]) for each in known],

@@ -1,20 +1,25 @@
 """The look of the figures, and figures as files and as inline SVG that follows the page's colours.
 
-An arm has one colour in every figure, and an algorithm the same one on every page.
+An algorithm has one colour on every page; its arms have shades of it.
 
 The same figure always gives the same bytes: no date, no random ids. Text stays text.
 """
 
+import colorsys
 import io
 import re
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
-import seaborn as sns
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 INK, MUTED, RULE = "#1b2026", "#8b939e", "#e3e6ea"
 """Text and axes, other arms' lines, grid. In the SVG they become the page's colours."""
@@ -23,6 +28,8 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -49,38 +56,64 @@ STYLE: Any = {
 }
 WIDTH = 9.6
 """Inches."""
-ORDER = (0, 3, 2, 4, 9, 1, 5, 7, 6, 8)
-"""Seaborn's colour-blind safe palette, neighbours apart."""
-SHARED_PLACES = (
-    ("appo", "reinforce_pp"),
-    ("g2po", "gspo"),
-    ("gigpo", "hgpo"),
-    ("grpo", "rloo"),
-    ("ppo", "capo"),
-    ("steppo", "arpo"),
-    ("graphgpo", "steppo_token_credit"),
-    ("tree_grpo", "steppo_neither"),
-    ("dr_grpo", "steppo_token_ratio"),
+COLOURS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("#0173b2", ("appo", "reinforce_pp", "appo_constant")),
+    ("#d55e00", ("g2po", "gspo", "shuffled_steps")),
+    ("#029e73", ("gigpo", "hgpo", "appo_future")),
+    ("#cc78bc", ("grpo", "rloo", "random_credit")),
+    ("#56b4e9", ("ppo", "capo", "ppo_undiscounted")),
+    ("#de8f05", ("steppo", "arpo", "oracle")),
+    ("#ca9161", ("graphgpo", "steppo_token_credit", "reinforce_pp_baseline")),
+    ("#949494", ("tree_grpo", "steppo_neither", "constant")),
+    ("#fbafe4", ("dr_grpo", "steppo_token_ratio", "reinforce_pp_unlinked")),
+    ("#ece133", ("ppo_matched",)),
 )
-"""Algorithms by place in the palette; of two on one page, the first named has the colour."""
-RANK = {name: (rank, place) for place, names in enumerate(SHARED_PLACES) for rank, name in enumerate(names)}
+"""Seaborn's colour-blind safe palette, and whose each colour is: plain, darkened, lightened."""
+SHADES = (("#000000", 0.0), ("#000000", 0.4), ("#ffffff", 0.4))
+"""What the first, the second and the third algorithm of a colour mix into it, and how much."""
+VARIED = 0.6
+"""How much white is in the last of an algorithm's arms."""
+MOST_DRAWN = 40
+"""Seeds of an arm that are drawn one by one; of more, so many, evenly spaced in rank."""
+COORDINATES = re.compile(r' (?:d|x|y)="[^"]*"')
+DIGITS = re.compile(r"(\.\d\d)\d+")
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def palette(arms: Sequence[str]) -> dict[str, str]:
-    """A colour for each arm: an algorithm has the same one on every page, as long as it is free.
+    """A colour for each arm: an algorithm's first arm has the algorithm's own, the others lighter ones."""
+    variants: dict[str, list[str]] = {}
+    for arm in sorted(arms):
+        variants.setdefault(arm.split()[0], []).append(arm)
+    return {
+        arm: mix(algorithm_colour(algorithm), "#ffffff", VARIED * i / max(1, len(of_it) - 1))
+        for algorithm, of_it in variants.items()
+        for i, arm in enumerate(of_it)
+    }
 
-    Arms beyond the palette's ten, and further arms of an algorithm, take the next free colour, then a hue.
-    """
-    safe = [to_hex(sns.color_palette("colorblind")[i]) for i in ORDER]
-    free = safe + [to_hex(hue) for hue in sns.color_palette("husl", max(0, len(arms) - len(safe)))]
-    own = {arm: RANK[arm.split()[0]] for arm in arms if arm.split()[0] in RANK}
-    colours: dict[str, str] = {}
-    for arm in sorted(arms, key=lambda arm: (own.get(arm, (len(RANK), 0)), arm)):
-        mine = safe[own[arm][1]] if arm in own else free[0]
-        colours[arm] = mine if mine in free else free[0]
-        free.remove(colours[arm])
-    return {arm: colours[arm] for arm in sorted(arms)}
+
+def algorithm_colour(name: str) -> str:
+    """The same on every page, whoever else is there."""
+    for colour, names in COLOURS:
+        if name in names:
+            return mix(colour, *SHADES[names.index(name)])
+    return to_hex(colorsys.hls_to_rgb(zlib.crc32(name.encode()) % 360 / 360, 0.45, 0.55))
+
+
+def mix(colour: str, other: str, share: float) -> str:
+    """A colour with a share of another."""
+    ours, theirs = np.array(to_rgb(colour)), np.array(to_rgb(other))
+    return to_hex(tuple((1 - share) * ours + share * theirs))
+
+
+def drawn(values_S: ArrayLike) -> list[int]:
+    """Places of the values that are drawn one by one, in order of size where there are too many."""
+    count = np.size(values_S)
+    if count <= MOST_DRAWN:
+        return list(range(count))
+    ranks = np.linspace(0, count - 1, MOST_DRAWN).round().astype(int)
+    order: list[int] = np.argsort(values_S, kind="stable")[ranks].tolist()
+    return order
 
 
 def canvas(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
@@ -94,13 +127,15 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
     """The figure as one `<svg>` element. `name` keeps ids of several figures on one page apart."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata=NO_METADATA)
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=NO_METADATA)  # savefig draws everything twice
     figure.set_layout_engine("none")  # the layout is done: the PNG keeps it
     text = buffer.getvalue()
     svg = text[text.index("<svg") :].rstrip()
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    # A hundredth of a point is enough, and makes the page a third smaller.
+    svg = COORDINATES.sub(lambda attribute: DIGITS.sub(r"\1", attribute[0]), svg)
     for colour, themed in THEMED.items():
         svg = svg.replace(colour, themed)
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
@@ -112,5 +147,7 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
 def to_png(figure: Figure) -> bytes:
     """The figure on white, 150 dots an inch."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    figure.set_dpi(150)
+    figure.set_facecolor("white")
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()

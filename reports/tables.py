@@ -27,35 +27,40 @@ def final_table(setting: Setting) -> pd.DataFrame:
         if finals.empty:
             continue
         done = setting.done[setting.done["arm"] == arm]
-        mean, middle, median = (
-            stats.rate_interval(finals), stats.iqm_interval(finals), stats.median_interval(finals)
-        )  # fmt: skip
-        area = stats.rate_interval(areas)
         rows.append(
             {
                 "arm": arm,
                 "credit_unit": setting.unit(arm),
-                "seeds": mean.n,
                 "failed": int((setting.runs[setting.runs["arm"] == arm]["state"] == "failed").sum()),
                 "collapsed": int(done["collapsed"].astype(bool).sum()),
                 "start_success": done["start_success"].mean(),
-                "final_success": mean.estimate,
-                "low": mean.low,
-                "high": mean.high,
-                "iqm": middle.estimate,
-                "iqm_low": max(0.0, middle.low),
-                "iqm_high": min(1.0, middle.high),
-                "median": median.estimate,
-                "median_low": median.low,
-                "median_high": median.high,
                 "greedy_success": done["greedy_success"].mean(),
-                "area": area.estimate,
-                "area_low": area.low,
-                "area_high": area.high,
+                **located(finals, areas),
             }
         )
     frame = pd.DataFrame(rows)
     return frame if frame.empty else frame.sort_values("final_success", ascending=False, ignore_index=True)
+
+
+def located(finals_S: pd.Series, areas_S: pd.Series) -> dict[str, float]:
+    """Where scores of seeds lie: mean, IQM and median of the final ones, mean of the areas."""
+    mean, area = stats.rate_interval(finals_S), stats.rate_interval(areas_S)
+    middle, median = stats.iqm_interval(finals_S), stats.median_interval(finals_S)
+    return {
+        "seeds": mean.n,
+        "final_success": mean.estimate,
+        "low": mean.low,
+        "high": mean.high,
+        "iqm": middle.estimate,
+        "iqm_low": max(0.0, middle.low),
+        "iqm_high": min(1.0, middle.high),
+        "median": median.estimate,
+        "median_low": median.low,
+        "median_high": median.high,
+        "area": area.estimate,
+        "area_low": area.low,
+        "area_high": area.high,
+    }
 
 
 def curve_table(setting: Setting, axis: str) -> pd.DataFrame:
@@ -65,9 +70,10 @@ def curve_table(setting: Setting, axis: str) -> pd.DataFrame:
     axis up to what each arm's thriftiest run spent, so that a curve is always a mean over the same runs.
     """
     rows = []
-    done = setting.curve[setting.curve["state"] == "done"]
-    for arm, lines in done.groupby("arm"):
-        runs = [run for _, run in lines.groupby("cell")]
+    for arm in setting.arms:
+        runs = setting.finished(arm)
+        if not runs:
+            continue
         end = setting.limit if axis == setting.axis else min(float(run[axis].max()) for run in runs)
         places = FRACTIONS * end
         by_run = np.array([stats.at_fractions(run[axis], run["success"], places) for run in runs])

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from harness.cells import Record
 from harness.config.compose import run_config
 from harness.config.frozen import METRIC, Frozen, Trial, Tuned, setting_of
 from reports import stats
-from reports.store import Record, Store
+from reports.settings import by_cell
+from reports.store import Store
 from reports.tables import OUTSIDE
 
 DIGITS = 6
@@ -53,7 +55,7 @@ def collect(store: Store) -> Frozen | None:
 def ended_runs(store: Store, record: Mapping[str, Record]) -> pd.DataFrame:
     """The runs with algorithm and trial, `score` and `area` (0 if failed, NaN if not ended) and `flops`."""
     areas = {
-        str(cell): stats.area(lines["spent"], lines["success"]) for cell, lines in store.curve.groupby("cell")
+        cell: stats.area(lines["spent"], lines["success"]) for cell, lines in by_cell(store.curve).items()
     }
     inside = store.phases[~store.phases["phase"].isin(OUTSIDE)]
     # A failed run has no ledger: what it had spent at its last evaluation is known.

@@ -44,6 +44,22 @@ class Tuning:
         )
 
 
+def methods(tuning: Tuning) -> list[tuple[str, str]]:
+    """How settings were chosen and compared: term and description."""
+    frozen = tuning.frozen
+    chosen = [
+        ("Trials", trials_text(frozen)),
+        ("Selection", f"The winner has the best {frozen.metric}."),
+    ]
+    if tuning.searching:
+        return chosen
+    gains = (
+        "tuned minus default inside a seed, by the test below, on seeds and tasks that no trial has seen; a "
+        "family of its own. Default arms take part in no other comparison."
+    )
+    return [*chosen, ("Tuned against default", gains)]
+
+
 def tuning_of(store: Store, setting: Setting) -> Tuning | None:
     """What there is to say about tuning in a setting."""
     searched, used = collect(store), store.manifest["tuned"]
@@ -89,15 +105,22 @@ def notes(frozen: Frozen) -> list[str]:
     """How the trials were made."""
     failed = sum(len(trial.failed) for tuned in frozen.algorithms.values() for trial in tuned.trials)
     return [
-        f"Every algorithm ran the same {count(len(frozen.points), 'setting')}: trial 0 is its default, the "
-        f"others are scrambled Sobol points over {', '.join(frozen.knobs)}, equal for all. Each ran on "
-        f"{count(len(frozen.seeds), 'seed')} ({', '.join(map(str, frozen.seeds))}), on tasks kept for "
-        "tuning.",
+        trials_text(frozen),
         f"The winner has the best {frozen.metric}.",
         f"The trials cost {amount(frozen.flops)} nominal training FLOPs: "
         + ", ".join(f"{name} {amount(tuned.flops)}" for name, tuned in frozen.algorithms.items())
         + (f". {count(failed, 'run')} failed and counted 0." if failed else "."),
     ]
+
+
+def trials_text(frozen: Frozen) -> str:
+    """What was tried."""
+    return (
+        f"Every algorithm ran the same {count(len(frozen.points), 'setting')}: trial 0 is its default, the "
+        f"others are scrambled Sobol points over {', '.join(frozen.knobs)}, equal for all. Each ran on "
+        f"{count(len(frozen.seeds), 'seed')} ({', '.join(map(str, frozen.seeds))}), on tasks kept for "
+        "tuning."
+    )
 
 
 def used_notes(frozen: Frozen, setting: Setting, name: str) -> list[str]:

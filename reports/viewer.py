@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.credit import read
 from harness.errors import UserError
 from harness.store import write_atomically
+from reports.command import exit_code
 from reports.episodes import checkpoint
 from reports.recorded import Found, Recording, find, in_store
 from reports.store import Store
@@ -138,21 +139,20 @@ def main(arguments: Sequence[str]) -> int:
         "--out", type=Path, metavar="FILE", help=f"default: {PAGE} in DIR, or in the working directory"
     )
     options = parser.parse_args(arguments)
+    return exit_code(lambda: print(f"page: {write_page(options.path, options.algorithms, options.out)}"))
+
+
+def write_page(path: Path, algorithms: str | None, to: Path | None) -> Path:
+    """Write the page of what is recorded in `path`; returns where it is."""
+    contents = collect(find(path, algorithms))
+    if not contents.runs:
+        raise UserError(contents.problems[0])
+    out = to or (path / PAGE if path.is_dir() else Path(PAGE))
     try:
-        found = find(options.path, options.algorithms)
-        contents = collect(found)
-        if not contents.runs:
-            raise UserError(contents.problems[0])
-        out = options.out or (options.path / PAGE if options.path.is_dir() else Path(PAGE))
-        write_atomically(out, page(contents, options.path.resolve().name, options.path))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        write_atomically(out, page(contents, path.resolve().name, path))
     except OSError as error:
-        print(f"error: {error.filename} can't be written ({error.strerror}): choose --out", file=sys.stderr)
-        return 2
-    print(f"page: {out}")
-    return 0
+        raise UserError(f"{error.filename} can't be written ({error.strerror}): choose --out") from error
+    return out
 
 
 if __name__ == "__main__":

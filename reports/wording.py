@@ -6,17 +6,19 @@ from typing import Any
 
 import pandas as pd
 
+from harness.cells import Record
 from harness.ledger import Phase
 from reports import stats
 from reports.comparisons import Family
 from reports.settings import Setting
-from reports.store import Record, Store
+from reports.store import Store
 
 PHASE_NAMES = {
     Phase.prefill_new.value: "prefill",
     Phase.prefill_cached.value: "prefill, cached",
     Phase.decode.value: "decode",
     Phase.decode_branch.value: "decode branches",
+    Phase.score_sampled.value: "score samples",
     Phase.branch_scoring.value: "score branch points",
     Phase.score_reference.value: "score reference",
     Phase.ratio_centre.value: "centre the ratio",
@@ -63,6 +65,8 @@ AXES = {
 }
 """Axes of a budget and of a curve."""
 SHARED = ("env", "model", "batch", "budget", "evaluation")
+COMPARING = ("Pairing", "Intervals", "Test")
+"""Terms of `methods` that are about comparisons of arms."""
 MATCHED = 0.05
 """Overshoots further apart than this share of the budget are pointed out."""
 
@@ -228,6 +232,8 @@ def warnings(store: Store, setting: Setting) -> list[str]:
             f"{percent(over.min())} ({over.idxmin()}) to {percent(over.max())} ({over.idxmax()}) more than "
             "the budget. A larger budget or smaller batches bring them together."
         )
+    if mixed := mixed_code(setting):
+        found.append(f"Code is mixed: {mixed}.")
     return found
 
 
@@ -273,8 +279,25 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
         ),
         ("Model", model(config["model"])),
         ("Versions", versions(store)),
+        ("Code", mixed_code(setting) or "runs of one algorithm were made by one version of the code."),
         ("Command", str(store.manifest["command"])),
     ]
+
+
+def mixed_code(setting: Setting) -> str:
+    """The algorithms whose runs were made by several versions of the code; empty where there are none.
+
+    Versions of different algorithms can't be compared: each counts its own file.
+    """
+    runs = setting.runs.dropna(subset="code")
+    algorithm = runs["arm"].str.split().str[0]
+    found = []
+    for name, codes in runs["code"].str.split().groupby(algorithm):
+        counted = codes.explode().value_counts().sort_index()
+        if len(counted) > 1:
+            parts = ", ".join(f"{code} ({count(int(n), 'run')})" for code, n in counted.items())
+            found.append(f"runs of {name} were made by {len(counted)} versions of the code: {parts}")
+    return "; ".join(found)
 
 
 def panel(env: Record, evaluation: Record) -> str:

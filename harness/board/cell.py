@@ -7,12 +7,10 @@ from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 
-from harness.board.files import Damaged, Record, number, one_line, parse, read_bytes, read_lines, read_object
+from harness.cells import CELL, Record, options_of
+from harness.distrust import Damaged, number, one_line, parse, read_bytes, read_lines, read_object
 from harness.lease import PREFIX, held
 
-CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
-PARTS = ("env", "model", "batch", "budget", "evaluation")
-"""Sections of a configuration, beside the algorithm's."""
 SEED = re.compile(rb',\s*"seed": \d+\s*}\s*\Z')
 TAILS = (1 << 12, 1 << 17, None)
 """Bytes read from the end of `metrics.jsonl`, in turn, until an evaluation is among them; None: all."""
@@ -44,9 +42,8 @@ class Cell:
     """One cell."""
 
     id: str
-    algorithm: str
-    setting: str
-    """Environment and model."""
+    env: str
+    model: str
     seed: int
     state: State = State.waiting
     options: Record | None = None
@@ -68,7 +65,7 @@ def unstarted(id: str) -> Cell:
     """A cell of which nothing but the name is known."""
     named = CELL.fullmatch(id)
     assert named, id
-    return Cell(id, named["algorithm"], f"{named['env']}, model {named['model']}", int(named["seed"]))
+    return Cell(id, named["env"], named["model"], int(named["seed"]))
 
 
 def read_cell(folder: str, id: str, now: float) -> Cell:
@@ -98,8 +95,7 @@ def settings(text: bytes) -> tuple[Record, Budget]:
         budget = Budget(str(config["budget"]["axis"]), number(config["budget"]["limit"]))
         if budget.limit <= 0:
             raise ValueError(f"budget.limit is {budget.limit:g}")
-        beside = {f"{part}.{key}": value for part in PARTS for key, value in config.get(part, {}).items()}
-        return {**config["algorithm"], **beside}, budget
+        return options_of(config), budget
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Damaged(f"config.json: unexpected content ({error})") from error
 

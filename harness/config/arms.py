@@ -50,7 +50,6 @@ def sweep_arms(sweep: SweepConfig) -> list[Arm]:
 def tuning_record(sweep: SweepConfig, cells: Sequence[str]) -> dict[str, Any]:
     """What `sweep.json` keeps of a tuning, or of a comparison that uses one; `cells` are a sweep's ids.
 
-    arms        each cell's arm, by the name that the report gives it
     references  cells of arms that are compared with nothing but their own algorithm
     knobs       options in which arms differ by design
     tuning      a tuning's points, and for each cell its algorithm and its trial
@@ -61,7 +60,6 @@ def tuning_record(sweep: SweepConfig, cells: Sequence[str]) -> dict[str, Any]:
     arms = sweep_arms(sweep)
     by_cell = dict(zip(cells, arms * len(sweep.seeds), strict=True))
     record: dict[str, Any] = {
-        "arms": {cell: arm.name for cell, arm in by_cell.items()},
         "references": [cell for cell, arm in by_cell.items() if arm.reference],
         "knobs": list(dict.fromkeys(option for arm in arms for option in arm.options)),
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from algorithms.factors import Clash
 from envs.base import TaskSet
+from harness.cells import PARTS
 from harness.config.arms import Arm, sweep_arms
 from harness.config.frozen import find
 from harness.config.launchers import LAUNCHERS, Launcher
@@ -46,8 +47,10 @@ SECTIONS: dict[str, type] = {
 }
 TARGETED = ("algorithm", "env", "model")
 """The parts of a run's configuration that choose their class."""
-PARTS = (*TARGETED, *SECTIONS)
-"""The parts of a run's configuration that have options."""
+MATCHED = ("batch", "budget", "evaluation")
+"""What the environments of a sweep have in common."""
+OF_ARMS = ("algorithm.", "env.")
+"""Options that only the arms compose, each with its own algorithm and environment."""
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -75,30 +78,56 @@ def composed_run(composed: DictConfig) -> RunConfig:
 
 def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, Launcher, list[RunConfig]]:
     """A sweep, its launcher and its cells, seed by seed so that early results are comparable."""
-    # Options of an algorithm are for the arms, each of which composes them with its own algorithm.
-    composed = compose([override for override in overrides if not override.startswith("algorithm.")])
+    composed = compose([override for override in overrides if not override.startswith(OF_ARMS)])
     if "name" not in composed.sweep:
         raise UserError(f"no sweep chosen: add +sweep=NAME, one of {', '.join(group_options('sweep'))}")
     options = _plain(composed)["sweep"]
     # OmegaConf can't fill a frozen dataclass inside another: the knobs are made first and put in.
     space = {o: typed(Knob, knob, f"sweep.space.{o}") for o, knob in options.pop("space", {}).items()}
-    seeds = resolve_seeds(options, _plain(composed))
-    sweep = replace(typed(SweepConfig, {**options, "seeds": seeds}, "sweep"), space=space)
+    places = environments(options, overrides)
+    sweep = typed(SweepConfig, {**options, "seeds": resolve_seeds(options, places)}, "sweep")
+    sweep = replace(sweep, space=space)
     _check_space(sweep)
     launcher = launcher_config(_plain(composed)["launcher"])
-    bases = {algorithm: _base(algorithm, overrides) for algorithm in sweep.algorithms}
+    bases = [{name: _base(name, place) for name in sweep.algorithms} for place in places]
+    _check_matched(sweep, bases)
     if sweep.tuned and not sweep.trials:
-        defaults = {algorithm: _run(base, algorithm) for algorithm, base in bases.items()}
+        defaults = {algorithm: _run(base, algorithm) for algorithm, base in bases[0].items()}
         version = defaults[sweep.algorithms[0]].env.version
         plain = {algorithm: to_plain(run) for algorithm, run in defaults.items()}
         sweep = replace(sweep, tuned=str(find(sweep.tuned, plain, version, sweep.seeds)))
-    arms = [run for arm in sweep_arms(sweep) for run in _runs(arm, bases[arm.algorithm], sweep.crossed)]
+    arms = [
+        run
+        for each in bases
+        for arm in sweep_arms(sweep)
+        for run in _runs(arm, each[arm.algorithm], sweep.crossed)
+    ]
     if not arms:
         raise UserError("sweep.crossed leaves no arm: every combination clashes")
     # Seed 0 first for all arms, so that early results are comparable.
     cells = [replace(arm, seed=_integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     _check_tasks(sweep, cells)
     return sweep, launcher, cells
+
+
+def environments(options: Mapping[str, Any], overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides that compose a run on each of a sweep's environments; `options`: the sweep's, untyped."""
+    if not options["envs"]:
+        return [list(overrides)]
+    if not isinstance(options["envs"], list):
+        raise UserError(f"sweep.envs={options['envs']} must be a list, e.g. [vault,household]")
+    if chosen := [override for override in overrides if override.startswith("env=")]:
+        raise UserError(
+            f"{chosen[0]} clashes with sweep.envs={options['envs']}: set sweep.envs=[] for one environment"
+        )
+    return [[*overrides, *own_options(str(entry), "env")] for entry in options["envs"]]
+
+
+def own_options(entry: str, group: str) -> list[str]:
+    """The overrides of `NAME [OPTION=VALUE ...]`: an option without a dot is the group's."""
+    name, *own = entry.split()
+    options = [each if "." in each.partition("=")[0] else f"{group}.{each}" for each in own]
+    return [f"{group}={name}", *options]
 
 
 def launcher_config(options: dict[str, Any]) -> Launcher:
@@ -113,18 +142,16 @@ def launcher_config(options: dict[str, Any]) -> Launcher:
 
 def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:
     """The tracker of a sweep, which is no part of its cells."""
-    composed = compose([override for override in overrides if not override.startswith("algorithm.")])
+    composed = compose([override for override in overrides if not override.startswith(OF_ARMS)])
     tracker: TrackerConfig = typed(TrackerConfig, _plain(composed)["tracker"], "tracker")
     return tracker
 
 
-def resolve_seeds(options: dict[str, Any], plain: dict[str, Any]) -> list[Any]:
-    """A sweep's seeds, `auto` replaced by those that it stands for."""
+def resolve_seeds(options: dict[str, Any], places: Sequence[Sequence[str]]) -> list[Any]:
+    """A sweep's seeds, `auto` replaced by those that it stands for; `places`: see `environments`."""
     if options["seeds"] == AUTO:
         sweep = typed(SweepConfig, {**options, "seeds": [0]}, "sweep")
-        env, model = _targeted(plain["env"], "env"), _targeted(plain["model"], "model")
-        settings = {"env": to_options(env), "model": to_options(model)}
-        return auto_seeds(sweep, env.name, settings)
+        return auto_seeds(sweep, dict(_settings(place, sweep, i) for i, place in enumerate(places)))
     if not isinstance(options["seeds"], list):
         raise UserError(f"sweep.seeds={options['seeds']} must be a list, e.g. [0,1,2], or auto")
     if options["pilot"]:
@@ -134,13 +161,17 @@ def resolve_seeds(options: dict[str, Any], plain: dict[str, Any]) -> list[Any]:
     return options["seeds"]
 
 
-def _base(algorithm: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Composed configuration of `NAME [OPTION=VALUE ...]`, seedless.
+def _settings(place: Sequence[str], sweep: SweepConfig, number: int) -> tuple[str, dict[str, dict[str, Any]]]:
+    """An environment's name, and its options and the model's there."""
+    plain = _plain(compose([override for override in place if not override.startswith("algorithm.")]))
+    env, model = targeted(plain["env"], "env"), targeted(plain["model"], "model")
+    name = sweep.envs[number] if sweep.envs else env.name
+    return name, {"env": to_options(env), "model": to_options(model)}
 
-    An option without a dot is the algorithm's; `SECTION.OPTION` may be any other of a run.
-    """
-    name, *own = algorithm.split()
-    options = [each if "." in each.partition("=")[0] else f"algorithm.{each}" for each in own]
+
+def _base(algorithm: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Composed configuration of `NAME [OPTION=VALUE ...]`, seedless; `SECTION.OPTION` may be any of a run."""
+    chosen, *options = own_options(algorithm, "algorithm")
     for option in options:
         section = option.partition(".")[0]
         if section not in PARTS:
@@ -148,7 +179,7 @@ def _base(algorithm: str, overrides: Sequence[str]) -> dict[str, Any]:
                 f"{option.partition('=')[0]} is not an option of an arm{suggest(section, PARTS)} "
                 f"(arm {algorithm})"
             )
-    return _plain(compose([*overrides, f"algorithm={name}", *options]))
+    return _plain(compose([*overrides, chosen, *options]))
 
 
 def _runs(arm: Arm, base: dict[str, Any], crossed: Mapping[str, Sequence[str]]) -> list[RunConfig]:
@@ -196,6 +227,24 @@ def _check_space(sweep: SweepConfig) -> None:
         )
 
 
+def _check_matched(sweep: SweepConfig, bases: Sequence[Mapping[str, dict[str, Any]]]) -> None:
+    """Raise `UserError` where a sweep's environments are the same one, or differ beyond their own options.
+
+    `bases`: by environment, each algorithm's plain configuration.
+    """
+    for (first, one), (second, other) in combinations(zip(sweep.envs, bases, strict=False), 2):
+        for algorithm, plain in one.items():
+            if targeted(plain["env"], "env") == targeted(other[algorithm]["env"], "env"):
+                raise UserError(f"sweep.envs: {first!r} and {second!r} are the same environment")
+            for part, option in ((each, option) for each in MATCHED for option in plain[each]):
+                here, there = plain[part][option], other[algorithm][part][option]
+                if here != there:
+                    raise UserError(
+                        f"sweep.envs: {part}.{option} is {shown(here)} on {first} and {shown(there)} on "
+                        f"{second}, and has to be the same: add {part}.{option}=VALUE"
+                    )
+
+
 def _check_tasks(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
     """Raise `UserError` where a tuning would use a comparison's tasks, or a comparison those of tuning."""
     for cell in cells:
@@ -211,8 +260,8 @@ def _check_tasks(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
 def run_config(plain: dict[str, Any]) -> RunConfig:
     """The typed configuration from plain data, as `to_plain` gives it."""
     sections = {name: _typed_once(cls, json.dumps(plain[name]), name) for name, cls in SECTIONS.items()}
-    targeted = {name: _targeted(plain[name], name) for name in TARGETED}
-    return RunConfig(seed=_integer(plain["seed"], "seed"), **targeted, **sections)
+    parts = {name: targeted(plain[name], name) for name in TARGETED}
+    return RunConfig(seed=_integer(plain["seed"], "seed"), **parts, **sections)
 
 
 def to_plain(config: RunConfig) -> dict[str, Any]:
@@ -278,8 +327,13 @@ def _unknown_option(key: str, overrides: Sequence[str]) -> str:
     section = OmegaConf.select(composed, parent) if parent else None
     node = section if isinstance(section, DictConfig) else composed
     known = [str(option) for option in node if option != "_target_"]
-    arm = " of " + node._target_.rpartition(".")[2] if parent in ("algorithm", "model") else ""
-    return f"{key} is not an option{arm}{suggest(name, known)}"
+    owner = " of " + node._target_.rpartition(".")[2] if parent in TARGETED else ""
+    return f"{key} is not an option{owner}{suggest(name, known)}"
+
+
+def shown(value: object) -> str:
+    """An option's value in a message."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def json_able(value: Any) -> Any:
@@ -298,9 +352,15 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     return {str(name): value for name, value in plain.items()}
 
 
-def _targeted(node: dict[str, Any], where: str) -> Any:
+def targeted(node: Mapping[str, Any], where: str) -> Any:
+    """The object that a composed node with a `_target_` describes."""
     values = dict(node)
-    return _typed_once(get_class(values.pop("_target_")), json.dumps(values), where)
+    target = values.pop("_target_")
+    try:
+        cls = get_class(target)
+    except (ImportError, ValueError) as error:  # of another version, in a store
+        raise UserError(f"{where}: there is no {target}") from error
+    return _typed_once(cls, json.dumps(values), where)
 
 
 @cache

@@ -3,15 +3,18 @@
 from functools import cache
 from typing import Any
 
-from harness.config.compose import PARTS, compose_run, to_plain
+from omegaconf import OmegaConf
+
+from harness.cells import PARTS
+from harness.config.compose import CONFIG_DIR, compose_run, targeted, to_options, to_plain
 from harness.config.schema import RunConfig
 
 
 def overrides_of(config: RunConfig) -> list[str]:
     """What `compose_run` turns back into `config`: its groups, and what differs from their defaults."""
-    groups = {part: getattr(config, part).name for part in ("algorithm", "env", "model")}
-    chosen = [f"{group}={name}" for group, name in groups.items()]
-    defaults, plain = default(tuple(chosen)), to_plain(config)
+    algorithm, env, model = (getattr(config, part).name for part in ("algorithm", "env", "model"))
+    chosen = [f"algorithm={algorithm}", f"env={env}", f"model={model}"]
+    defaults, plain = {**default(env, model), "algorithm": algorithm_default(algorithm)}, to_plain(config)
     differing = [
         f"{part}.{option}={text(value)}"
         for part in PARTS
@@ -22,9 +25,18 @@ def overrides_of(config: RunConfig) -> list[str]:
 
 
 @cache
-def default(overrides: tuple[str, ...]) -> dict[str, Any]:
-    """The plain configuration that these overrides give; composing takes its time."""
-    return to_plain(compose_run(overrides))
+def default(env: str, model: str) -> dict[str, Any]:
+    """The plain configuration of an environment and a model; composing takes its time."""
+    return to_plain(compose_run([f"env={env}", f"model={model}"]))
+
+
+@cache
+def algorithm_default(name: str) -> dict[str, Any]:
+    """An algorithm's options, by its YAML, which sets nothing else."""
+    node = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "algorithm" / f"{name}.yaml"))
+    assert isinstance(node, dict)
+    options = {str(option): value for option, value in node.items()}
+    return {"_target_": options["_target_"], **to_options(targeted(options, "algorithm"))}
 
 
 def text(value: object) -> str:

@@ -5,8 +5,11 @@ from enum import Enum
 
 from algorithms.base import Algorithm
 from envs.base import EnvironmentSpec
-from harness.config.model import ModelConfig, PretrainedModel
+from harness.config.model import ModelConfig, PretrainedModel, TinyModel
 from harness.errors import require
+
+SMALLEST_VLLM_HEAD = 32
+"""Numbers of an attention head, on CPUs; vLLM 0.32 has no kernel for smaller ones there."""
 
 
 class BudgetAxis(Enum):
@@ -83,6 +86,7 @@ class Engine(Enum):
     """What generates tokens."""
 
     torch = "torch"
+    vllm = "vllm"
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ class EngineConfig:
     """The generation engine."""
 
     name: Engine = Engine.torch
-    """The engine, as in `engine=NAME`: torch, in the run's process and on the weights that are trained."""
+    """The engine, as in `engine=NAME`: `torch`, on the weights that are trained; `vllm`, on a copy of them in
+    the same process, extra `[vllm]`."""
     cache_tokens: int = 131072
     """Tokens whose keys and values are kept, so that a prompt is read only from where it differs from those
     before: 2 x layers x key-value heads x head size numbers each. It bounds how many episodes generate at
@@ -171,6 +176,22 @@ class RunConfig:
             f"engine.cache_tokens={self.engine.cache_tokens} must be at least {longest}: the longest prompt "
             "and its response",
         )
+        if self.engine.name is Engine.vllm:
+            self._check_vllm()
+
+    def _check_vllm(self) -> None:
+        model = self.model
+        if isinstance(model, TinyModel):
+            require(
+                model.width >= SMALLEST_VLLM_HEAD * model.heads,
+                f"engine=vllm has no attention for heads of {model.width // model.heads} numbers, "
+                f"model.width={model.width} / model.heads={model.heads}: {SMALLEST_VLLM_HEAD} are the fewest",
+            )
+        if isinstance(model, PretrainedModel):
+            require(
+                not model.lora_rank,
+                f"engine=vllm takes no LoRA adapters, model.lora_rank={model.lora_rank}: choose engine=torch",
+            )
 
     @property
     def has_exact_values(self) -> bool:
@@ -258,6 +279,10 @@ class SweepConfig:
     seeds, and often the arms, can't confirm what they suggested at the error rate that a test states."""
     out: str
     """The sweep's directory: the run store, and the report."""
+    envs: tuple[str, ...] = ()
+    """The environments that every arm runs on, as in `env=NAME`; options of its own follow its name: `vault
+    slip=0.1`. Batch, budget and evaluation are the same in all. Arms are compared inside each, and by their
+    means over all. Empty: the one that `env=NAME` chooses."""
     crossed: dict[str, list[str]] = field(default_factory=dict)
     """Options of every arm by name, each with the values it takes: arms are made for all combinations, those
     whose factors clash left out."""
@@ -297,7 +322,7 @@ class SweepConfig:
             )
         require(len(self.algorithms) > 0, "sweep.algorithms is empty: name at least one, e.g. [grpo,steppo]")
         require(len(self.seeds) > 0, "sweep.seeds is empty: name at least one, e.g. sweep.seeds=[0,1,2]")
-        for name in ("algorithms", "seeds"):
+        for name in ("algorithms", "envs", "seeds"):
             values = getattr(self, name)
             require(len(set(values)) == len(values), f"sweep.{name}={list(values)} names one twice")
 
@@ -306,6 +331,11 @@ class SweepConfig:
         require(
             not (self.crossed and (self.trials or self.tuned)),
             "sweep.crossed clashes with sweep.trials and sweep.tuned: tune named arms",
+        )
+        require(
+            not (self.envs and (self.trials or self.tuned)),
+            "sweep.envs clashes with sweep.trials and sweep.tuned: a setting is tuned on one environment, "
+            "choose it with env=NAME",
         )
         require(
             not (self.contrasts and self.trials),

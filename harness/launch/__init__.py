@@ -1,5 +1,5 @@
 """Where cells run."""
 
-DONE, FAILED, BUSY, STOPPED = 0, 1, 75, 76
-"""A worker's exit codes: finished; failed (failure.json says why); cell held by another process; stopped when
-asked to, after a checkpoint."""
+DONE, FAILED, UNWRITABLE, BUSY, STOPPED = 0, 1, 74, 75, 76
+"""A worker's exit codes: finished; failed (failure.json says why); its files, failure.json among them, could
+not be written; cell held by another process; stopped when asked to, after a checkpoint."""

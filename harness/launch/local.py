@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.config import LauncherConfig, RunConfig
 from harness.config.compose import to_plain
-from harness.launch import BUSY, STOPPED
+from harness.launch import BUSY, STOPPED, UNWRITABLE
 from harness.launch.progress import Board, title
 from harness.store import RunDir, State, cell_id, read_json
 
@@ -153,6 +153,9 @@ def settle(cell: Cell, board: Board, patience: float) -> bool:
         board.done(cell.config, cell.run_dir, seconds)
     elif cell.run_dir.failure.exists():
         board.failed(cell.config, cell.run_dir, read_json(cell.run_dir.failure)["reason"])
+    elif code == UNWRITABLE:
+        reason = "its directory can't be written: is the disk full, or broken?"
+        board.failed(cell.config, cell.run_dir, reason)
     else:
         reason = "stopped by a signal" if code == STOPPED else f"the process ended with code {code}"
         board.failed(cell.config, cell.run_dir, reason)

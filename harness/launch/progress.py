@@ -13,7 +13,7 @@ HEARTBEAT_SECONDS = 30.0
 
 def title(config: RunConfig) -> str:
     """How a cell is called on the terminal."""
-    return f"{config.algorithm.name} seed {config.seed}"
+    return f"{config.algorithm.name} seed {config.seed} on {config.env.name}"
 
 
 class Board:

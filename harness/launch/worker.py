@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import traceback
 from datetime import UTC, datetime
@@ -14,32 +15,42 @@ from typing import Any
 from harness.code_version import code_version
 from harness.config import RunConfig
 from harness.config.compose import run_config
-from harness.launch import BUSY, DONE, FAILED, STOPPED
+from harness.launch import BUSY, DONE, FAILED, STOPPED, UNWRITABLE
 from harness.lease import LeaseLost
 from harness.run import Run, Stopped
 from harness.store import RunDir, write_json
 
 
 def work(out: Path, plain: dict[str, Any], checkpoint_seconds: float, code: str | None) -> None:
-    """Run the cell with this configuration under `out`, and exit with one of the codes of `harness.launch`.
+    """Run the cell with this configuration under `out`; exit with one of the codes of `harness.launch`.
 
     `code`: the version of the code that was asked to run it; None: any will do.
     """
     end_with_parent()
     stopping = stop_when_asked()
-    config = run_config(plain)
+    try:
+        status = run_leased(run_config(plain), out, checkpoint_seconds, code, stopping)
+    except OSError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        status = UNWRITABLE
+    # No interpreter shutdown: libraries' exit handlers have nothing to do here and may hang.
+    os._exit(status)
+
+
+def run_leased(
+    config: RunConfig, out: Path, checkpoint_seconds: float, code: str | None, stopping: threading.Event
+) -> int:
+    """One attempt at the cell if no other process holds it; raises OSError where a failure can't be noted."""
     run_dir = RunDir.create(out, config)
     with run_dir.lease(lost=lambda: os._exit(BUSY)) as lease:
         if lease is None:
-            os._exit(BUSY)
+            return BUSY
         with (
             run_dir.log.open("a", buffering=1) as log,
             contextlib.redirect_stderr(log),
             contextlib.redirect_stdout(log),
         ):
-            status = attempt(config, run_dir, out, checkpoint_seconds, code, stopping)
-    # No interpreter shutdown: libraries' exit handlers have nothing to do here and may hang.
-    os._exit(status)
+            return attempt(config, run_dir, out, checkpoint_seconds, code, stopping)
 
 
 def attempt(
@@ -65,9 +76,9 @@ def attempt(
         print(error)
         return BUSY
     except Exception as error:
-        traceback.print_exc()
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         write_json(run_dir.failure, {"reason": reason})
+        traceback.print_exc()
         return FAILED
     return DONE
 

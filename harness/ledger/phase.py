@@ -14,6 +14,8 @@ class Phase(Enum):
     """Tokens sampled in rollouts from the start."""
     decode_branch = "decode_branch"
     """Tokens sampled in continuations only."""
+    score_sampled = "score_sampled"
+    """Responses that the policy reads once more, where the engine can't tell entropies."""
     branch_scoring = "branch_scoring"
     score_reference = "score_reference"
     ratio_centre = "ratio_centre"

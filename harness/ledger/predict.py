@@ -16,7 +16,7 @@ import numpy as np
 
 from envs.base import EnvironmentSpec, normalise
 from harness.config.model import CriticKind, ModelConfig, PretrainedModel, TinyModel
-from harness.config.schema import BudgetAxis, RunConfig
+from harness.config.schema import BudgetAxis, Engine, RunConfig
 from harness.errors import UserError
 from harness.ledger.flops import LoRA, TransformerFlops
 from harness.policy.prompting import Turn
@@ -56,6 +56,8 @@ def predict(config: RunConfig) -> Iteration:
         critic = forms(config, outputs=1)
         trained = critic if config.model.critic is CriticKind.separate else head_forms(config)
         episode += critic.forward(whole_S) + trained.train(whole_S)
+    if config.engine.name is Engine.vllm:
+        episode += policy.forward(whole_S)
     if plan.reads or "current_logprob_T" in algorithm.columns:
         episode += policy.forward(whole_S)
     trajectories = config.tasks_per_iteration * plan.trajectories

@@ -5,8 +5,8 @@ the valid actions. One is made for a (model, environment, seed) and stored; ever
 same bytes.
 """
 
-import fcntl
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from envs.base import Environment, Task
 from harness.config import PretrainedModel, RunConfig, TinyModel
 from harness.config.compose import to_plain
+from harness.lease import turn
 from harness.ledger import Ledger, Phase
 from harness.policy.chat import ChatPrompts
 from harness.policy.lora import lora_of
@@ -27,8 +28,9 @@ from harness.policy.rows import Row, Rows, logprobs
 from harness.policy.source import locate
 from harness.policy.text import Prompts
 from harness.rng import generator
-from harness.store.files import read_json, write_atomically, write_json
-from harness.store.run_dir import FORMAT, content_hash
+from harness.store.checksums import Damaged, compare, content_hash, file_hash, read_sealed, write_sealed
+from harness.store.files import make_folder, remove_temporaries, write_atomically
+from harness.store.run_dir import FORMAT
 from harness.update.learner import optimise
 
 BATCH_ROWS = 32
@@ -65,16 +67,39 @@ def warm_start(
     model = {name: value for name, value in plain["model"].items() if name not in LEARNING}
     key = content_hash([FORMAT, config.env.version, model, plain["env"], config.seed])[:16]
     folder = out / "warmstarts" / f"{config.model.name}-{config.env.name}-s{config.seed}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "cost.json").exists():
-            cost = clone_random_play(policy, config, prompts)
-            write_atomically(folder / "model.safetensors", save(weights(policy)))
-            write_json(folder / "cost.json", cost)
+    make_folder(folder)
+    try:
+        cost = stored_cost(folder)
+    except Damaged:
+        cost = make_once(folder, policy, config, prompts)
     load_weights(policy, load_file(folder / "model.safetensors"))
-    cost = read_json(folder / "cost.json")
     ledger.add(Phase.warm_start, cost["tokens"], cost["flops"])
+
+
+def stored_cost(folder: Path) -> dict[str, Any]:
+    """What the warm start in `folder` cost; raises `Damaged` where none is whole."""
+    cost = read_sealed(folder / "cost.json")
+    compare(folder / "model.safetensors", cost["sha256"])
+    return cost
+
+
+def make_once(folder: Path, policy: PreTrainedModel, config: RunConfig, prompts: Prompting) -> dict[str, Any]:
+    """Make the warm start, unless another process did while this one waited; returns its cost."""
+    weights_path, cost_path = folder / "model.safetensors", folder / "cost.json"
+    with turn(folder) as lease:
+        try:
+            return stored_cost(folder)
+        except Damaged as damage:
+            if cost_path.exists():
+                print(f"warm start {folder.name} is damaged ({damage}): it is made again")
+        remove_temporaries(weights_path)
+        remove_temporaries(cost_path)
+        cost = clone_random_play(policy, config, prompts)
+        lease.check()
+        write_atomically(weights_path, save(weights(policy)))
+        sealed = {**cost, "sha256": file_hash(weights_path)}
+        write_sealed(cost_path, sealed)
+        return sealed
 
 
 def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Prompting) -> dict[str, int]:

@@ -35,6 +35,10 @@ class Account:
         decoded = self.forms.decode(usage.decoded)
         self.ledger.add(self.decode, usage.sampled, self.forms.decode(usage.decode), decoded)
         self.ledger.meter.lap(prefill, usage.read_seconds)
+        if usage.scored:
+            score = Phase.evaluation if self._evaluates else Phase.score_sampled
+            self.ledger.add(score, sum(usage.scored), self.forms.forward(usage.scored))
+            self.ledger.meter.lap(score, usage.score_seconds)
         self.ledger.meter.lap(self.decode)
 
     def stepped(self, steps: Sequence[Step]) -> None:

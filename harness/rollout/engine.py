@@ -57,8 +57,12 @@ class Usage:
     """The same where generations that were equal so far count once: what was really computed."""
     sampled: int = 0
     """Tokens sampled."""
+    scored: list[int] = field(default_factory=list)
+    """Tokens of each row that the policy read once more, where the engine can't tell entropies."""
     read_seconds: float = 0.0
     """Seconds until contexts were read."""
+    score_seconds: float = 0.0
+    """Seconds of reading rows once more."""
 
 
 class Engine(ABC):
@@ -99,6 +103,10 @@ class Engine(ABC):
     @abstractmethod
     def take_usage(self) -> Usage:
         """What was spent since the last call."""
+
+    def take_diagnostics(self) -> dict[str, float]:
+        """What the engine noticed since the last call, by its name in the metrics."""
+        return {}
 
     def release(self) -> None:
         """Give memory back that only makes what follows faster."""

@@ -127,7 +127,7 @@ class AtOnce(Calls):
                 continue  # its time was up
             del self._under_way[episode]
             self._left[episode] -= seconds
-            if isinstance(found, UserError):
+            if isinstance(found, (UserError, NotRestored)):
                 raise found
             collected.append((episode, found if self._left[episode] > 0 else self._late()))
         return collected
@@ -139,7 +139,7 @@ class AtOnce(Calls):
         start = time.monotonic()
         try:
             found = answer(call)
-        except UserError as error:
+        except (UserError, NotRestored) as error:
             found = error
         self._answers.put((episode, call, found, time.monotonic() - start))
 

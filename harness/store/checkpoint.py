@@ -7,19 +7,19 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from harness.policy.model import load_weights, weights
-from harness.store.files import write_atomically
+from harness.store.files import write_durably
 
 
 def save_model(
     folder: Path, name: str, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
 ) -> None:
     """A model, and its optimiser's moments if it is trained."""
-    write_atomically(folder / f"{name}.safetensors", save(weights(model)))
+    write_durably(folder / f"{name}.safetensors", save(weights(model)))
     if optimizer is None:
         return
     moments = optimizer.state_dict()["state"]
     flat = {f"{index}.{key}": tensor for index, entry in moments.items() for key, tensor in entry.items()}
-    write_atomically(folder / f"{name}-optimizer.safetensors", save(flat))
+    write_durably(folder / f"{name}-optimizer.safetensors", save(flat))
 
 
 def load_model(

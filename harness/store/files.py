@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,44 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path) -> None:
+    """A folder that is there and stays there, with those above it."""
+    if not path.parent.is_dir():
+        make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    # Also where it was there before: who made it may have been killed just before this.
+    with contextlib.suppress(PermissionError):  # a folder above may be closed to us, as /home often is
+        sync_folder(path.parent)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, whole and durable, when the block ends."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it. Nobody else may be writing it."""
+    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+        temporary.unlink()
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """A new file whose name is not: for a folder that counts for nothing until it is synced and renamed."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -48,8 +75,10 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, content: Any) -> None:
-    """One JSON line at the end of `path`. A torn last line is cut off when the run resumes."""
+    """One JSON line at the end of `path`, durable. A torn last line is cut off when the run resumes."""
     with path.open("ab") as file:
+        if file.tell() == 0:
+            sync_folder(path.parent)  # before the first line, so that a file with lines is known to stay
         file.write((json.dumps(content, sort_keys=True) + "\n").encode())
         file.flush()
         os.fsync(file.fileno())
@@ -62,9 +91,32 @@ def cut_lines(path: Path, size: int) -> list[dict[str, Any]]:
         beyond = file.read()
         file.truncate(size)
         os.fsync(file.fileno())
-    return read_lines(beyond)
+    return whole_lines(beyond)
+
+
+def mend_lines(path: Path) -> None:
+    """Leave the whole JSON lines in `path` alone: one appended to a torn line would be lost with it."""
+    content = path.read_bytes() if path.exists() else b""
+    whole = b"".join(line for line in content.splitlines(keepends=True) if parse_line(line) is not None)
+    if whole != content:
+        write_atomically(path, whole)
 
 
 def read_lines(content: bytes) -> list[dict[str, Any]]:
-    """The whole JSON lines in `content`, without a torn last one."""
+    """The JSON lines in `content`, without a torn last one; raises ValueError where another is damaged."""
     return [json.loads(line) for line in content.split(b"\n")[:-1]]
+
+
+def whole_lines(content: bytes) -> list[dict[str, Any]]:
+    """The whole JSON lines in `content`, without torn and damaged ones."""
+    lines = map(parse_line, content.splitlines(keepends=True))
+    return [line for line in lines if line is not None]
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """The JSON object in a line that ends as lines do; None where there is none."""
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) and line.endswith(b"\n") else None

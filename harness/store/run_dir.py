@@ -5,16 +5,15 @@ metrics.jsonl    one line an iteration or evaluation; a function of the configur
 timing.jsonl     seconds and memory, beside the metrics so that those can be compared byte by byte
 attempts.jsonl   one line an attempt: when, where, from which checkpoint, and what it has to do again
 trajectories/P   some episodes of evaluation P (P.jsonl.gz, see docs/trajectory-format.md)
-checkpoints/N/   everything needed to go on after iteration N; state.json is written last
-result.json      written last of all: its presence means the run is complete
+checkpoints/N/   everything needed to go on after iteration N; state.json is written last, with the checksums
+                 of the folder's other files and of the metrics and timing up to there
+result.json      written last of all: its presence means the run is complete; with the metrics' checksum
 failure.json     why the last attempt failed
 log.txt          what the attempts printed
 lease.N          made by the process that runs the cell, see `harness.lease`
 """
 
 import contextlib
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -26,10 +25,21 @@ from typing import Any
 from harness.config import RunConfig
 from harness.config.compose import to_plain
 from harness.lease import Lease, held, take
+from harness.store.checksums import (
+    Damaged,
+    compare,
+    content_hash,
+    file_hash,
+    head_hash,
+    read_sealed,
+    write_sealed,
+)
 from harness.store.files import (
     cut_lines,
-    read_json,
+    make_folder,
+    mend_lines,
     read_lines,
+    remove_temporaries,
     sync_folder,
     write_atomically,
     write_json,
@@ -56,11 +66,8 @@ class Rewound:
     checkpoint: Path | None
     metrics: list[dict[str, Any]]
     timing: list[dict[str, Any]]
-
-
-def content_hash(content: Any) -> str:
-    """SHA-256 of `content` as canonical JSON."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    damages: list[str]
+    """A line for each newer checkpoint that could not be used: what is wrong, and what is done instead."""
 
 
 def cell_id(config: RunConfig) -> str:
@@ -100,7 +107,8 @@ class RunDir:
     def create(cls, out: Path, config: RunConfig) -> "RunDir":
         """The cell's directory under a sweep's, made if it isn't there."""
         run_dir = cls(out / "runs" / cell_id(config))
-        run_dir.checkpoints.mkdir(parents=True, exist_ok=True)
+        for folder in (out, run_dir.path.parent, run_dir.path, run_dir.checkpoints):
+            make_folder(folder)
         if not (run_dir.path / "config.json").exists():
             write_json(run_dir.path / "config.json", to_plain(config))
         return run_dir
@@ -151,7 +159,7 @@ class RunDir:
 
     def write_trajectories(self, point: int, content: bytes) -> None:
         """Keep the trajectory file of evaluation `point`."""
-        self.trajectories.mkdir(exist_ok=True)
+        make_folder(self.trajectories)
         write_atomically(self.trajectories / f"{point}.jsonl.gz", content)
 
     def drop_trajectories(self, points: int) -> None:
@@ -163,40 +171,84 @@ class RunDir:
 
     @contextlib.contextmanager
     def new_checkpoint(self, iteration: int, state: dict[str, Any]) -> Iterator[Path]:
-        """A folder to write a checkpoint's tensors into; `state` and the file sizes are written last."""
+        """A folder to write a checkpoint's tensors into; `state` and all checksums are written last."""
         self.check_lease()
         temporary = self.checkpoints / f".{iteration}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        yield temporary
-        sizes = {path.name: path.stat().st_size for path in (self.metrics, self.timing) if path.exists()}
-        write_json(temporary / "state.json", {**state, "sizes": sizes})
-        final = self.checkpoints / str(iteration)
-        remove_checkpoint(final)
+        try:
+            yield temporary
+            write_sealed(temporary / "state.json", {**state, **self._sums(temporary)})
+        except BaseException:
+            # On a full disk, its room is needed to write down why the attempt failed.
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        final, replaced = self.checkpoints / str(iteration), self.checkpoints / f".{iteration}.old.tmp"
+        if final.exists():
+            final.rename(replaced)
         temporary.rename(final)
         sync_folder(self.checkpoints)
+        shutil.rmtree(replaced, ignore_errors=True)
         for old in self.complete_checkpoints()[:-KEPT_CHECKPOINTS]:
             remove_checkpoint(old)
+
+    def _sums(self, checkpoint: Path) -> dict[str, dict[str, Any]]:
+        """Sizes of metrics and timing; SHA-256 of those, and of the files in the checkpoint's folder."""
+        sizes = {path.name: path.stat().st_size for path in (self.metrics, self.timing) if path.exists()}
+        sums = {path.name: file_hash(path) for path in checkpoint.iterdir()}
+        sums |= {name: head_hash(self.path / name, size) for name, size in sizes.items()}
+        return {"sizes": sizes, "sha256": sums}
+
+    def check(self, checkpoint: Path) -> dict[str, int]:
+        """Sizes of metrics and timing at a checkpoint; raise `Damaged` unless it and they are intact."""
+        state = read_sealed(checkpoint / "state.json")
+        sizes: dict[str, int] = state["sizes"]
+        for name, expected in state["sha256"].items():
+            size = sizes.get(name)
+            compare((checkpoint if size is None else self.path) / name, expected, size)
+        return sizes
 
     def settled_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics that no resume takes back, safe to read while the cell runs.
 
-        All of a finished run; else up to the newest complete checkpoint.
+        All of a finished run; else up to the newest complete checkpoint. Raises `Damaged`.
         """
         if self.result.exists():
             return read_lines(self.metrics.read_bytes())
         complete = self.complete_checkpoints()
         if not complete:
             return []
+        state, name = read_sealed(complete[-1] / "state.json"), self.metrics.name
+        if name not in state["sizes"]:
+            return []
+        compare(self.metrics, state["sha256"][name], state["sizes"][name])
         with self.metrics.open("rb") as file:
-            return read_lines(file.read(read_json(complete[-1] / "state.json")["sizes"][self.metrics.name]))
+            return read_lines(file.read(state["sizes"][name]))
 
     def rewind(self) -> Rewound:
-        """Cut metrics and timing back to the newest complete checkpoint."""
-        complete = self.complete_checkpoints()
-        sizes = read_json(complete[-1] / "state.json")["sizes"] if complete else {}
-        cut = [cut_lines(path, sizes.get(path.name, 0)) for path in (self.metrics, self.timing)]
-        return Rewound(complete[-1] if complete else None, *cut)
+        """Cut metrics and timing to the newest intact checkpoint; remove what is damaged or unfinished."""
+        intact, sizes, damaged = self._newest_intact()
+        then = f"going on from checkpoint {intact.name}" if intact else "none is intact, starting anew"
+        whole = [path for path in self.complete_checkpoints() if path not in damaged]
+        for folder in [path for path in self.checkpoints.iterdir() if path.is_dir()]:
+            if folder not in whole[-KEPT_CHECKPOINTS:]:
+                remove_checkpoint(folder)
+        for written in (self.result, self.failure, self.attempts):
+            remove_temporaries(written)
+        metrics, timing = (cut_lines(path, sizes.get(path.name, 0)) for path in (self.metrics, self.timing))
+        mend_lines(self.attempts)
+        damages = [f"checkpoint {path.name} is damaged ({why}): {then}" for path, why in damaged.items()]
+        return Rewound(intact, metrics, timing, damages)
+
+    def _newest_intact(self) -> tuple[Path | None, dict[str, int], dict[Path, str]]:
+        """The newest intact checkpoint, its sizes of metrics and timing, and what newer ones suffer from."""
+        damaged: dict[Path, str] = {}
+        for checkpoint in reversed(self.complete_checkpoints()):
+            try:
+                return checkpoint, self.check(checkpoint), damaged
+            except Damaged as damage:
+                damaged[checkpoint] = str(damage)
+        return None, {}, damaged
 
 
 def remove_checkpoint(folder: Path) -> None:

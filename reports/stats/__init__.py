@@ -40,7 +40,7 @@ from reports.stats.power import (
 from reports.stats.profiles import performance_profile, profile_intervals
 from reports.stats.runs import FAILED_SCORE, Completed, intention_to_treat
 from reports.stats.scaling import Scaling, scaling_fit
-from reports.stats.sign_flip import EXACT_SEEDS, RESAMPLES, above_p, sign_flip_p, smallest_p
+from reports.stats.sign_flip import EXACT_SEEDS, RESAMPLES, above_p, sign_flip_p, sign_flip_ps, smallest_p
 from reports.stats.survival import Survival, kaplan_meier, restricted_mean
 
 __all__ = [
@@ -93,6 +93,7 @@ __all__ = [
     "seeds_needed",
     "share_interval",
     "sign_flip_p",
+    "sign_flip_ps",
     "smallest_effects",
     "smallest_p",
     "standardised",

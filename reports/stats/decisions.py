@@ -10,9 +10,9 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reports.stats.equivalence import SESOI, equivalence_p
+from reports.stats.equivalence import SESOI, equivalence_ps
 from reports.stats.multiplicity import ALPHA, holm, holm_shared
-from reports.stats.pairs import Paired, paired
+from reports.stats.pairs import Paired, all_paired
 from reports.stats.power import POWER, detectable, seeds_for
 
 Statement = Literal["better", "worse", "equivalent", "undecided"]
@@ -50,12 +50,12 @@ def verdicts(
     conditions). `sesoi=None` asks for no equivalence: plain Holm, and `seeds_more` speaks of the default
     SESOI.
     """
-    pairs = {name: paired(each) for name, each in differences.items()}
+    pairs = dict(zip(differences, all_paired(list(differences.values())), strict=True))
     p_K = [pair.p for pair in pairs.values()]
     if sesoi is None:
         adjusted_K, equivalence_K = holm(p_K), np.full(len(p_K), np.nan)
     else:
-        p_equivalence_K = [equivalence_p(each, sesoi) for each in differences.values()]
+        p_equivalence_K = equivalence_ps(list(differences.values()), sesoi)
         adjusted_K, equivalence_K = holm_shared(p_K, p_equivalence_K)
     found = {}
     for (name, pair), p, q in zip(pairs.items(), adjusted_K.tolist(), equivalence_K.tolist(), strict=True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -44,7 +44,7 @@ def t_interval(values_S: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     mean = float(values.mean())
     if n == 1:
         return Interval(mean, math.nan, math.nan, 1)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * float(values.std(ddof=1)) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 
@@ -75,7 +75,7 @@ def iqm_interval(values_S: ArrayLike, confidence: float = CONFIDENCE) -> Interva
     kept = n - 2 * cut
     winsorised = np.clip(values, values[cut], values[n - cut - 1])
     error = math.sqrt(float(np.sum((winsorised - winsorised.mean()) ** 2)) / (kept * (kept - 1)))
-    half = float(stats.t.ppf((1 + confidence) / 2, kept - 1)) * error
+    half = float(special.stdtrit(kept - 1, (1 + confidence) / 2)) * error
     centre = iqm(values)
     return Interval(centre, centre - half, centre + half, n)
 
@@ -95,8 +95,10 @@ def share_interval(count: int, n: int) -> Interval:
     """Clopper-Pearson's exact 95 % interval for a share of `n` runs; NaN of none."""
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
-    bounds = stats.binomtest(count, n).proportion_ci(CONFIDENCE, method="exact")
-    return Interval(count / n, float(bounds.low), float(bounds.high), n)
+    tail = (1 - CONFIDENCE) / 2
+    low = float(special.betaincinv(count, n - count + 1, tail)) if count else 0.0
+    high = float(special.betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0
+    return Interval(count / n, low, high, n)
 
 
 def over_environments(scores_SE: ArrayLike) -> Floats:

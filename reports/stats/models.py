@@ -10,10 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.genmod.cov_struct import Independence
-from statsmodels.genmod.families import Binomial
-from statsmodels.genmod.generalized_estimating_equations import GEE
-from statsmodels.regression.mixed_linear_model import MixedLM
 
 from reports.stats.factorial import CannotFit, Fit, design_of, no_fit, tables
 from reports.stats.intervals import Floats
@@ -36,6 +32,8 @@ def mixed_model(
     An effect that itself differs from seed to seed (a credit x seed interaction) is not in the model and
     makes its intervals too narrow: the paired test and `success_model` hold then (docs/statistics.md).
     """
+    from statsmodels.regression.mixed_linear_model import MixedLM  # half a second, for factorial sweeps alone
+
     try:
         design = design_of(runs, factors, environment, seed)
         scores_N = runs[score].to_numpy(dtype=float)
@@ -82,6 +80,10 @@ def success_model(
     narrow below some 40 clusters. Every run has the same number of episodes, as a frozen panel gives them, so
     that runs weigh alike. A cell in which all or no episodes succeed has no finite log odds.
     """
+    from statsmodels.genmod.cov_struct import Independence
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_estimating_equations import GEE
+
     try:
         design = design_of(runs, factors, environment, seed)
         if runs[[successes, episodes]].isna().any(axis=None) or runs[episodes].nunique() != 1:

@@ -3,10 +3,11 @@
 Arms that share environment, model and seed share initial weights, tasks and sampling keys: the differences,
 one a seed, are the independent units.
 
-Shape suffixes: S seeds.
+Shape suffixes: K comparisons, S seeds.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from reports.stats.intervals import CONFIDENCE, Interval, finite, share_interval, t_interval
-from reports.stats.sign_flip import sign_flip_p
+from reports.stats.sign_flip import sign_flip_ps
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,22 @@ class Paired:
 
 def paired(differences_S: ArrayLike) -> Paired:
     """Compare two arms by `left - right` of each seed; a seed with NaN is left out."""
-    differences = finite(differences_S)
-    return Paired(
-        difference=t_interval(differences),
-        standardised=standardised(differences),
-        improvement=paired_improvement(differences),
-        sd=float(differences.std(ddof=1)) if len(differences) > 1 else math.nan,
-        p=sign_flip_p(differences),
-    )
+    return all_paired([differences_S])[0]
+
+
+def all_paired(differences_KS: Sequence[ArrayLike]) -> list[Paired]:
+    """`paired` of each of K comparisons."""
+    found = [finite(each) for each in differences_KS]
+    return [
+        Paired(
+            difference=t_interval(differences),
+            standardised=standardised(differences),
+            improvement=paired_improvement(differences),
+            sd=float(differences.std(ddof=1)) if len(differences) > 1 else math.nan,
+            p=p,
+        )
+        for differences, p in zip(found, sign_flip_ps(found).tolist(), strict=True)
+    ]
 
 
 def standardised(differences_S: ArrayLike) -> Interval:

@@ -4,10 +4,12 @@ Null: the differences between two arms are symmetric about a shift. Arms that ar
 have differences symmetric about 0 whatever the distribution of scores, collapses included, so the test is
 exact there.
 
-Shape suffixes: S seeds, H arrangements of the signs of one half.
+Shape suffixes: K comparisons, S seeds, H arrangements of the signs of one half.
 """
 
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,36 +20,69 @@ from reports.stats.intervals import Floats, finite
 EXACT_SEEDS = 20
 """Up to so many seeds all 2^n sign arrangements are counted, beyond it `RESAMPLES` random ones."""
 RESAMPLES = 100_000
+CHUNK = 10_000
+"""Of them, so many are held at once."""
 ROUNDING = 1e-9
 """Equal sums that were added up in another order must count as equal: share of the sum of magnitudes."""
 
 
 def sign_flip_p(differences_S: ArrayLike) -> float:
     """Two-sided p for a mean difference of 0; NaN without seeds. NaN differences are left out."""
-    differences = finite(differences_S)
+    return float(sign_flip_ps([differences_S])[0])
+
+
+def sign_flip_ps(differences_KS: Sequence[ArrayLike]) -> Floats:
+    """`sign_flip_p` of each of K comparisons, whose numbers of seeds may differ."""
+    found = [finite(each) for each in differences_KS]
     # Flipping every sign turns the lower tail into the upper one.
-    tail = upper_tail(differences if differences.sum() > 0 else -differences)
-    return float(np.minimum(1.0, 2 * tail))  # a NaN stays NaN
+    tail_K = upper_tails([each if each.sum() > 0 else -each for each in found])
+    return np.minimum(1.0, 2 * tail_K)  # a NaN stays NaN
 
 
 def above_p(differences_S: ArrayLike, bound: float) -> float:
     """One-sided p for a mean difference of `bound` or less, against a larger one; NaN without seeds."""
-    return upper_tail(finite(differences_S) - bound)
+    return float(above_ps([differences_S], bound)[0])
 
 
-def upper_tail(differences_S: Floats) -> float:
-    """Share of sign arrangements whose sum reaches the observed one."""
-    if len(differences_S) == 0:
-        return math.nan
-    threshold = float(differences_S.sum() - ROUNDING * np.abs(differences_S).sum())
-    if len(differences_S) <= EXACT_SEEDS:
-        # Meet in the middle: a sum is one of the first half's plus one of the second half's.
-        first_H, second_H = (arrangements(len(half)) @ half for half in np.array_split(differences_S, 2))
-        below = np.searchsorted(np.sort(second_H), np.sort(threshold - first_H))
-        return 1.0 - int(below.sum()) / (len(first_H) * len(second_H))
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(RESAMPLES, len(differences_S)))
-    extreme = int(np.sum(signs @ differences_S >= threshold))
-    return (extreme + 1) / (RESAMPLES + 1)
+def above_ps(differences_KS: Sequence[ArrayLike], bound: float) -> Floats:
+    """`above_p` of each of K comparisons."""
+    return upper_tails([finite(each) - bound for each in differences_KS])
+
+
+def upper_tails(differences_KS: Sequence[Floats]) -> Floats:
+    """Share of sign arrangements whose sum reaches the observed one, for each of K comparisons."""
+    tail_K = np.full(len(differences_KS), math.nan)
+    many: dict[int, list[int]] = defaultdict(list)
+    for k, differences_S in enumerate(differences_KS):
+        if len(differences_S) > EXACT_SEEDS:
+            many[len(differences_S)].append(k)
+        elif len(differences_S):
+            tail_K[k] = enumerated_tail(differences_S)
+    for members in many.values():
+        tail_K[members] = resampled_tails(np.array([differences_KS[k] for k in members]))
+    return tail_K
+
+
+def enumerated_tail(differences_S: Floats) -> float:
+    """Over all arrangements. Meet in the middle: a sum is the first half's plus the second half's."""
+    first_H, second_H = (arrangements(len(half)) @ half for half in np.array_split(differences_S, 2))
+    below = np.searchsorted(np.sort(second_H), np.sort(reached(differences_S) - first_H))
+    return 1.0 - int(below.sum()) / (len(first_H) * len(second_H))
+
+
+def resampled_tails(differences_KS: Floats) -> Floats:
+    """Over `RESAMPLES` random arrangements, the same ones for all comparisons with so many seeds."""
+    draw, threshold_K = np.random.default_rng(0), reached(differences_KS)
+    extreme_K = np.zeros(len(differences_KS), dtype=int)
+    for _ in range(0, RESAMPLES, CHUNK):
+        signs = draw.choice([-1.0, 1.0], size=(CHUNK, differences_KS.shape[1]))
+        extreme_K += (signs @ differences_KS.T >= threshold_K).sum(axis=0)
+    return np.asarray((extreme_K + 1) / (RESAMPLES + 1), dtype=float)
+
+
+def reached(differences_S: Floats) -> Floats:
+    """The sum that an arrangement has to reach; of each row."""
+    return np.asarray(differences_S.sum(axis=-1) - ROUNDING * np.abs(differences_S).sum(axis=-1))
 
 
 @lru_cache(maxsize=32)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 from omegaconf import OmegaConf
@@ -12,6 +13,7 @@ from harness.config.compose import CONFIG_DIR, group_options, run_config, to_pla
 from harness.config.help import field_docs, sweep_help
 from harness.errors import UserError
 from harness.store import cell_id
+from harness.sweep import main as sweep_main
 
 
 def test_a_sweep_is_algorithms_times_seeds():
@@ -130,6 +132,12 @@ def test_round_trip_and_identity():
         (["+sweep=smoke", "model=pretrained"], "model.source: Missing mandatory value"),
         (["+sweep=smoke", "model=qwen2.5_1b"], "did you mean qwen2.5_"),
         (["+sweep=smoke", "model=qwen3_4b", "model.answer=poem"], "expected one of [open, listed, numbered]"),
+        (["+sweep=smoke", "engine=vlm"], "engine=vlm does not exist: did you mean vllm?"),
+        (
+            ["+sweep=smoke", "engine=vllm"],
+            "heads of 16 numbers, model.width=64 / model.heads=4: 32",
+        ),
+        (["+sweep=smoke", "engine=vllm", "model=qwen3_4b", "model.lora_rank=8"], "takes no LoRA adapters"),
         (
             ["+sweep=controls", "model=qwen3_4b"],
             "choose env=vault with env.slip=0 and env.history=0, and model=tiny",
@@ -203,3 +211,11 @@ def test_every_option_is_described():
     text = sweep_help()
     for word in ("all_algos", "steppo", "textworld", "algorithm.gamma=0.95", "env.rooms=", "budget.limit"):
         assert word in text
+
+
+@pytest.mark.skipif(bool(find_spec("vllm")), reason="vllm is installed")
+def test_a_missing_engine_is_one_line(tmp_path, capsys):
+    arguments = ["+sweep=smoke", "engine=vllm", "model.heads=2", f"sweep.out={tmp_path / 'sweep'}"]
+    assert sweep_main(arguments) == 2
+    assert "vllm isn't installed: pip install 'creditbench[vllm]'" in capsys.readouterr().err
+    assert not (tmp_path / "sweep").exists()

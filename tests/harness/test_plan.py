@@ -1,6 +1,5 @@
 """The plan: where cells stand, what they cost, and that making it writes nothing."""
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import pytest
 
 from harness import plan as planning
 from harness import sweep as command
+from harness.cells import arm_names, options_of
 from harness.config import compose_run, compose_sweep
 from harness.config.compose import to_plain
 from harness.errors import UserError
@@ -20,7 +20,6 @@ from harness.run import Run
 from harness.store import RunDir, cell_id, write_json
 from harness.store.disk import cell_bytes, checkpoint_bytes
 from harness.store.run_dir import KEPT_CHECKPOINTS, cell_ids
-from reports.store import arm_names
 from tests.harness.test_predict import SMALL
 
 LIMIT = 1e11
@@ -73,8 +72,7 @@ def test_every_cell_is_counted_where_it_stands(tmp_path):
     checkpoint(resumed[1], 3, 0.4 * LIMIT)
     write_json(stored(tmp_path, new, 0, 3).failure, {"reason": "x"})
     held = stored(tmp_path, new, 1, 2)
-    with (held.path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held.lease(lost=lambda: None):
         before = files(tmp_path)
         again = planned(tmp_path)
         assert files(tmp_path) == before, "looking creates nothing"
@@ -153,8 +151,8 @@ def test_one_rule_gives_every_arm_its_batch():
 def test_arms_are_named_as_in_the_report_and_fit_a_terminal(name):
     sweep, launcher, cells = compose_sweep([f"+sweep={name}"])
     made = plan(sweep, launcher, cells)
-    reported = arm_names({cell_id(cell): to_plain(cell) for cell in cells})
-    assert {arm.name for arm in made.arms} == set(reported.values())
+    options = {cell_id(cell): options_of(to_plain(cell)) for cell in cells}
+    assert {arm.name for arm in made.arms} == set(arm_names(list(options), options).values())
     text = f"{headline(made)}\n{tables(made)}"
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= 110

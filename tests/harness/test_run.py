@@ -11,6 +11,7 @@ from harness.config import RunConfig, compose_run
 from harness.ledger import Phase
 from harness.run import Run
 from harness.store import RunDir, read_json
+from harness.store.checksums import read_sealed
 
 SMALL = [
     "batch.trajectories=16",
@@ -114,7 +115,7 @@ def test_recording_changes_no_metric(tmp_path, warm_starts):
         assert runs[0].path.name == runs[1].path.name
         assert runs[0].metrics.read_bytes() == runs[1].metrics.read_bytes()
         assert not runs[0].trajectories.exists()
-        results = [read_json(run.result) for run in runs]
+        results = [read_sealed(run.result) for run in runs]
         spent = [result["ledger"]["phases"].pop("evaluation") for result in results]
         assert spent[0]["flops"] < spent[1]["flops"]
         assert results[0] == results[1]

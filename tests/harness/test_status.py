@@ -124,8 +124,8 @@ def test_unknown_is_a_question_mark(tmp_path):
     assert wording.time_left(idle) == "? (nothing is running)"
     assert wording.go_on(idle) == ["python -m harness.sweep +sweep=mixed"]
     cells = {
-        "ppo": [Cell("p", "ppo", "", 0, State.running, spent=0.5, seconds=5.0)],
-        "grpo": [Cell("g", "grpo", "", 0)],
+        "ppo": [Cell("p", "", "", 0, State.running, spent=0.5, seconds=5.0)],
+        "grpo": [Cell("g", "", "", 0)],
     }
     busy = summarise(Sweep(tmp_path, "", "", cells, [], 0.0))
     assert wording.time_left(busy) == "? (no timing yet of grpo)"
@@ -164,17 +164,29 @@ def test_no_file_is_opened_to_write(mixed):
 
 def test_arms_of_one_algorithm_are_kept_apart():
     cells = [
-        Cell(f"{seed}{gamma}", "ppo", "vault, model tiny", seed, options={"gamma": gamma, "lam": 1})
+        Cell(f"ppo-vault-tiny-s{seed}-{place}", "vault", "tiny", seed, options={"gamma": gamma, "lam": 1})
         for seed in (0, 1)
-        for gamma in (1.0, 0.9)
+        for place, gamma in (("a", 1.0), ("b", 0.9))
     ]
-    waiting = [Cell(f"2{gamma}", "ppo", "vault, model tiny", 2) for gamma in (1.0, 0.9)]
-    tuned = Cell("tuned", "ppo", "vault, model tiny", 0, options={"gamma": 1.0, "lam": 1})
-    arms = by_arm([*cells, *waiting, tuned], {"tuned": "ppo tuned"})
-    assert {name: [cell.id for cell in members] for name, members in arms.items()} == {
-        "ppo gamma=1.0": ["01.0", "11.0", "21.0"],
-        "ppo gamma=0.9": ["00.9", "10.9", "20.9"],
-        "ppo tuned": ["tuned"],
+    waiting = [Cell(f"ppo-vault-tiny-s2-{place}", "vault", "tiny", 2) for place in "ab"]
+    tuned = Cell("ppo-vault-tiny-s0-c", "vault", "tiny", 0, options={"gamma": 1.0, "lam": 1})
+    arms = by_arm([*cells, *waiting, tuned], {tuned.id: "ppo tuned"}, {})
+    assert {name: [cell.id[-4:] for cell in members] for name, members in arms.items()} == {
+        "ppo gamma=1.0": ["s0-a", "s1-a", "s2-a"],
+        "ppo gamma=0.9": ["s0-b", "s1-b", "s2-b"],
+        "ppo tuned": ["s0-c"],
+    }
+
+
+def test_environments_of_one_name_are_kept_apart():
+    cells = [
+        Cell(f"ppo-vault-tiny-s{seed}-{place}", "vault", "tiny", seed) for seed in (0, 1) for place in "ab"
+    ]
+    environments = {cell.id: "vault" if cell.id.endswith("a") else "vault slip=0.1" for cell in cells}
+    arms = by_arm(cells, dict.fromkeys(environments, "ppo"), environments)
+    assert {name: [cell.seed for cell in members] for name, members in arms.items()} == {
+        "ppo (vault)": [0, 1],
+        "ppo (vault slip=0.1)": [0, 1],
     }
 
 

@@ -1,6 +1,7 @@
 """The run store: nothing is torn, one writer, newest complete checkpoint wins."""
 
 import multiprocessing
+import os
 from contextlib import suppress
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 import harness.store.run_dir
 from harness.config import compose_run
 from harness.store import RunDir, State, append_line, read_json, write_json
+from harness.store.checksums import Damaged
 from harness.store.files import replacing
+from harness.store.run_dir import remove_checkpoint
 
 
 @pytest.fixture
@@ -74,25 +77,139 @@ def test_rewind_takes_the_newest_complete_checkpoint(run_dir):
 
 
 def test_an_interrupted_checkpoint_is_not_one(run_dir):
+    """And gives its room back: on a full disk it is needed to say why the run failed."""
     with suppress(OSError), run_dir.new_checkpoint(1, {}) as folder:
         (folder / "policy.safetensors").write_bytes(b"half")
         raise OSError("the disk is full")
-    assert run_dir.complete_checkpoints() == []
+    assert list(run_dir.checkpoints.iterdir()) == []
 
 
-def test_a_checkpoint_that_is_being_replaced_is_not_taken_for_whole(run_dir, monkeypatch):
-    """Two checkpoints of one iteration, and a kill while the first is half removed: the one before counts."""
+def test_a_second_checkpoint_of_an_iteration_takes_the_place_of_the_first(run_dir):
+    for content in (b"x", b"y"):
+        with run_dir.new_checkpoint(1, {}) as folder:
+            (folder / "policy.safetensors").write_bytes(content)
+    assert [path.name for path in run_dir.checkpoints.iterdir()] == ["1"]
+    assert (run_dir.checkpoints / "1" / "policy.safetensors").read_bytes() == b"y"
+
+
+def test_a_half_removed_checkpoint_is_none(run_dir, monkeypatch):
+    def killed(folder, ignore_errors=False) -> None:
+        raise KeyboardInterrupt
+
     for iteration in (1, 2):
         with run_dir.new_checkpoint(iteration, {}) as folder:
             (folder / "policy.safetensors").write_bytes(b"x")
-
-    def killed(folder, ignore_errors=False) -> None:
-        if folder.name != "2":
-            return
-        (folder / "policy.safetensors").unlink()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(harness.store.run_dir.shutil, "rmtree", killed)
-    with pytest.raises(KeyboardInterrupt), run_dir.new_checkpoint(2, {}) as folder:
-        (folder / "policy.safetensors").write_bytes(b"y")
+    with monkeypatch.context() as patch:
+        patch.setattr(harness.store.run_dir.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_checkpoint(run_dir.checkpoints / "2")
+    assert (run_dir.checkpoints / "2" / "policy.safetensors").exists()
     assert run_dir.rewind().checkpoint == run_dir.checkpoints / "1"
+
+
+@pytest.fixture
+def two_checkpoints(run_dir):
+    """Checkpoints 1 and 2, each after a line of metrics and of timing, and a line of both after them."""
+    for iteration in (1, 2, 3):
+        append_line(run_dir.metrics, {"iteration": iteration})
+        append_line(run_dir.timing, {"iteration": iteration})
+        if iteration < 3:
+            with run_dir.new_checkpoint(iteration, {"seconds": 0.5}) as folder:
+                (folder / "policy.safetensors").write_bytes(b"weights")
+    return run_dir
+
+
+def flip(path, place) -> None:
+    """Turn one bit over."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+FIRST = '{"iteration": 1}\n'
+DAMAGES = {
+    "bit": (
+        lambda run: flip(run.checkpoints / "2" / "policy.safetensors", 3),
+        "policy.safetensors is not what was",
+    ),
+    "cut": (
+        lambda run: (run.checkpoints / "2" / "policy.safetensors").write_bytes(b"weig"),
+        "policy.safetensors is",
+    ),
+    "gone": (
+        lambda run: (run.checkpoints / "2" / "policy.safetensors").unlink(),
+        "policy.safetensors is missing",
+    ),
+    "number": (
+        lambda run: rewrite(run.checkpoints / "2" / "state.json", "0.5", "0.6"),
+        "state.json is not what was",
+    ),
+    "state": (
+        lambda run: (run.checkpoints / "2" / "state.json").write_bytes(b"{}"),
+        "state.json can't be read",
+    ),
+    "line": (lambda run: flip(run.metrics, len(FIRST) + 3), "metrics.jsonl is not what was written"),
+    "digit": (lambda run: rewrite(run.metrics, "2", "5"), "metrics.jsonl is not what was written"),
+    "short": (lambda run: run.metrics.write_text(FIRST), "metrics.jsonl is not what was written"),
+    "times": (lambda run: rewrite(run.timing, "2", "5"), "timing.jsonl is not what was written"),
+}
+"""What is done to the newest checkpoint, or to the lines that only it goes on from, and what is said."""
+
+
+def rewrite(path, old, new) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(name, two_checkpoints):
+    damage, words = DAMAGES[name]
+    damage(two_checkpoints)
+    rewound = two_checkpoints.rewind()
+    assert rewound.checkpoint == two_checkpoints.checkpoints / "1"
+    [line] = rewound.damages
+    assert line.startswith(f"checkpoint 2 is damaged ({words}")
+    assert line.endswith("going on from checkpoint 1")
+    assert two_checkpoints.metrics.read_text() == FIRST
+    assert two_checkpoints.complete_checkpoints() == [rewound.checkpoint], "the damaged one is gone"
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: flip(path, 2), lambda path: path.write_bytes(b""), os.unlink]
+)
+def test_lines_that_no_checkpoint_agrees_with_start_the_cell_anew(damage, two_checkpoints):
+    damage(two_checkpoints.metrics)
+    rewound = two_checkpoints.rewind()
+    assert rewound.checkpoint is None
+    assert [line.partition(":")[2] for line in rewound.damages] == [" none is intact, starting anew"] * 2
+    assert two_checkpoints.metrics.read_bytes() == b""
+    assert two_checkpoints.complete_checkpoints() == []
+
+
+def test_a_damaged_line_after_the_checkpoint_is_cut_off_and_not_counted(two_checkpoints):
+    with two_checkpoints.metrics.open("ab") as file:
+        file.write(b'\0\0\0\n{"iteration": \xff}\n7\n{"iteration": 4}\n{"torn')
+    rewound = two_checkpoints.rewind()
+    assert rewound.checkpoint == two_checkpoints.checkpoints / "2"
+    assert rewound.damages == []
+    assert rewound.metrics == [{"iteration": 3}, {"iteration": 4}]
+
+
+def test_what_killed_attempts_left_half_made_is_removed(two_checkpoints):
+    (two_checkpoints.checkpoints / ".7.tmp").mkdir()
+    (two_checkpoints.checkpoints / ".7.tmp" / "policy.safetensors").write_bytes(b"half")
+    (two_checkpoints.path / ".result.json.77.tmp").write_bytes(b"half")
+    two_checkpoints.attempts.write_bytes(b'{"pid": 1}\n{"pid"')
+    two_checkpoints.rewind()
+    assert sorted(path.name for path in two_checkpoints.checkpoints.iterdir()) == ["1", "2"]
+    assert not list(two_checkpoints.path.glob(".*"))
+    append_line(two_checkpoints.attempts, {"pid": 2})
+    assert two_checkpoints.attempts.read_text() == '{"pid": 1}\n{"pid": 2}\n'
+
+
+def test_settled_metrics_are_those_that_were_written(two_checkpoints):
+    assert two_checkpoints.settled_metrics() == [{"iteration": 1}, {"iteration": 2}]
+    rewrite(two_checkpoints.metrics, "2", "5")
+    with pytest.raises(Damaged, match=r"metrics\.jsonl is not what was written"):
+        two_checkpoints.settled_metrics()

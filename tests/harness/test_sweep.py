@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.config import compose_sweep
+from harness.store import cell_id
+
 TINY = [
     "+sweep=smoke",
     "sweep.algorithms=[grpo,steppo]",
@@ -113,6 +116,17 @@ def test_a_failing_cell_does_not_stop_the_others(tmp_path):
     assert len(reasons) == 2
     assert all("not finite" in reason for reason in reasons)
     assert (tmp_path / "store" / "report.html").exists(), "what is there is reported all the same"
+
+
+def test_a_cell_that_can_not_be_written_is_named_and_the_other_runs(tmp_path):
+    _, _, (first, second) = compose_sweep(TINY)
+    broken = tmp_path / "store" / "runs" / cell_id(first)
+    broken.mkdir(parents=True)
+    (broken / "checkpoints").write_text("a file where a folder should be")
+    done = sweep(*TINY, "sweep.out=store", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.count("FAILED: its directory can't be written") == 1
+    assert [*cells(tmp_path / "store")] == [cell_id(second)]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from harness.config.schema import Knob, Scale
 from harness.config.space import points
 from harness.errors import UserError
 from harness.store import read_json, write_json
+from harness.store.checksums import read_sealed, write_sealed
 from reports.compare import compare
 
 SPACE = {
@@ -198,7 +199,7 @@ def give(store: Path, finals: dict[tuple[str, int], float]) -> None:
     for cell, (algorithm, trial) in record["cells"].items():
         if (algorithm, trial) in finals:
             path = store / "runs" / cell / "result.json"
-            write_json(path, {**read_json(path), "final_success": finals[algorithm, trial]})
+            write_sealed(path, {**read_sealed(path), "final_success": finals[algorithm, trial]})
 
 
 @pytest.mark.slow
@@ -295,6 +296,8 @@ def test_the_page_of_a_tuning_compares_no_arms(tuned):
     assert "undecided" not in page
     assert "Paired differences" not in page
     assert "do not share" not in page
+    assert "- **Selection**: The winner has the best final_success" in page
+    assert "- **Test**" not in page, "nothing is tested in a tuning"
     assert (tuned / "store" / "figures" / "sensitivity-vault-tiny.png").stat().st_size > 5_000
     trials = pd.read_csv(tuned / "store" / "tables" / "trials-vault-tiny.csv")
     assert len(trials) == 6
@@ -335,6 +338,8 @@ def test_a_tuned_comparison_runs_each_arm_as_tuned_and_by_default(tuned, tmp_pat
     page = (out / "report.md").read_text()
     assert "do not share" not in page
     assert "winning settings of winners" in page
+    assert "- **Tuned against default**" in page
+    assert "- **Test**" in page
     gains = pd.read_csv(out / "tables" / "tuned-against-default-vault-tiny.csv")
     assert gains[["left", "right"]].to_numpy().tolist() == [["steppo tuned", "steppo"]]
     finals = pd.read_csv(out / "tables" / "runs-vault-tiny.csv").groupby("arm")["final_success"].mean()

@@ -141,7 +141,7 @@ def test_unfinished_failed_and_damaged_cells_are_listed(tmp_path):
     assert "line 29 of the log" in page
     assert "line 9 of the log" not in page, "its end is shown"
     assert "python -m harness.run algorithm=grpo env=vault" in page
-    assert f"{cells[2]}/result.json can&#39;t be read as JSON" in page
+    assert f"{cells[2]}/result.json: not a JSON object" in page
     assert "1 other run in this directory" in page
 
 

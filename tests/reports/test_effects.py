@@ -8,7 +8,7 @@ from harness.config.contrasts import factorial
 from harness.errors import UserError
 from harness.store import read_json, write_json
 from reports.compare import compare
-from reports.effects import effects_of
+from reports.effects import effects_of, modelled
 from reports.settings import settings
 from reports.store import read_store
 from tests.reports.synthetic import write_run
@@ -45,6 +45,19 @@ def test_effects_come_out(out):
     credit = (means["steppo"] + means["steppo_token_ratio"]) / 2
     token = (means["steppo_token_credit"] + means["steppo_neither"]) / 2
     assert found.loc["credit_unit", "effect"] == pytest.approx(credit - token, abs=1e-6), "a complete design"
+
+
+def test_success_is_counted_over_the_final_window(out):
+    store = read_store(out)
+    (setting,) = settings(store)
+    rows = modelled(store, setting, ["credit_unit"], set(store.manifest["cells"])).to_dict("records")
+    evaluation, tasks = setting.config["evaluation"], setting.config["env"]["eval_tasks"]
+    window, episodes = evaluation["window"], evaluation["episodes"] * tasks
+    assert window > 1
+    for row, cell in zip(rows, setting.runs["cell"], strict=True):
+        last = read_json(out / "runs" / cell / "result.json")["scores"][-window:]
+        assert row["successes"] == round(sum(last) * episodes)
+        assert row["episodes"] == window * episodes
 
 
 def test_the_page_has_them_and_the_json_too(out, tmp_path):

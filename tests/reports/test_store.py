@@ -1,13 +1,15 @@
 """Reading a store: arms, pairing, and what would make a comparison unfair."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from harness.store import read_json, write_json
+from harness.store.checksums import file_hash, write_sealed
 from reports import comparisons, wording
 from reports.settings import Setting, settings
-from reports.store import Store, arm_names, read_store
+from reports.store import Store, read_store
 from tests.reports.synthetic import write_sweep
 
 
@@ -27,17 +29,6 @@ def change(out: Path, cell: str, section: str, **values: object) -> None:
 def only(store: Store) -> Setting:
     (setting,) = settings(store)
     return setting
-
-
-def test_two_settings_of_one_algorithm_are_two_arms():
-    names = arm_names(
-        {
-            "grpo-vault-tiny-s0-00": {"algorithm": {"gamma": 1.0, "lam": 1.0}},
-            "grpo-vault-tiny-s0-01": {"algorithm": {"gamma": 0.9, "lam": 1.0}},
-            "ppo-vault-tiny-s0-02": {"algorithm": {"gamma": 0.9, "lam": 1.0}},
-        }
-    )
-    assert list(names.values()) == ["grpo gamma=1.0", "grpo gamma=0.9", "ppo"]
 
 
 def test_a_fair_sweep_has_no_warning(out):
@@ -62,6 +53,21 @@ def test_pairs_use_the_seeds_that_both_finished(out):
     assert pooled.table["difference"][0] == pytest.approx(family.table["difference"][0])
 
 
+def test_code_that_changed_between_runs_of_one_algorithm_is_said(out):
+    cells = list(read_store(out).runs["cell"])
+    redone = {"redone": {"flops": 0, "seconds": 0}}
+    codes = {cells[0]: "aaa", cells[1]: "bbb", cells[2]: "ccc"}  # ppo, steppo, ppo
+    for cell, code in codes.items():
+        lines = [{"iteration": 0, "code": "before it was begun anew"}, {"iteration": 0, "code": code}]
+        text = "".join(json.dumps({**line, **redone}) + "\n" for line in lines)
+        (out / "runs" / cell / "attempts.jsonl").write_text(text)
+    store = read_store(out)
+    said = "runs of ppo were made by 3 versions of the code: aaa (1 run), ccc (1 run), unknown (1 run)"
+    methods = dict(wording.methods(store, only(store)))
+    assert methods["Code"].startswith(said)
+    assert any(said in warning for warning in wording.warnings(store, only(store)))
+
+
 @pytest.mark.parametrize(
     "result", ['{"final_success": null}', "[]", '{"final_success": NaN, "ledger": {}}', "\xff"]
 )
@@ -72,3 +78,16 @@ def test_a_foreign_result_is_named_and_the_rest_read(out, result):
     assert runs.loc[cells[1], "state"] == "damaged"
     assert f"{cells[1]}/result.json" in runs.loc[cells[1], "reason"]
     assert (runs["state"] == "done").sum() == len(cells) - 1
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json"])
+def test_numbers_that_the_run_did_not_write_are_not_counted(name, out):
+    cell = min((out / "runs").iterdir())
+    result = read_json(cell / "result.json")
+    write_sealed(cell / "result.json", {**result, "metrics_sha256": file_hash(cell / "metrics.jsonl")})
+    assert set(read_store(out).runs["state"]) == {"done"}
+    content = (cell / name).read_bytes()
+    (cell / name).write_bytes(content.replace(b"0", b"1", 1))
+    runs = read_store(out).runs.set_index("cell")
+    assert runs.loc[cell.name, "state"] == "damaged"
+    assert f"{name} is not what was written" in runs.loc[cell.name, "reason"]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.checkup.slurm import slurm as checkup
+from harness.config import compose_sweep
 from tests.slurm.helpers import (
     LONG,
     SMALL,
@@ -216,6 +219,25 @@ def test_two_commands_at_once_run_no_cell_twice(slurm, tmp_path):
             assert "another command submits the cells" in each.stderr
     assert [len(attempts(run)) for run in runs(tmp_path)] == [1, 1, 1, 1]
     assert all((run / "result.json").exists() for run in runs(tmp_path))
+
+
+def test_the_doctor_asks_it(slurm):
+    def found(*overrides: str) -> str:
+        [finding] = checkup(compose_sweep(["+sweep=smoke", "launcher=slurm", *overrides])[1])
+        return str(finding)
+
+    assert re.fullmatch(r"ok +slurm +slurm\S* [\d.]+ answers; partitions .*low.*", found())
+    assert found("launcher.partition='low,high'").startswith("ok ")
+    assert re.match(
+        r"FAIL +slurm +there is no launcher.partition=none: set one of .*low",
+        found("launcher.partition=none"),
+    )
+
+
+def test_the_doctor_notices_that_nobody_answers(slurm, monkeypatch):
+    monkeypatch.setenv("SLURM_CONF", str(slurm / "none.conf"))
+    [finding] = checkup(compose_sweep(["+sweep=smoke", "launcher=slurm"])[1])
+    assert re.match("FAIL +slurm +it doesn't answer .*: ask the cluster's staff", str(finding))
 
 
 @pytest.mark.parametrize(

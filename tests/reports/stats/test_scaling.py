@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reports import stats
+from reports.stats.scaling import fit, refit
 
 SPENT = np.linspace(0, 1, 21)
 
@@ -20,6 +21,15 @@ def test_known_curves_come_back():
     found = [fitted.asymptote.estimate, fitted.exponent.estimate, fitted.half.estimate]
     assert found == pytest.approx([0.8, 2.5, 0.3], rel=1e-4)
     assert fitted.reason == ""
+
+
+def test_many_fits_at_once_are_scipys_each():
+    """Noisy curves from one start; some end at a bound of the asymptote."""
+    noise = np.random.default_rng(2).normal(0, 0.02, (20, 21))
+    curves = np.concatenate([curve(0.8, 2, 0.3) + noise[:10], curve(0.99, 1, 0.6) + noise[10:]])
+    alone = np.array([fit(SPENT, each) for each in curves])
+    assert (alone[:, 0] > 0.999).any(), "at the bound"
+    np.testing.assert_allclose(refit(SPENT, curves, np.array([0.7, 1.0, -1.0])), alone, atol=1e-4)
 
 
 def test_asymptote_and_efficiency_are_told_apart():

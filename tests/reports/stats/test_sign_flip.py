@@ -8,7 +8,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from reports import stats
-from reports.stats.sign_flip import upper_tail
+from reports.stats.sign_flip import resampled_tails
 from tests.reports.stats import SIX
 
 
@@ -61,7 +61,16 @@ def test_random_signs_beyond_twenty_seeds_agree_with_all_of_them():
     exact = np.mean(sums >= differences.sum() - 1e-9)
     error = math.sqrt(exact * (1 - exact) / stats.RESAMPLES)
     assert 0.01 < exact < 0.2
-    assert upper_tail(differences) == pytest.approx(exact, abs=4 * error)
+    assert resampled_tails(differences[None])[0] == pytest.approx(exact, abs=4 * error)
+
+
+def test_many_comparisons_at_once_are_each_alone():
+    """Of different numbers of seeds, on both sides of the exact limit, one without any."""
+    draw = np.random.default_rng(1)
+    differences = [draw.normal(0.3, 1, n) for n in (24, 7, 0, 24, 30)]
+    np.testing.assert_array_equal(
+        stats.sign_flip_ps(differences), [stats.sign_flip_p(each) for each in differences]
+    )
 
 
 def test_what_few_seeds_can_show():

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any
 
-Record = dict[str, Any]
+from harness.cells import Record
 
 
 class Damaged(Exception):

@@ -1,0 +1,5 @@
+"""What `python -m harness.doctor` looks at. A check gives findings, one a line, each with how to mend it."""
+
+from harness.checkup.finding import Finding, Verdict, fail, ok, warn
+
+__all__ = ["Finding", "Verdict", "fail", "ok", "warn"]

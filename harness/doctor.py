@@ -1,0 +1,99 @@
+"""`python -m harness.doctor [+sweep=NAME] [KEY=VALUE ...]`: will this sweep run here?
+
+Takes what `harness.sweep` takes (without a sweep: +sweep=all_algos), starts nothing and leaves nothing. One
+line a check: ok, warn or FAIL, with what to do. Exit codes: 0 nothing failed, 1 something did, 2 bad input.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from harness.checkup import Finding, Verdict, fail, ok
+from harness.checkup.machine import cores, libraries, python, torch_devices
+from harness.checkup.play import engine, environments
+from harness.checkup.slurm import slurm
+from harness.checkup.store import disk, file_system
+from harness.config import Launcher, RunConfig, SweepConfig, Tracker, compose_sweep, compose_tracker
+from harness.errors import UserError
+from harness.ledger.predict import check_budget
+from harness.plan import Plan, plan
+from harness.plan_text import headline
+from harness.sweep import check_code
+from harness.terminal import show
+from harness.tracker import check_tracker
+
+Check = Callable[[], Iterable[Finding]]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    if "--help" in arguments or "-h" in arguments:
+        show(__doc__)
+        return 0
+    chosen = any(argument.startswith("+sweep=") for argument in arguments)
+    overrides = [*([] if chosen else ["+sweep=all_algos"]), *arguments]
+    try:
+        sweep, launcher, cells = compose_sweep(overrides)
+        tracker = compose_tracker(overrides).name
+        planned = plan(sweep, launcher, cells)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    show(f"{headline(planned)}\n")
+    failures = 0
+    for finding in examine(checks(sweep, launcher, cells, tracker, planned)):
+        show(str(finding))
+        failures += finding.verdict is Verdict.fail
+    show(f"\n{failures} to mend" if failures else "\nready")
+    return 1 if failures else 0
+
+
+def checks(
+    sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], tracker: Tracker, planned: Plan
+) -> dict[str, Check]:
+    """Every check, by what it is about, the quick ones first."""
+    out = Path(sweep.out)
+    return {
+        "python": python,
+        "libraries": libraries,
+        "cores": lambda: cores(launcher),
+        "slurm": lambda: slurm(launcher),
+        "sweep": lambda: refusals(out, launcher, cells, tracker, planned),
+        "store": lambda: file_system(out),
+        "disk": lambda: disk(planned),
+        "torch": torch_devices,
+        "environment": lambda: environments(cells),
+        "engine": lambda: engine(cells[0]),
+    }
+
+
+def examine(checks: dict[str, Check]) -> Iterator[Finding]:
+    """The findings as they come. A check that breaks is a finding, and the others go on."""
+    for subject, check in checks.items():
+        try:
+            yield from check()
+        except Exception as error:
+            yield fail(subject, f"{type(error).__name__}: {error}")
+
+
+def refusals(
+    out: Path, launcher: Launcher, cells: Sequence[RunConfig], tracker: Tracker, planned: Plan
+) -> Iterator[Finding]:
+    """What the sweep itself would refuse before it starts."""
+    refused = []
+    steps: list[Callable[[], None]] = [lambda: check_tracker(tracker)]
+    steps += [lambda arm=arm: check_budget(arm.config) for arm in planned.arms]  # type: ignore[misc]
+    if not launcher.allow_mixed_code:
+        steps.append(lambda: check_code(out, cells))
+    for step in steps:
+        try:
+            step()
+        except UserError as error:
+            refused.append(str(error))
+    yield from (fail("sweep", each) for each in dict.fromkeys(refused))
+    if not refused:
+        yield ok("sweep", "budget, tracker and the store's code version are in order")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""Arms over several environments: a seed's mean over them is one number, as seeds are the clusters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reports import stats, tables
+from reports.settings import Setting
+from reports.svg import INK, canvas
+from reports.wording import signed
+
+ALL = "all environments"
+DARK = 0.5
+"""Brightness of a tile, 0 to 1, below which its text is white."""
+LUMA = (0.299, 0.587, 0.114)
+"""What red, green and blue give to brightness (ITU-R BT.601)."""
+DIFFERENCES = ["environment", "arm", "difference", "low", "high", "seeds"]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The settings of one model, and the arms that all of them compare."""
+
+    model: str
+    settings: Sequence[Setting]
+
+    @property
+    def environments(self) -> list[str]:
+        """Their names."""
+        return [setting.env for setting in self.settings]
+
+    @property
+    def sesoi(self) -> float:
+        """The declared smallest effect of interest, a difference in success."""
+        return self.settings[0].sesoi
+
+    @property
+    def contestants(self) -> list[str]:
+        """The arms that every environment has."""
+        return [arm for arm in self.settings[0].contestants if all(arm in s.arms for s in self.settings)]
+
+    @property
+    def contrasts(self) -> dict[str, dict[str, list[str]]]:
+        """The declared contrasts: arms on the `left` and on the `right`, by name."""
+        found: dict[str, dict[str, set[str]]] = {}
+        for setting in self.settings:
+            for name, sides in setting.contrasts.items():
+                for side, arms in sides.items():
+                    found.setdefault(name, {}).setdefault(side, set()).update(arms)
+        return {name: {side: sorted(arms) for side, arms in sides.items()} for name, sides in found.items()}
+
+    def unit(self, arm: str) -> str:
+        """What one advantage value of the arm belongs to: token, step, trajectory, or control."""
+        return self.settings[0].unit(arm)
+
+    @cached_property
+    def finals(self) -> pd.DataFrame:
+        """Final success, mean over environments: seeds x arms, NaN where an environment's run is missing."""
+        return self.over([setting.finals for setting in self.settings])
+
+    @cached_property
+    def areas(self) -> pd.DataFrame:
+        """Area under the learning curve, like `finals`."""
+        return self.over([setting.areas for setting in self.settings])
+
+    def over(self, scores: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """The mean of tables of seeds x arms, one an environment."""
+        seeds = sorted(set().union(*(each.index for each in scores)))
+        means = {
+            arm: stats.over_environments(np.column_stack([each[arm].reindex(seeds) for each in scores]))
+            for arm in self.contestants
+        }
+        return pd.DataFrame(means, index=pd.Index(seeds, name="seed"))
+
+
+def pools(settings: Sequence[Setting]) -> list[Pool]:
+    """One pool a model that has several environments and arms in all of them."""
+    models = dict.fromkeys(setting.model for setting in settings)
+    found = [Pool(model, [each for each in settings if each.model == model]) for model in models]
+    return [pool for pool in found if len(pool.settings) > 1 and pool.contestants]
+
+
+def final_table(pool: Pool) -> pd.DataFrame:
+    """One row an arm, best first: success over environments, with 95 % intervals over seeds."""
+    rows = [
+        {"arm": arm, "credit_unit": pool.unit(arm), **tables.located(pool.finals[arm], pool.areas[arm])}
+        for arm in pool.contestants
+        if pool.finals[arm].notna().any()
+    ]
+    frame = pd.DataFrame(rows)
+    return frame if frame.empty else frame.sort_values("final_success", ascending=False, ignore_index=True)
+
+
+def against_others(pool: Pool) -> pd.DataFrame:
+    """Each arm minus the mean of the other arms that are no controls, by environment and over all.
+
+    Differences are taken inside an environment and seed, where all arms have a score; t intervals over seeds.
+    """
+    by_place = {setting.env: setting.finals for setting in pool.settings} | {ALL: pool.finals}
+    rows = []
+    for place, finals in by_place.items():
+        complete = finals[pool.contestants].dropna()
+        for arm in pool.contestants:
+            others = [each for each in pool.contestants if each != arm and pool.unit(each) != "control"]
+            if others:
+                found = stats.t_interval(complete[arm] - complete[others].mean(axis=1))
+                rows.append([place, arm, found.estimate, found.low, found.high, found.n])
+    return pd.DataFrame(rows, columns=DIFFERENCES)
+
+
+def heat_map(table: pd.DataFrame) -> Figure:
+    """Arms x environments, the arm that is best over all on top."""
+    places = list(dict.fromkeys(table["environment"]))
+    values = table.pivot(index="arm", columns="environment", values="difference")[places]
+    values = values.sort_values(ALL, ascending=False, na_position="last")
+    cells = table.set_index(["arm", "environment"])
+    reach = max(0.1, float(np.nanmax(np.abs(values.to_numpy()), initial=0)))
+    figure, (axes,) = canvas(0.7 + 0.46 * len(values))
+    tiles = axes.pcolormesh(
+        values.to_numpy(), cmap="PuOr", vmin=-reach, vmax=reach, edgecolors="white", linewidth=2
+    )
+    light = np.dot(tiles.to_rgba(values.to_numpy().ravel())[:, :3], LUMA).reshape(values.shape) >= DARK
+    for y, arm in enumerate(values.index):
+        for x, place in enumerate(places):
+            cell = cells.loc[(arm, place)]
+            value = float(cell["difference"])
+            colour = "#10141a" if light[y, x] else "white"
+            at: dict[str, Any] = {"ha": "center", "va": "center", "color": INK if np.isnan(value) else colour}
+            axes.text(x + 0.5, y + 0.38, signed(value), weight="bold", **at)
+            if not np.isnan(cell["low"]):
+                between = f"{signed(cell['low'])} to {signed(cell['high'])}"
+                axes.text(x + 0.5, y + 0.72, between, fontsize=7, **at)
+    axes.axvline(len(places) - 1, color=INK, linewidth=1.5)
+    axes.set_xticks(np.arange(len(places)) + 0.5, places)
+    axes.set_yticks(np.arange(len(values)) + 0.5, list(values.index))
+    axes.xaxis.tick_top()
+    axes.invert_yaxis()
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    return figure

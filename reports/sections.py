@@ -1,0 +1,141 @@
+"""What the page says about one setting, and about several environments together."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports import comparisons, figures, learning, pooled, tables, wording
+from reports.comparisons import Family, Scores
+from reports.pooled import Pool
+from reports.settings import Setting
+from reports.store import Store
+from reports.svg import palette
+from reports.tuning import Tuning, tuning_of
+from reports.tuning import methods as tuning_methods
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparisons of arms, by family."""
+
+    contrasts: Family
+    units: Family
+    question: Family
+    pairs: Family
+
+    @property
+    def families(self) -> list[Family]:
+        """The families that have comparisons, the most pooled first."""
+        every = (self.contrasts, self.units, self.question, self.pairs)
+        return [family for family in every if len(family.table)]
+
+    @property
+    def leading(self) -> Family:
+        """What the cards at the top say: the declared contrasts, or else the pooled credit units."""
+        return self.contrasts if len(self.contrasts.table) else self.units
+
+    @property
+    def caution(self) -> str:
+        """What the seeds can't tell, about the comparisons that the page leads with."""
+        return wording.caution(self.families[:-1] if len(self.families) > 1 else self.families)
+
+
+@dataclass(frozen=True)
+class Section(Compared):
+    """Everything the page says about one setting."""
+
+    setting: Setting
+    final: pd.DataFrame
+    compute: pd.DataFrame
+    phases: pd.DataFrame
+    factors: pd.DataFrame
+    curves: pd.DataFrame
+    threshold: pd.DataFrame
+    scaling: pd.DataFrame
+    profile: pd.DataFrame
+    figures: dict[str, figures.Picture]
+    colours: dict[str, str]
+    warnings: list[str]
+    methods: list[tuple[str, str]]
+    tuning: Tuning | None
+
+    @property
+    def caution(self) -> str:
+        """What the seeds can't tell, or what a tuning must not be read as."""
+        return self.tuning.caution if self.tuning and self.tuning.searching else super().caution
+
+
+@dataclass(frozen=True)
+class Overall(Compared):
+    """Everything the page says about several environments together."""
+
+    pool: Pool
+    final: pd.DataFrame
+    against_others: pd.DataFrame
+    figures: dict[str, figures.Picture]
+    colours: dict[str, str]
+
+
+def families(scores: Scores) -> dict[str, Family]:
+    """The fields of `Compared`."""
+    return {
+        "contrasts": comparisons.contrast_family(scores),
+        "units": comparisons.unit_family(scores),
+        "question": comparisons.question_family(scores),
+        "pairs": comparisons.all_pairs_family(scores),
+    }
+
+
+def section(store: Store, setting: Setting) -> Section:
+    """One setting's tables, figures and sentences."""
+    compared = families(setting)
+    drawn = drawn_of(compared)
+    tuning = tuning_of(store, setting)
+    # A tuning compares no arms, and has too many to draw.
+    pictures = {} if tuning and tuning.searching else figures.pictures(setting, drawn)
+    return Section(
+        setting=setting,
+        final=tables.final_table(setting),
+        **compared,
+        compute=tables.compute_table(setting),
+        phases=tables.phase_table(setting),
+        factors=tables.factor_table(setting),
+        curves=pd.concat([tables.curve_table(setting, axis) for axis in setting.axes], ignore_index=True),
+        threshold=learning.threshold_table(setting),
+        scaling=learning.scaling_table(setting),
+        profile=learning.profile_table(setting),
+        figures=pictures | (tuning.figures if tuning else {}),
+        colours=palette(list(setting.arms)),
+        warnings=wording.warnings(store, setting),
+        methods=methods(store, setting, tuning),
+        tuning=tuning,
+    )
+
+
+def methods(store: Store, setting: Setting, tuning: Tuning | None) -> list[tuple[str, str]]:
+    """How the numbers came about: term and description."""
+    found = wording.methods(store, setting)
+    if tuning is None:
+        return found
+    if tuning.searching:
+        found = [(term, text) for term, text in found if term not in wording.COMPARING]
+    return tuning_methods(tuning) + found
+
+
+def drawn_of(compared: dict[str, Family]) -> Family:
+    """The family that the forest shows: the first that has comparisons."""
+    found = (compared["contrasts"], compared["question"])
+    return next((family for family in found if len(family.table)), compared["pairs"])
+
+
+def overall(pool: Pool) -> Overall:
+    """The tables, figures and comparisons of several environments together."""
+    compared, table = families(pool), pooled.against_others(pool)
+    return Overall(
+        **compared,
+        pool=pool,
+        final=pooled.final_table(pool),
+        against_others=table,
+        figures=figures.pooled_pictures(pool, table, drawn_of(compared)),
+        colours=palette(pool.contestants),
+    )

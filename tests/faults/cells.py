@@ -1,0 +1,170 @@
+"""Cells that take half a second, attempts at them, and what must be the same bytes whatever happened."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.config import compose_run
+from harness.config.compose import to_plain
+from harness.launch import DONE
+from tests.faults.watch import Fault, operations
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "batch.trajectories=16",
+    "batch.minibatches=1",
+    "model.layers=1",
+    "model.width=16",
+    "model.heads=2",
+    "model.clone_steps=40",
+    "model.clone_updates=20",
+    "model.clone_lr=0.03",
+    "env.rooms=2",
+    "env.key=false",
+    "env.horizon=3",
+    "env.train_tasks=2",
+    "env.eval_tasks=2",
+    "evaluation.points=3",
+    "evaluation.window=2",
+    "evaluation.episodes=1",
+    "evaluation.record=1",
+    "budget.axis=trajectories",
+    "budget.limit=34",  # three iterations; the last one goes beyond the limit by more than a point
+]
+LAGGED = [
+    "algorithm=appo",
+    "algorithm.gain=lagged",
+    "batch.trajectories=32",
+    "batch.minibatches=2",
+    "budget.limit=68",
+]
+CELLS = {
+    "critic": ["algorithm=ppo"],
+    "reference": ["algorithm=g2po"],
+    "branches": ["algorithm=appo"],
+    "previous": LAGGED,
+}
+"""By what a run has beside its policy: a critic, a reference policy, branches, the previous policy."""
+
+
+def cell(name: str) -> dict[str, Any]:
+    """The plain configuration of one of `CELLS`."""
+    return to_plain(compose_run([*SMALL, *CELLS[name]]))
+
+
+def run_folder(folder: Path) -> Path:
+    """The directory of the only cell in a sweep's."""
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """All that a finished cell leaves that is a function of its configuration, by name.
+
+    Metrics, result, recorded episodes; and of the last two checkpoints the weights, the optimisers' moments
+    and the rest of the state, but for seconds and what depends on them.
+    """
+    run = run_folder(folder)
+    files = [run / "config.json", run / "metrics.jsonl", run / "result.json", *run.glob("trajectories/*")]
+    files += [*folder.glob("warmstarts/*/model.safetensors"), *folder.glob("warmstarts/*/cost.json")]
+    states = [*run.glob("checkpoints/[0-9]*/state.json")]
+    files += [path for state in states for path in state.parent.glob("*.safetensors")]
+    found: dict[str, Any] = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    for path in states:
+        state = json.loads(path.read_bytes())
+        for part in (state["sizes"], state["sha256"]):
+            del part["timing.jsonl"]
+        del state["seconds"], state["checksum"]
+        found[str(path.relative_to(folder))] = state
+    return found
+
+
+class Zygote:
+    """A process that has imported everything, and forks attempts at cells."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def attempt(
+        self,
+        config: dict[str, Any],
+        folder: Path,
+        trace: Path,
+        fault: Fault | None = None,
+        kill_after: float | None = None,
+    ) -> int:
+        """The exit code of an attempt at the cell in `folder`; negative: the signal that ended it.
+
+        Its operations are appended to `trace`; what it prints outside its log goes to a file beside that.
+        """
+        request = {
+            "config": config,
+            "folder": str(folder),
+            "trace": str(trace),
+            "fault": asdict(fault) if fault else None,
+            "kill_after": kill_after,
+        }
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+
+class Subject:
+    """A cell, what it does in a calm run, and what that leaves."""
+
+    def __init__(self, name: str, zygote: Zygote, scratch: Path) -> None:
+        self.config, self.zygote, self.scratch = cell(name), zygote, scratch
+        scratch.mkdir()
+        calm = self.new_folder("calm")
+        assert self.attempt(calm) == DONE
+        self.operations = operations(self.trace(calm))
+        self.outcome = outcome(calm)
+
+    def new_folder(self, name: str) -> Path:
+        """An empty sweep's directory."""
+        folder = self.scratch / name
+        folder.mkdir()
+        return folder
+
+    def trace(self, folder: Path) -> Path:
+        """Where the operations on a folder are."""
+        return self.scratch / f"{folder.name}.trace"
+
+    def attempt(self, folder: Path, fault: Fault | None = None, kill_after: float | None = None) -> int:
+        """See `Zygote.attempt`."""
+        return self.zygote.attempt(self.config, folder, self.trace(folder), fault, kill_after)
+
+    def check(self, folder: Path) -> None:
+        """Attempt the cell in `folder` once more, in peace: it must end like the calm run, to the byte."""
+        code = self.attempt(folder)
+        assert code == DONE, f"exit code {code}: {self.why(folder)}"
+        found = outcome(folder)
+        differing = [
+            name for name in self.outcome.keys() | found.keys() if self.outcome.get(name) != found.get(name)
+        ]
+        assert not differing, f"not the bytes of the calm run: {', '.join(sorted(differing))}"
+
+    def why(self, folder: Path) -> str:
+        """What a failed attempt says: the reason in failure.json, or where there is none, what it printed."""
+        for failure in folder.glob("runs/*/failure.json"):
+            return str(json.loads(failure.read_text())["reason"])
+        return self.trace(folder).with_suffix(".stderr").read_text()
