@@ -65,7 +65,6 @@ class Run:
             config.algorithm,
             config.model,
             config.batch,
-            self.prompts.pad_id,
             config.env.horizon * config.longest_response,
             self.ledger,
         )

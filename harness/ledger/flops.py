@@ -79,19 +79,24 @@ class TransformerFlops:
         attention = 2 * self.attention * _total(length_R**2 - cached_R**2)
         return self._linear(_total(length_R - cached_R)) + attention
 
-    def forward(self, length_R: ArrayLike) -> int:
-        """Prefill or score whole rows of these lengths, packed or not: 2(N + L) s + 2A s^2."""
-        return self.prefill(length_R, 0)
+    def forward(self, length_R: ArrayLike, positions: int | None = None) -> int:
+        """Prefill or score whole rows of these lengths, packed or not: 2(N + L) s + 2A s^2.
 
-    def train(self, length_R: ArrayLike) -> int:
-        """Forward and backward: 6N s + 6A s^2; with LoRA (4N + 6L) s + 6A s^2.
+        In a prefix tree only `positions` of all tokens go through the linear layers.
+        """
+        shared = 0 if positions is None else _total(length_R) - positions
+        return self.prefill(length_R, 0) - self._linear(shared)
+
+    def train(self, length_R: ArrayLike, positions: int | None = None) -> int:
+        """Forward and backward: 6N s + 6A s^2; with LoRA (4N + 6L) s + 6A s^2. `positions` as in `forward`.
 
         Frozen weights need no gradient. Every layer's input gets one, the first's too, as in full training
         and under transformers' `enable_input_require_grads`. Without that call, and with q, k and v adapted,
         autograd really does 2 x hidden x (outputs of q, k and v, + 3r) a token less.
         """
-        spared = 2 * self.matmul_params * _total(length_R) if self.adapter_params else 0
-        return 3 * self.forward(length_R) - spared
+        tokens = _total(length_R) if positions is None else positions
+        spared = 2 * self.matmul_params * tokens if self.adapter_params else 0
+        return 3 * self.forward(length_R, positions) - spared
 
     def _linear(self, tokens: int) -> int:
         return 2 * (self.matmul_params + self.adapter_params) * tokens

@@ -1,8 +1,8 @@
 """What a run spent, by phase.
 
 `flops` are nominal: every row counted as if nothing were shared, which is what the budget counts. `computed`
-are the operations really done: equal rows are computed once. Seconds and memory are no function of the
-configuration: a `Meter` keeps them.
+are the operations really done: what rows share from their start is computed once. Seconds and memory are no
+function of the configuration: a `Meter` keeps them.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -24,7 +24,7 @@ class Entry:
     flops: int = 0
     """Closed-form operations, nothing shared."""
     computed: int = 0
-    """Closed-form operations of the distinct rows."""
+    """Closed-form operations of what was not shared."""
 
 
 @dataclass

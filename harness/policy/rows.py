@@ -1,7 +1,7 @@
-"""Teacher-forced passes over (prompt, response) rows: equal rows are computed once.
+"""Teacher-forced passes over (prompt, response) rows: what they share from their start is computed once.
 
-Shape suffixes: R rows, U distinct rows, T response tokens of the R rows, M of the U rows, W width,
-V vocabulary.
+Shape suffixes: R rows, U distinct rows, P positions of their prefix tree, B its paths, T response tokens of
+the R rows, M of the tree, W width, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -11,23 +11,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from harness.policy.model import trunk
+from harness.policy.tree import Paths, Tree, through
 from harness.records import Step
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
 """(prompt ids, response ids)."""
+MOST_LOGITS = 2**24
+"""Logits that are held at once: 64 MiB in fp32."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Distinct rows, padded on the right, and where each row's response tokens are among theirs."""
+    """Rows laid out as a prefix tree, and where each row's response tokens are in it."""
 
-    ids_UL: Tensor
-    """Token ids. Padding comes after everything that is read, so a causal model needs no mask."""
+    ids_P: Tensor
+    """Token ids of the positions."""
+    column_P: Tensor
+    """Their places in their rows."""
+    paths: Paths
+    """The rows, for attention."""
     place_M: Tensor
-    """Flat position (row x length + column) of the hidden state that predicts each response token."""
+    """Position whose hidden state predicts each response token."""
     target_M: Tensor
     """The response tokens."""
     index_T: Tensor
@@ -36,31 +44,36 @@ class Rows:
     """Tokens of each row, prompt and response."""
     length_U: NDArray[np.int64]
     """Tokens of each distinct row."""
+    length_B: NDArray[np.int64]
+    """Tokens of each row that attention runs along: those that are no other row's beginning."""
 
     @staticmethod
-    def of(rows: Sequence[Row], pad_id: int) -> "Rows":
-        """Lay out `rows`."""
+    def of(rows: Sequence[Row]) -> "Rows":
+        """Lay out `rows`, whose prompts have at least one token."""
         distinct = {row: i for i, row in enumerate(dict.fromkeys(rows))}
-        length_U = np.array([len(prompt) + len(response) for prompt, response in distinct])
-        response_U = np.array([len(response) for _, response in distinct])
-        ids_UL = np.full((len(distinct), int(length_U.max())), pad_id, dtype=np.int64)
-        for i, (prompt, response) in enumerate(distinct):
-            ids_UL[i, : length_U[i]] = prompt + response
-        start_U = np.cumsum(response_U) - response_U
-        row_M = np.repeat(np.arange(len(distinct)), response_U)
-        column_M = np.arange(len(row_M)) - start_U[row_M] + (length_U - response_U)[row_M]
-        row_R = np.array([distinct[row] for row in rows])
-        row_T = np.repeat(row_R, response_U[row_R])
-        first_R = np.cumsum(response_U[row_R]) - response_U[row_R]
-        offset_T = np.arange(len(row_T)) - np.repeat(first_R, response_U[row_R])
+        tree = Tree.of([prompt + response for prompt, response in distinct])
+        response_U = [
+            positions[len(prompt) :] for (prompt, _), positions in zip(distinct, tree.position_R, strict=True)
+        ]
+        position_T = np.concatenate([response_U[distinct[row]] for row in rows])
+        position_M, index_T = np.unique(position_T, return_inverse=True)
+        length_U = np.array([len(positions) for positions in tree.position_R])
         return Rows(
-            ids_UL=torch.from_numpy(ids_UL),
-            place_M=torch.from_numpy(row_M * ids_UL.shape[1] + column_M - 1),
-            target_M=torch.from_numpy(ids_UL[row_M, column_M]),
-            index_T=torch.from_numpy(start_U[row_T] + offset_T),
-            length_R=length_U[row_R],
+            ids_P=torch.from_numpy(tree.ids_P),
+            column_P=torch.from_numpy(tree.column_P),
+            paths=tree.paths,
+            place_M=torch.from_numpy(tree.parent_P[position_M]),
+            target_M=torch.from_numpy(tree.ids_P[position_M]),
+            index_T=torch.from_numpy(index_T),
+            length_R=length_U[[distinct[row] for row in rows]],
             length_U=length_U,
+            length_B=tree.length_B,
         )
+
+    @property
+    def positions(self) -> int:
+        """Tokens that go through the linear layers."""
+        return len(self.ids_P)
 
 
 def rows_of(steps: Sequence[Step]) -> list[Row]:
@@ -69,10 +82,11 @@ def rows_of(steps: Sequence[Step]) -> list[Row]:
 
 
 def hidden_states(backbone: nn.Module, rows: Rows) -> Tensor:
-    """Hidden states (M, W) before each distinct response token, on the backbone's device."""
+    """Hidden states (M, W) before each response token of the tree, on the backbone's device."""
     device = next(backbone.parameters()).device
-    hidden_ULW: Tensor = backbone(input_ids=rows.ids_UL.to(device), use_cache=False).last_hidden_state
-    return hidden_ULW.flatten(0, 1)[rows.place_M.to(device)]
+    ids_P, column_P = rows.ids_P.to(device), rows.column_P.to(device)
+    hidden_PW = through(backbone, ids_P, column_P, rows.paths.to(device))
+    return hidden_PW[rows.place_M.to(device)]
 
 
 def logprobs(model: PreTrainedModel, rows: Rows) -> tuple[Tensor, Tensor]:
@@ -82,14 +96,36 @@ def logprobs(model: PreTrainedModel, rows: Rows) -> tuple[Tensor, Tensor]:
 
 def token_logprobs(model: PreTrainedModel, hidden_MW: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
     """`logprobs` from the trunk's hidden states (M, W)."""
-    logits_MV = model.get_output_embeddings()(hidden_MW)
-    at_least = torch.promote_types(logits_MV.dtype, torch.float32)
-    logprob_MV = torch.log_softmax(logits_MV, dim=-1, dtype=at_least)
-    entropy_M = -(logprob_MV.exp() * logprob_MV).sum(-1)
-    logprob_M = logprob_MV.gather(1, rows.target_M[:, None].to(logprob_MV.device)).squeeze(1)
+    head = model.get_output_embeddings()
+    target_M = rows.target_M.to(hidden_MW.device)
+    logprob_M, entropy_M = chunked(head, hidden_MW, target_M, model.config.vocab_size)
     return spread(logprob_M, rows), spread(entropy_M, rows)
 
 
+def chunked(head: nn.Module, hidden_MW: Tensor, target_M: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and entropies (M,), with at most `MOST_LOGITS` logits at a time.
+
+    Where that takes several chunks, the backward pass computes each one's logits again and none are kept.
+    """
+    size = max(1, MOST_LOGITS // vocabulary)
+    if len(target_M) <= size:
+        return of_head(head, hidden_MW, target_M)
+    parts = [
+        checkpoint(of_head, head, hidden_cW, target_c, use_reentrant=False, preserve_rng_state=False)
+        for hidden_cW, target_c in zip(hidden_MW.split(size), target_M.split(size), strict=True)
+    ]
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
+def of_head(head: nn.Module, hidden_MW: Tensor, target_M: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and entropies (M,) under the head's logits, in fp32 or better."""
+    logits_MV = head(hidden_MW)
+    at_least = torch.promote_types(logits_MV.dtype, torch.float32)
+    logprob_MV = torch.log_softmax(logits_MV, dim=-1, dtype=at_least)
+    entropy_M = -(logprob_MV.exp() * logprob_MV).sum(-1)
+    return logprob_MV.gather(1, target_M[:, None]).squeeze(1), entropy_M
+
+
 def spread(x_M: Tensor, rows: Rows) -> Tensor:
-    """Numbers of distinct response tokens given to all of them (T,), in main memory."""
+    """Numbers of the tree's response tokens given to all of them (T,), in main memory."""
     return x_M.cpu()[rows.index_T]

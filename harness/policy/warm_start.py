@@ -111,7 +111,7 @@ def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Promp
     rows, weight_R = uniform_targets(config, prompts)
     model = config.model
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=model.clone_lr)
+    optimizer = torch.optim.AdamW(trained, lr=model.clone_lr, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, model.clone_lr, model.clone_updates, pct_start=0.1
     )
@@ -122,7 +122,7 @@ def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Promp
         if len(order) < BATCH_ROWS:
             order = np.append(order, generator(config.seed, "cloning order", update).permutation(len(rows)))
         chosen, order = order[:BATCH_ROWS], order[BATCH_ROWS:]
-        batch = Rows.of([rows[i] for i in chosen], prompts.pad_id)
+        batch = Rows.of([rows[i] for i in chosen])
         with placement.autocast(), training(policy):
             logprob_T, _ = logprobs(policy, batch)
         weight_T = torch.from_numpy(np.repeat(weight_R[chosen], [len(rows[i][1]) for i in chosen]))

@@ -139,7 +139,7 @@ class TrueValues:
         probabilities = []
         for first in range(0, len(rows), ROWS):
             part = rows[first : first + ROWS]
-            laid_out = Rows.of(part, self.prompts.pad_id)
+            laid_out = Rows.of(part)
             lengths = torch.tensor([len(response) for _, response in part])
             sums = torch.segment_reduce(logprobs(policy, laid_out)[0].double(), "sum", lengths=lengths)
             probabilities += sums.exp().tolist()

@@ -34,6 +34,7 @@ from harness.records import Trajectory
 from harness.update.loss import token_weights, value_loss
 from harness.update.minibatch import Minibatch
 from harness.update.objective import Tokens, kl_in_loss, objective
+from harness.update.packing import packed
 
 Floats = NDArray[np.float64]
 PER_TOKEN = ("entropy", "ratio", "clip_fraction")
@@ -49,12 +50,11 @@ class Learner:
         algorithm: Algorithm,
         model: ModelConfig,
         batch: BatchConfig,
-        pad_id: int,
         longest: int,
         ledger: Ledger,
     ) -> None:
         """`longest`: the most action tokens a trajectory can have."""
-        self.policy, self.algorithm, self.batch, self.pad_id = policy, algorithm, batch, pad_id
+        self.policy, self.algorithm, self.batch = policy, algorithm, batch
         self.longest = longest
         self.ledger = ledger
         self.model = model
@@ -181,7 +181,8 @@ class Learner:
             old_T = torch.from_numpy(minibatch.old_logprob_T[part]).float()
             with self.placement.autocast():
                 total += (logprobs(self.policy, rows)[0] - old_T).sum()
-            self.ledger.add(Phase.ratio_centre, 0, 0, self.policy_forms.forward(rows.length_U))
+            computed = self.policy_forms.forward(rows.length_B, rows.positions)
+            self.ledger.add(Phase.ratio_centre, 0, 0, computed)
             self.ledger.meter.lap(Phase.ratio_centre)
         return total / len(minibatch.step_T)
 
@@ -225,41 +226,27 @@ class Learner:
     def _micro_batches(self, minibatch: Minibatch) -> Iterator[tuple[slice, Rows]]:
         """Slices of the mini-batch's tokens with their rows; whole trajectories, so that units stay whole."""
         first = 0
-        for trajectories in self._split(minibatch.trajectories):
+        for trajectories in packed(minibatch.trajectories, self.batch.micro_tokens):
             steps = [step for trajectory in trajectories for step in trajectory.steps]
             tokens = sum(len(step.response_ids) for step in steps)
-            yield slice(first, first + tokens), Rows.of(rows_of(steps), self.pad_id)
+            yield slice(first, first + tokens), Rows.of(rows_of(steps))
             first += tokens
 
     def _row_batches(self, trajectories: Sequence[Trajectory]) -> Iterator[Rows]:
-        for part in self._split(trajectories):
-            yield Rows.of(rows_of([step for trajectory in part for step in trajectory.steps]), self.pad_id)
-
-    def _split(self, trajectories: Sequence[Trajectory]) -> Iterator[list[Trajectory]]:
-        """Runs of trajectories whose rows, padded to the longest, fit into `micro_tokens`; at least one."""
-        part: list[Trajectory] = []
-        rows = longest = 0
-        for trajectory in trajectories:
-            widest = max(len(step.prompt_ids) + len(step.response_ids) for step in trajectory.steps)
-            fits = (rows + len(trajectory.steps)) * max(longest, widest) <= self.batch.micro_tokens
-            if part and not fits:
-                yield part
-                part, rows, longest = [], 0, 0
-            part.append(trajectory)
-            rows, longest = rows + len(trajectory.steps), max(longest, widest)
-        if part:
-            yield part
+        for part in packed(trajectories, self.batch.micro_tokens):
+            yield Rows.of(rows_of([step for trajectory in part for step in trajectory.steps]))
 
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
         """Book a training pass; activations that are computed twice are computed work, not nominal."""
-        computed = forms.train(rows.length_U)
+        computed = forms.train(rows.length_B, rows.positions)
         if isinstance(self.model, PretrainedModel) and self.model.checkpointing:
-            computed += block_forms(self.policy, self.lora).forward(rows.length_U)
+            computed += block_forms(self.policy, self.lora).forward(rows.length_B, rows.positions)
         self.ledger.add(phase, int(rows.length_R.sum()), forms.train(rows.length_R), computed)
         self.ledger.meter.lap(phase)
 
-    def _book(self, phase: Phase, rows: Rows, form: Callable[[NDArray[np.int64]], int]) -> None:
-        self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), form(rows.length_U))
+    def _book(self, phase: Phase, rows: Rows, form: Callable[..., int]) -> None:
+        computed = form(rows.length_B, rows.positions)
+        self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), computed)
         self.ledger.meter.lap(phase)
 
 
@@ -284,7 +271,7 @@ def value_weights(minibatch: Minibatch) -> Floats:
 def adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW with torch's default moments (0.9, 0.999), for what is trained of a model."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay)
+    return torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
 
 
 def optimise(optimizer: torch.optim.Optimizer, grad_clip: float) -> float:

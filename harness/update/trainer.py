@@ -80,6 +80,7 @@ class Trainer:
         return replace(batch, current_logprob_T=current_T)
 
     def _book_true_values(self, rows: Rows) -> None:
-        flops = self.learner.policy_forms.forward(rows.length_U)
-        self.learner.ledger.add(Phase.true_values, int(rows.length_U.sum()), flops)
+        forms, tokens = self.learner.policy_forms, int(rows.length_U.sum())
+        computed = forms.forward(rows.length_B, rows.positions)
+        self.learner.ledger.add(Phase.true_values, tokens, forms.forward(rows.length_U), computed)
         self.learner.ledger.meter.lap(Phase.true_values)

@@ -22,6 +22,7 @@ from harness.errors import UserError
 from harness.ledger import TransformerFlops
 from harness.ledger.flops import ARCHITECTURES, LoRA
 from harness.policy.model import Critic, closed_forms, new_policy
+from harness.policy.rows import Rows, logprobs
 
 GPT2 = {"model_type": "gpt2", "vocab_size": 47, "n_embd": 40, "n_layer": 3, "n_head": 10}
 DECODER = {
@@ -272,6 +273,25 @@ def test_packed_rows_are_counted_by_their_own_squares():
     assert forms.forward(lengths) == brute - 2 * forms.attention * 16
     assert forms.train(lengths) == 3 * forms.forward(lengths)
     assert forms.forward([16]) - forms.forward(lengths) == 2 * forms.attention * (16**2 - 3**2 - 5**2 - 8**2)
+
+
+@pytest.mark.parametrize("decoder", ["gpt2", "llama", "qwen2", "qwen3", "olmoe"], indirect=True)
+def test_a_prefix_tree_is_counted_by_its_positions_and_paths(decoder, forms):
+    """Linear layers see each position once, the head what is predicted, attention each path's own square."""
+    prompt = tuple(range(2, 9))
+    rows = Rows.of([(prompt, (9, 10)), (prompt, (9, 11, 12)), (prompt, (13,)), ((*prompt, 9, 10), (14, 15))])
+    assert (rows.positions, sorted(rows.length_B)) == (7 + 7, [8, 10, 11])
+    head = 2 * decoder.config.hidden_size * decoder.config.vocab_size
+    unread = head * (rows.positions - len(rows.target_M))
+    squares = sum(full_square(forms, *shape) for shape in rows.paths.shapes)
+    causal = sum(2 * forms.attention * int(n) ** 2 for n in rows.length_B)
+    computed = forms.forward(rows.length_B, rows.positions) - unread - causal + 2 * squares
+    assert counted(lambda: logprobs(decoder, rows)) == computed
+    assert counted(lambda: logprobs(decoder, rows)[0].sum().backward()) == 3 * computed
+    assert forms.train(rows.length_B, rows.positions) == 3 * forms.forward(rows.length_B, rows.positions)
+    nominal = forms.forward(rows.length_R)
+    assert nominal == sum(forms.forward([n]) for n in (9, 10, 8, 11)), "as if nothing were shared"
+    assert forms.forward(rows.length_B, rows.positions) < nominal
 
 
 def test_decoding_a_row_token_by_token_is_its_forward_pass():

@@ -62,13 +62,13 @@ class Case:
     def __init__(self, policy, trajectories, trained_N=None) -> None:
         batch = Batch.of(trajectories, end_id=END, vocabulary=VOCABULARY, seed=0)
         draw = np.random.default_rng(1)
-        now_T, _ = logprobs(policy, Rows.of(rows_of([s for t in trajectories for s in t.steps]), 0))
+        now_T, _ = logprobs(policy, Rows.of(rows_of([s for t in trajectories for s in t.steps])))
         old_T = now_T.detach().numpy() - draw.normal(0, 0.15, len(now_T))
         batch = replace(batch, logprob_T=old_T)
         credit = Credit(draw.normal(size=len(now_T)), trained_N=trained_N)
         self.minibatch = Minibatch.of(trajectories, batch, credit, np.ones(len(trajectories), dtype=bool))
         steps = [step for trajectory in self.minibatch.trajectories for step in trajectory.steps]
-        self.rows = Rows.of(rows_of(steps), 0)
+        self.rows = Rows.of(rows_of(steps))
         self.reference_T = torch.from_numpy(draw.normal(-2, 0.3, len(self.minibatch.step_T)))
 
     def loss(self, policy, algorithm, centre=None):

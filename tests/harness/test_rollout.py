@@ -20,19 +20,9 @@ from tests.harness.conftest import SPEC
 def test_recorded_logprobs_are_the_models(player, policy, prompts, roots, account):
     player.play(roots, "rollout", account)
     steps = [step for episode in roots for step in episode.steps]
-    logprob_T, entropy_T = logprobs(policy, Rows.of(rows_of(steps), prompts.pad_id))
+    logprob_T, entropy_T = logprobs(policy, Rows.of(rows_of(steps)))
     np.testing.assert_allclose(logprob_T.detach(), np.concatenate([s.logprob_L for s in steps]), atol=1e-5)
     np.testing.assert_allclose(entropy_T.detach(), np.concatenate([s.entropy_L for s in steps]), atol=1e-5)
-
-
-def test_equal_rows_are_computed_once_and_exactly(policy, prompts):
-    rows = [((2, 7, 8), (9, 3)), ((2, 7), (9, 4, 3)), ((2, 7, 8), (9, 3))]
-    laid_out = Rows.of(rows, prompts.pad_id)
-    assert len(laid_out.ids_UL) == 2
-    assert laid_out.length_R.tolist() == [5, 5, 5]
-    together, _ = logprobs(policy, laid_out)
-    alone = torch.cat([logprobs(policy, Rows.of([row], prompts.pad_id))[0] for row in rows])
-    torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
 
 
 def test_a_row_does_not_depend_on_its_batch(player):
