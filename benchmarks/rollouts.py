@@ -145,7 +145,7 @@ def check(subject: Subject, generate: Generate) -> float:
     draw = np.random.default_rng(1)
     prompts = [tuple(draw.integers(1, subject.vocabulary, PROMPT + i).tolist()) for i in range(4)]
     answers = generate(prompts, 0)
-    rows = Rows.of([(ids, answer) for ids, (answer, _) in zip(prompts, answers, strict=True)], PAD)
+    rows = Rows.of([(ids, answer) for ids, (answer, _) in zip(prompts, answers, strict=True)])
     with torch.no_grad():
         expected_T, _ = logprobs(subject.model, rows)
     found_T = np.concatenate([found for _, found in answers])
@@ -164,7 +164,7 @@ def contestants(subject: Subject) -> dict[str, tuple[Generate, Callable[[], None
     if find_spec("vllm") and heads >= 32:
         from harness.rollout.vllm_engine import VllmEngine
 
-        vllm = VllmEngine(subject.model, NO_END, PAD, subject.longest - RESPONSE, RESPONSE, room)
+        vllm = VllmEngine(subject.model, NO_END, subject.longest - RESPONSE, RESPONSE, room)
         found["engine=vllm"] = (generate_of(vllm), vllm.sync)
     return found
 

@@ -55,7 +55,7 @@ def engine(cell: RunConfig) -> Iterator[Finding]:
     pool.close()
     steps = played[0]
     with torch.no_grad():
-        scored_T = logprobs(policy, Rows.of(rows_of(steps), prompts.pad_id))[0].numpy()
+        scored_T = logprobs(policy, Rows.of(rows_of(steps)))[0].numpy()
     apart = float(np.abs(scored_T - np.concatenate([step.logprob_L for step in steps])).max())
     if rows_of(steps) != rows_of(played[1]):
         yield fail(

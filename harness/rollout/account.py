@@ -35,9 +35,11 @@ class Account:
         decoded = self.forms.decode(usage.decoded)
         self.ledger.add(self.decode, usage.sampled, self.forms.decode(usage.decode), decoded)
         self.ledger.meter.lap(prefill, usage.read_seconds)
-        if usage.scored:
+        for rows in usage.scored:
             score = Phase.evaluation if self._evaluates else Phase.score_sampled
-            self.ledger.add(score, sum(usage.scored), self.forms.forward(usage.scored))
+            computed = self.forms.forward(rows.length_B, rows.positions)
+            self.ledger.add(score, int(rows.length_R.sum()), self.forms.forward(rows.length_R), computed)
+        if usage.scored:
             self.ledger.meter.lap(score, usage.score_seconds)
         self.ledger.meter.lap(self.decode)
 

@@ -3,6 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.policy.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +61,8 @@ class Usage:
     """The same where generations that were equal so far count once: what was really computed."""
     sampled: int = 0
     """Tokens sampled."""
-    scored: list[int] = field(default_factory=list)
-    """Tokens of each row that the policy read once more, where the engine can't tell entropies."""
+    scored: list["Rows"] = field(default_factory=list)
+    """What the policy read once more, where the engine can't tell entropies."""
     read_seconds: float = 0.0
     """Seconds until contexts were read."""
     score_seconds: float = 0.0

@@ -29,7 +29,7 @@ def make_engine(config: RunConfig, policy: "PreTrainedModel", prompts: "Promptin
     if config.engine.name is EngineName.vllm:
         from harness.rollout.vllm_engine import VllmEngine
 
-        return VllmEngine(policy, prompts.end_id, prompts.pad_id, *longest, tokens)
+        return VllmEngine(policy, prompts.end_id, *longest, tokens)
     from harness.rollout.torch_engine import TorchEngine
 
     return TorchEngine(policy, prompts.end_id, *longest, tokens)

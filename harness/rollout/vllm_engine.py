@@ -43,13 +43,12 @@ class VllmEngine(Engine):
         self,
         model: PreTrainedModel,
         end_id: int,
-        pad_id: int,
         longest_prompt: int,
         longest_response: int,
         cache_tokens: int,
     ) -> None:
         """`cache_tokens`: tokens whose keys and values the cache has room for."""
-        self.model, self.end_id, self.pad_id = model, end_id, pad_id
+        self.model, self.end_id = model, end_id
         self.longest_response, self.longest = longest_response, longest_prompt + longest_response
         self.cache_tokens = cache_tokens
         self._vllm = start(model, self.longest, cache_tokens)
@@ -136,14 +135,14 @@ class VllmEngine(Engine):
         if not finished:
             return
         start = time.monotonic()
-        rows = Rows.of([(each.request.context_ids, tuple(each.ids)) for each in finished], self.pad_id)
+        rows = Rows.of([(each.request.context_ids, tuple(each.ids)) for each in finished])
         logprob_T, entropy_T = logprobs(self.model, rows)
         sampled_T = torch.tensor([each for generation in finished for each in generation.logprobs])
         self._mismatches.append((logprob_T.float() - sampled_T).abs())
         parts = entropy_T.split([len(each.ids) for each in finished])
         for generation, entropy_L in zip(finished, parts, strict=True):
             generation.entropies = entropy_L.tolist()
-        self._usage.scored += rows.length_R.tolist()
+        self._usage.scored.append(rows)
         self._usage.score_seconds += time.monotonic() - start
 
 

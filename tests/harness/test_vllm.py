@@ -21,7 +21,7 @@ from harness.rollout.vllm_engine import VllmEngine, request_seed
 from harness.run import Run
 from harness.store import RunDir
 
-END, PAD, VOCABULARY, LONGEST = 1, 0, 300, 12
+END, VOCABULARY, LONGEST = 1, 300, 12
 TOLERANCE = 1e-4
 """Nats, in single precision: other kernels, other order of sums."""
 SHARED = {
@@ -46,7 +46,7 @@ def pair(request):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4)  # the usual start is so flat that wrong weights could pass
-    engine = VllmEngine(model, END, PAD, 256 - LONGEST, LONGEST, cache_tokens=8192)
+    engine = VllmEngine(model, END, 256 - LONGEST, LONGEST, cache_tokens=8192)
     engine.sync()
     return model, engine
 
@@ -58,7 +58,7 @@ def requests(number: int, length: int, kept: int = 0) -> list[Request]:
 
 
 def scored(model, generations) -> tuple[np.ndarray, np.ndarray]:
-    rows = Rows.of([(each.request.context_ids, tuple(each.ids)) for each in generations], PAD)
+    rows = Rows.of([(each.request.context_ids, tuple(each.ids)) for each in generations])
     with torch.no_grad():
         logprob_T, entropy_T = logprobs(model, rows)
     return logprob_T.numpy(), entropy_T.numpy()

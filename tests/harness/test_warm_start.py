@@ -10,7 +10,6 @@ from harness.config.compose import run_config
 from harness.ledger import Ledger, Phase
 from harness.policy import warm_start
 from harness.policy.model import fingerprint
-from harness.policy.text import Prompts
 from tests.faults.cells import cell
 
 
@@ -22,7 +21,7 @@ def config() -> RunConfig:
 def start(config: RunConfig, out: Path) -> tuple[str, Ledger]:
     """Load it or make it; its weights' fingerprint and what it cost."""
     ledger = Ledger()
-    policy = warm_start.load_or_make(config, Prompts(config.env), out, ledger)
+    policy, _ = warm_start.load_or_make(config, out, ledger)
     return fingerprint(policy), ledger
 
 
@@ -47,9 +46,10 @@ def test_one_of_several_processes_makes_it_and_the_others_wait(config, tmp_path,
     ]
     for process in processes:
         process.start()
-    fingerprints = {found.get() for _ in processes}
     for process in processes:
         process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    fingerprints = {found.get() for _ in processes}
     assert (tmp_path / "made").read_text() == "once\n"
     assert fingerprints == {start(config, tmp_path / "elsewhere")[0]}
     assert files(tmp_path / "store") == files(tmp_path / "elsewhere")
