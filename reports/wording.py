@@ -290,6 +290,8 @@ def mixed_code(setting: Setting) -> str:
     Versions of different algorithms can't be compared: each counts its own file.
     """
     runs = setting.runs.dropna(subset="code")
+    if runs.empty:
+        return ""
     algorithm = runs["arm"].str.split().str[0]
     found = []
     for name, codes in runs["code"].str.split().groupby(algorithm):

@@ -24,7 +24,7 @@ from harness.config.schema import Knob, Scale
 from harness.config.space import points
 from harness.errors import UserError
 from harness.store import read_json, write_json
-from harness.store.checksums import read_sealed, write_sealed
+from harness.store.checksums import file_hash, read_sealed, write_sealed
 from reports.compare import compare
 
 SPACE = {
@@ -249,7 +249,10 @@ def curve(store: Path, algorithm: str, trial: int, metrics: bytes) -> None:
     """Give the runs of a trial the learning curve in `metrics`."""
     for cell, each in read_json(store / "sweep.json")["tuning"]["cells"].items():
         if each == [algorithm, trial]:
-            (store / "runs" / cell / "metrics.jsonl").write_bytes(metrics)
+            folder = store / "runs" / cell
+            (folder / "metrics.jsonl").write_bytes(metrics)
+            sums = {"metrics_sha256": file_hash(folder / "metrics.jsonl")}
+            write_sealed(folder / "result.json", {**read_sealed(folder / "result.json"), **sums})
 
 
 @pytest.mark.slow
