@@ -79,7 +79,13 @@ def test_an_interrupted_sweep_writes_checkpoints_first(tmp_path):
     long = [*TINY, "budget.limit=5e12", "sweep.out=store"]
     command = [sys.executable, "-m", "harness.sweep", *long]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        # As from a terminal: who runs tests in the background may have had Ctrl-C ignored for all of them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "store").glob("runs/*/checkpoints/*/state.json"))) < 2:
