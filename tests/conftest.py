@@ -1,5 +1,7 @@
-"""Shared builders: tiny batches for credit functions."""
+"""Shared by all tests: tiny batches for credit functions, and what a test needs installed."""
 
+import os
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +12,13 @@ from harness.records import Batch
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--algorithm", help="contract tests of these algorithms only: NAME[,NAME]")
+
+
+def need(*programs: str) -> None:
+    """Skip the test where a program is not installed; under CI, which installs them all, fail it."""
+    if missing := [program for program in programs if not shutil.which(program)]:
+        why = f"not installed: {', '.join(missing)}"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
 
 
 def make_batch(

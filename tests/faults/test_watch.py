@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
 
+from tests.conftest import need
 from tests.faults.cells import ROOT, cell
 from tests.faults.watch import operations
 
@@ -38,8 +38,8 @@ def seen_by_the_kernel(log: str, folder: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_no_operation_goes_unseen(tmp_path):
+    need("strace")
     folder, trace, log = tmp_path / "sweep", tmp_path / "trace", tmp_path / "strace"
     folder.mkdir()
     request = {

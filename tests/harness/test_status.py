@@ -4,7 +4,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from harness.board.summary import Summary, summarise
 from harness.board.sweep import Sweep, by_arm, read_sweep
 from harness.lease import take
 from harness.status import main
+from tests.conftest import need
 from tests.harness.test_sweep import TINY
 
 DONE, HALF, FAILED, TORN, WAITING, HELD = (
@@ -285,8 +285,8 @@ def test_the_page_needs_no_network(mixed):
     assert "Everything has ended." in ended
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's chromium is not installed")
 def test_a_browser_shows_it(mixed, tmp_path_factory):
+    need("chromium")
     main([str(mixed), "--html"])
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     command += [f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]

@@ -5,13 +5,14 @@ slurm-wlm-mysql-plugin and mariadb-server. Where they are missing, the tests are
 """
 
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import need
 
 HERE = Path(__file__).parent
 PARTITIONS = """
@@ -25,10 +26,9 @@ PartitionName=high Nodes=n[1-2] PriorityTier=9 PreemptMode=OFF MaxTime=INFINITE 
 
 def cluster(name: str, accounting: bool, programs: tuple[str, ...]) -> Iterator[Path]:
     """Start a cluster, make it the one that SLURM's commands find, and end it."""
-    missing = [program for program in programs if not shutil.which(program)]
-    if missing or os.geteuid():
-        why = f"no SLURM here: {missing or 'not root'}"
-        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    need(*programs)
+    if os.geteuid():
+        pytest.fail("SLURM needs root") if os.environ.get("CI") else pytest.skip("SLURM needs root")
     # Short: it holds unix sockets.
     folder = Path(tempfile.gettempdir()) / f"slurm-{name}-{os.getpid()}"
     env = {**os.environ, "SLURM_ACCT": str(int(accounting)), "SLURM_EXTRA": PARTITIONS}
