@@ -18,7 +18,7 @@ from harness.errors import UserError
 from harness.ledger.predict import check_budget
 from harness.plan import Plan, plan
 from harness.plan_text import headline
-from harness.sweep import check_code
+from harness.sweep import check_code, check_parts
 from harness.terminal import show
 from harness.tracker import check_tracker
 
@@ -81,7 +81,7 @@ def refusals(
 ) -> Iterator[Finding]:
     """What the sweep itself would refuse before it starts."""
     refused = []
-    steps: list[Callable[[], None]] = [lambda: check_tracker(tracker)]
+    steps: list[Callable[[], None]] = [lambda: check_tracker(tracker), lambda: check_parts(cells)]
     steps += [lambda arm=arm: check_budget(arm.config) for arm in planned.arms]  # type: ignore[misc]
     if not launcher.allow_mixed_code:
         steps.append(lambda: check_code(out, cells))
@@ -92,7 +92,7 @@ def refusals(
             refused.append(str(error))
     yield from (fail("sweep", each) for each in dict.fromkeys(refused))
     if not refused:
-        yield ok("sweep", "budget, tracker and the store's code version are in order")
+        yield ok("sweep", "budget, model, engine, tracker and the store's code version are in order")
 
 
 if __name__ == "__main__":

@@ -176,12 +176,7 @@ def cancel(sweep: SweepConfig) -> int:
 
 def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) -> Plan:
     """The plan; raise `UserError` for what would fail later: no model, a useless budget, a full disk."""
-    for env in dict.fromkeys(cell.env for cell in cells):
-        env.check()
-    for model in dict.fromkeys(cell.model for cell in cells):
-        check_model(model)
-    for engine in dict.fromkeys(cell.engine for cell in cells):
-        check_engine(engine)
+    check_parts(cells)
     planned = plan(sweep, launcher, cells)
     for arm in planned.arms:
         check_budget(arm.config)
@@ -205,6 +200,16 @@ def check_slurm() -> None:
     if not find_spec("submitit"):
         raise UserError("launcher=slurm needs submitit: pip install 'creditbench[slurm]'")
     require_slurm()
+
+
+def check_parts(cells: Sequence[RunConfig]) -> None:
+    """Raise `UserError` if an environment, a model or an engine is not on this machine."""
+    for env in dict.fromkeys(cell.env for cell in cells):
+        env.check()
+    for model in dict.fromkeys(cell.model for cell in cells):
+        check_model(model)
+    for engine in dict.fromkeys(cell.engine for cell in cells):
+        check_engine(engine)
 
 
 def check_code(out: Path, cells: Sequence[RunConfig]) -> None:

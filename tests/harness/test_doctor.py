@@ -2,6 +2,7 @@
 
 import os
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def test_what_is_wrong_comes_with_its_mend(override, about, mend, examine, monke
     found = [line for line in lines["FAIL"] if line.split()[1] == about]
     assert found
     assert all(mend in line for line in found)
+
+
+@pytest.mark.skipif(bool(find_spec("vllm")), reason="vllm is installed")
+def test_an_engine_that_is_not_installed_is_found(examine):
+    code, lines = examine("engine=vllm", "model.heads=2")
+    assert code == 1
+    assert any("pip install 'creditbench[vllm]'" in line for line in lines["FAIL"])
 
 
 def test_too_many_workers_are_slow_but_work(examine):
