@@ -1,19 +1,19 @@
 """How fast engines play: growing transcripts of 64 episodes x 10 steps, one engine after the other.
 
-    OMP_NUM_THREADS=2 python -m benchmarks.rollouts            # model=tiny and SmolLM2-135M, minutes each
-    OMP_NUM_THREADS=2 python -m benchmarks.rollouts tiny       # or smollm2; tiny: growth and branching too
+    OMP_NUM_THREADS=1 python -m benchmarks.rollouts            # model=tiny and SmolLM2-135M
+    OMP_NUM_THREADS=1 python -m benchmarks.rollouts tiny       # or smollm2; tiny: growth and branching too
 
 Contestants: engine=torch; `generate` of transformers on each step's whole prompt, left-padded, which is what
-step-wise frameworks do; engine=vllm where vLLM is installed (see docs/engines.md). All get prompts of the
-same lengths and sample the same number of tokens; all return log-probabilities and entropies of their
-samples. Before it is timed, an engine's log-probabilities are checked against a teacher-forced pass.
+step-wise frameworks do; TRL's loop over turns and engine=vllm, where they are installed. All get prompts of the same lengths and sample the same number of tokens; all but TRL
+return log-probabilities and entropies of their samples. Before it is timed, an engine's log-probabilities are
+checked against a teacher-forced pass. Seconds are the process's processor seconds.
 """
 
 import resource
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -21,8 +21,11 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from benchmarks.lengths import Lengths
+from benchmarks.machine import seconds
 from envs.vault import VaultSpec
 from harness.config import TinyModel, compose_run
+from harness.config.schema import SMALLEST_VLLM_HEAD
 from harness.policy.model import new_policy
 from harness.policy.precision import Placement
 from harness.policy.rows import Rows, logprobs
@@ -30,11 +33,12 @@ from harness.policy.warm_start import untrained
 from harness.rollout.engine import Engine, Request
 from harness.rollout.torch_engine import TorchEngine
 
-EPISODES, STEPS = 64, 10
-PROMPT, OBSERVATION, RESPONSE = 40, 24, 8
-"""Tokens of the first prompt, of each later observation, and of each response."""
+EPISODES = 64
+OBSERVATIONS = (24, 96)
+"""Tokens: short ones, and those of text worlds."""
 NO_END, PAD = -1, 0
-"""No token ends a response early: all engines sample equally many."""
+REPEATS = 2
+CPU = torch.device("cpu")
 BRANCHES = 3
 """Continuations of each of the 4 roots of 16 trajectories."""
 
@@ -90,7 +94,7 @@ def generate_of(engine: Engine) -> Generate:
     return generate
 
 
-def generate_of_transformers(model: PreTrainedModel) -> Generate:
+def generate_of_transformers(model: PreTrainedModel, response: int) -> Generate:
     """`model.generate` on every step's whole prompt."""
 
     @torch.inference_mode()
@@ -106,7 +110,7 @@ def generate_of_transformers(model: PreTrainedModel) -> Generate:
             top_k=0,
             top_p=1.0,
             temperature=1.0,
-            max_new_tokens=RESPONSE,
+            max_new_tokens=response,
             eos_token_id=None,
             pad_token_id=PAD,
             output_logits=True,
@@ -123,27 +127,28 @@ def generate_of_transformers(model: PreTrainedModel) -> Generate:
     return generate
 
 
-def play(generate: Generate, vocabulary: int, episodes: int, steps: int) -> float:
-    """Seconds of playing."""
+def play(generate: Generate, vocabulary: int, lengths: Lengths, episodes: int = EPISODES) -> float:
+    """Processor seconds of playing."""
     draw = np.random.default_rng(0)
 
     def words(count: int) -> Ids:
         return tuple(draw.integers(1, vocabulary, count).tolist())
 
-    prompts = [words(PROMPT) for _ in range(episodes)]
-    start = time.perf_counter()
-    for step in range(steps):
+    prompts = [words(lengths.prompt) for _ in range(episodes)]
+    start = seconds(CPU)
+    for step in range(lengths.steps):
         answers = generate(prompts, step)
         prompts = [
-            (*ids, *answer, *words(OBSERVATION)) for ids, (answer, _) in zip(prompts, answers, strict=True)
+            (*ids, *answer, *words(lengths.observation))
+            for ids, (answer, _) in zip(prompts, answers, strict=True)
         ]
-    return time.perf_counter() - start
+    return seconds(CPU) - start
 
 
 def check(subject: Subject, generate: Generate) -> float:
     """The largest difference of a sampled log-probability from the teacher-forced one, in nats."""
     draw = np.random.default_rng(1)
-    prompts = [tuple(draw.integers(1, subject.vocabulary, PROMPT + i).tolist()) for i in range(4)]
+    prompts = [tuple(draw.integers(1, subject.vocabulary, 40 + i).tolist()) for i in range(4)]
     answers = generate(prompts, 0)
     rows = Rows.of([(ids, answer) for ids, (answer, _) in zip(prompts, answers, strict=True)])
     with torch.no_grad():
@@ -152,66 +157,84 @@ def check(subject: Subject, generate: Generate) -> float:
     return float(np.abs(expected_T.float().numpy() - found_T).max())
 
 
-def contestants(subject: Subject) -> dict[str, tuple[Generate, Callable[[], None]]]:
+def engine_of(subject: Subject, lengths: Lengths, episodes: int = EPISODES) -> TorchEngine:
+    """engine=torch with room for `episodes` at once."""
+    prompt = subject.longest - lengths.response
+    return TorchEngine(subject.model, NO_END, prompt, lengths.response, episodes * subject.longest)
+
+
+def contestants(subject: Subject, lengths: Lengths) -> dict[str, tuple[Generate, Callable[[], None]]]:
     """By name: how each samples, and what it does before a batch."""
-    room = EPISODES * subject.longest
-    ours = TorchEngine(subject.model, NO_END, subject.longest - RESPONSE, RESPONSE, room)
+    ours = engine_of(subject, lengths)
     found = {
         "engine=torch": (generate_of(ours), ours.sync),
-        "transformers generate": (generate_of_transformers(subject.model), lambda: None),
+        "transformers generate": (generate_of_transformers(subject.model, lengths.response), lambda: None),
     }
     heads = subject.model.config.hidden_size // subject.model.config.num_attention_heads
-    if find_spec("vllm") and heads >= 32:
+    if find_spec("vllm") and heads >= SMALLEST_VLLM_HEAD:
         from harness.rollout.vllm_engine import VllmEngine
 
-        vllm = VllmEngine(subject.model, NO_END, subject.longest - RESPONSE, RESPONSE, room)
+        prompt, room = subject.longest - lengths.response, EPISODES * subject.longest
+        vllm = VllmEngine(subject.model, NO_END, prompt, lengths.response, room)
         found["engine=vllm"] = (generate_of(vllm), vllm.sync)
     return found
 
 
-def compare(subject: Subject) -> None:
-    """Print the tokens a second of all contestants."""
-    tokens = EPISODES * STEPS * RESPONSE
-    seconds: dict[str, float] = {}
-    print(f"\n{subject.name}: {EPISODES} episodes x {STEPS} steps x {RESPONSE} tokens")
+def compare(subject: Subject, lengths: Lengths) -> None:
+    """Print the tokens a second of all contestants: the best of `REPEATS` rounds."""
+    took: dict[str, float] = {}
+    notes: dict[str, str] = {}
     with subject.passes():
-        for name, (generate, prepare) in contestants(subject).items():
+        playing = contestants(subject, lengths)
+        for name, (generate, prepare) in playing.items():
             prepare()
-            error = check(subject, generate)
-            prepare()
-            seconds[name] = play(generate, subject.vocabulary, EPISODES, STEPS)
-            ratio = seconds[name] / seconds["engine=torch"]
-            speed = f"{tokens / seconds[name]:>8.0f} tokens/s   engine=torch is {ratio:4.1f} x as fast"
-            print(f"  {name:<22}{speed}   log-probabilities within {error:.0e} nats", flush=True)
+            notes[name] = f"log-probabilities within {check(subject, generate):.0e} nats"
+        for _ in range(REPEATS):
+            for name, (generate, prepare) in playing.items():
+                prepare()
+                spent = play(generate, subject.vocabulary, lengths)
+                took[name] = min(spent, took.get(name, spent))
+            if find_spec("trl"):
+                from benchmarks.trl_episodes import play as play_trl
+
+                spent = play_trl(deepcopy(subject.model), lengths, EPISODES)  # it changes the configuration
+                took["TRL"] = min(spent, took.get("TRL", spent))
+    tokens = EPISODES * lengths.steps * lengths.response
+    print(f"\n{subject.name}: {EPISODES} episodes, {lengths}")
+    for name, spent in took.items():
+        ratio = f"engine=torch is {spent / took['engine=torch']:4.1f} x as fast"
+        print(f"  {name:<22}{tokens / spent:>8.0f} tokens/s   {ratio}   {notes.get(name, '')}", flush=True)
 
 
 def growth() -> None:
     """Print engine=torch's time and memory over episodes and steps."""
     print("\nengine=torch on model=tiny, growth: tokens/s (peak memory of the process so far, MB)")
     for steps in (2, 10, 50):
-        subject = tiny(PROMPT + steps * (OBSERVATION + RESPONSE) + RESPONSE)
+        lengths = Lengths(steps)
+        subject = tiny(lengths.longest)
         cells = []
         for episodes in (8, 64, 256, 1024):
-            engine = TorchEngine(
-                subject.model, NO_END, subject.longest - RESPONSE, RESPONSE, episodes * subject.longest
-            )
-            seconds = play(generate_of(engine), subject.vocabulary, episodes, steps)
+            engine = engine_of(subject, lengths, episodes)
+            spent = play(generate_of(engine), subject.vocabulary, lengths, episodes)
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            cells.append(f"{episodes} episodes {episodes * steps * RESPONSE / seconds:.0f} ({memory:.0f})")
+            cells.append(
+                f"{episodes} episodes {episodes * steps * lengths.response / spent:.0f} ({memory:.0f})"
+            )
         print(f"  {steps:>2} steps: " + ", ".join(cells), flush=True)
 
 
 def branching() -> None:
     """Print what prefixes spare: 16 trajectories, 4 roots and 3 branches of each from mid-response."""
-    subject = tiny(PROMPT + STEPS * (OBSERVATION + RESPONSE) + RESPONSE)
-    engine = TorchEngine(subject.model, NO_END, subject.longest - RESPONSE, RESPONSE, 16 * subject.longest)
+    lengths = Lengths()
+    subject = tiny(lengths.longest)
+    engine = engine_of(subject, lengths, 16)
     draw = np.random.default_rng(2)
 
     def words(count: int) -> Ids:
         return tuple(draw.integers(1, subject.vocabulary, count).tolist())
 
     engine.sync()
-    start_ids = words(PROMPT)  # a group shares its task
+    start_ids = words(lengths.prompt)  # a group shares its task
     played: list[list[tuple[Ids, Ids]]] = [[] for _ in range(4)]
     prompts = [start_ids] * 4
     read = whole = 0
@@ -223,23 +246,23 @@ def branching() -> None:
         whole += sum(len(request.context_ids) for request in requests)
         return [generation.response_ids for generation in generations]
 
-    for step in range(STEPS):
+    for step in range(lengths.steps):
         answers = account([Request(ids, (), (0, root, step)) for root, ids in enumerate(prompts)])
         for root, answer in enumerate(answers):
             played[root].append((prompts[root], answer))
-            prompts[root] = (*prompts[root], *answer, *words(OBSERVATION))
+            prompts[root] = (*prompts[root], *answer, *words(lengths.observation))
     roots_read, roots_whole = read, whole
     # Each branch leaves its root at a random step, in the middle of the response.
-    branches = [(root, int(draw.integers(STEPS))) for root in range(4) for _ in range(BRANCHES)]
+    branches = [(root, int(draw.integers(lengths.steps))) for root in range(4) for _ in range(BRANCHES)]
     at = [played[root][step] for root, step in branches]
-    prompts, kept = [prompt for prompt, _ in at], [answer[: RESPONSE // 2] for _, answer in at]
-    for turn in range(STEPS):
-        going = [i for i, (_, step) in enumerate(branches) if step + turn < STEPS]
+    prompts, kept = [prompt for prompt, _ in at], [answer[: lengths.response // 2] for _, answer in at]
+    for turn in range(lengths.steps):
+        going = [i for i, (_, step) in enumerate(branches) if step + turn < lengths.steps]
         if not going:
             break
         requests = [Request(prompts[i], kept[i] if turn == 0 else (), (1, i, turn)) for i in going]
         for i, answer in zip(going, account(requests), strict=True):
-            prompts[i] = (*prompts[i], *answer, *words(OBSERVATION))
+            prompts[i] = (*prompts[i], *answer, *words(lengths.observation))
     print(
         f"\nbranching, 16 = 4 x (1 + 3): {read} of {whole} prompt tokens read, {read / whole:.2f} x "
         f"(roots {roots_read / roots_whole:.2f} x, branches "
@@ -249,14 +272,15 @@ def branching() -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Print everything."""
-    longest = PROMPT + STEPS * (OBSERVATION + RESPONSE) + RESPONSE
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     if "smollm2" not in arguments:
-        compare(tiny(longest))
+        for observation in OBSERVATIONS:
+            lengths = Lengths(observation=observation)
+            compare(tiny(lengths.longest), lengths)
         branching()
         growth()
     if "tiny" not in arguments:
-        compare(smollm2(longest))
+        compare(smollm2(Lengths().longest), Lengths())
 
 
 if __name__ == "__main__":

@@ -53,6 +53,10 @@ class Prefixes:
 
     def match(self, key: bytes) -> tuple[bytes, int]:
         """The context that shares the most first tokens with `key`, and how many; it counts as used now."""
+        parent = key[:-TOKEN]
+        if parent in self._row:  # decoding: nothing else can be worth more
+            self._row.move_to_end(parent)
+            return parent, len(parent) // TOKEN
         place = bisect_left(self._sorted, key)
         best, most = b"", 0
         for other in self._sorted[max(0, place - 1) : place + 1]:
