@@ -4,10 +4,10 @@
     OMP_NUM_THREADS=1 python -m benchmarks.rollouts tiny       # or smollm2; tiny: growth and branching too
 
 Contestants: engine=torch; `generate` of transformers on each step's whole prompt, left-padded, which is what
-step-wise frameworks do; TRL's loop over turns and engine=vllm, where they are installed. All get prompts of the
-same lengths and sample the same number of tokens; all but TRL return log-probabilities and entropies of their
-samples. Before it is timed, an engine's log-probabilities are checked against a teacher-forced pass. Seconds
-are the process's processor seconds.
+step-wise frameworks do; TRL's loop over turns and engine=vllm, where they are installed. All get prompts of
+the same lengths and sample the same number of tokens; all but TRL return log-probabilities and entropies of
+their samples. Before it is timed, an engine's log-probabilities are checked against a teacher-forced pass.
+Seconds are the process's processor seconds.
 """
 
 import resource
