@@ -23,19 +23,22 @@ def commands(page: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith("python -m harness.")]
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
-def test_commands_compose(page, tmp_path, capsys):
-    for _, _, module, *arguments in commands(page):
-        if module == "harness.sweep":
-            elsewhere = [] if "--help" in arguments else [f"sweep.out={tmp_path}", "--dry-run"]
-            assert sweep.main([*arguments, *elsewhere]) == 0, capsys.readouterr().err
-        elif module == "harness.run":
-            compose_run(arguments)
-        elif module == "harness.credit":
-            options = credit.parser().parse_args(arguments)
-            assert credit.chosen(options.algorithms, options.set)
-        else:
-            assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+ALL_COMMANDS = list(dict.fromkeys(tuple(command) for page in WITH_COMMANDS for command in commands(page)))
+
+
+@pytest.mark.parametrize("command", ALL_COMMANDS, ids=" ".join)
+def test_commands_compose(command, tmp_path, capsys):
+    _, _, module, *arguments = command
+    if module == "harness.sweep":
+        elsewhere = [] if "--help" in arguments else [f"sweep.out={tmp_path}", "--dry-run"]
+        assert sweep.main([*arguments, *elsewhere]) == 0, capsys.readouterr().err
+    elif module == "harness.run":
+        compose_run(arguments)
+    elif module == "harness.credit":
+        options = credit.parser().parse_args(arguments)
+        assert credit.chosen(options.algorithms, options.set)
+    else:
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
 
 
 def test_the_site_configuration_on_the_slurm_page(tmp_path):
