@@ -2,6 +2,7 @@
 
 import re
 import resource
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -18,7 +19,7 @@ class Meter:
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.memory: defaultdict[str, int] = defaultdict(int)
-        """Most bytes of main memory in use, by phase."""
+        """Most bytes in use, by phase: of main memory, or of the GPU's where one is used."""
         self._last = time.monotonic()
 
     def start(self) -> None:
@@ -27,6 +28,7 @@ class Meter:
 
     def lap(self, phase: Phase, seconds: float | None = None) -> None:
         """Book what has passed since the last lap, or only its first `seconds`."""
+        wait_for_gpu()
         now = time.monotonic() if seconds is None else self._last + seconds
         self.seconds[phase.value] += now - self._last
         self._last = now
@@ -40,8 +42,25 @@ class Meter:
         return taken
 
 
+def wait_for_gpu() -> None:
+    """Work that was asked of a GPU and is not done yet belongs to the phase that asked."""
+    if uses_gpu():
+        sys.modules["torch"].cuda.synchronize()
+
+
+def uses_gpu() -> bool:
+    """Whether this process has used a GPU; asked without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized()
+
+
 def peak_memory() -> int:
     """Most bytes that this process held since the last call; since its start where that can't be reset."""
+    if uses_gpu():
+        cuda = sys.modules["torch"].cuda
+        peak_bytes: int = cuda.max_memory_allocated()
+        cuda.reset_peak_memory_stats()
+        return peak_bytes
     try:
         peak = HIGH_WATER.search(STATUS.read_text())
         RESET.write_text("5")
