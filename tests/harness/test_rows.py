@@ -8,6 +8,8 @@ from transformers import GPT2Config, LlamaConfig, OlmoeConfig, PreTrainedModel, 
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 import harness.policy.rows
+from harness.config import PretrainedModel
+from harness.policy.lora import add_adapters
 from harness.policy.rows import Row, Rows, logprobs, token_logprobs
 
 VOCABULARY = 31
@@ -52,10 +54,14 @@ TRANSCRIPT: list[Row] = [
 ROWS: list[Row] = [*GROUP, ((11, 12), (13, 14)), *TRANSCRIPT, ((3,), tuple(range(2, 30))), *TRANSCRIPT[:1]]
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=[*CONFIGS, "llama with LoRA"])
 def model(request) -> PreTrainedModel:
     torch.manual_seed(0)
-    made = AutoModelForCausalLM.from_config(CONFIGS[request.param]()).double()
+    family, _, adapters = request.param.partition(" with ")
+    made = AutoModelForCausalLM.from_config(CONFIGS[family]())
+    if adapters:
+        add_adapters(made, PretrainedModel(name=family, source="nowhere", lora_rank=2))
+    made = made.double()
     for parameter in made.parameters():  # so that no position looks like another
         torch.nn.init.normal_(parameter, std=0.3)
     return made.eval()
@@ -76,7 +82,8 @@ def gradients(model: PreTrainedModel, logprob_T: torch.Tensor, entropy_T: torch.
     """Of a sum in which every token has its own weight."""
     weight_T = torch.linspace(-1, 1, len(logprob_T), dtype=torch.float64)
     loss = (weight_T * logprob_T).sum() + (weight_T.flip(0) * entropy_T).sum()
-    parts = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)  # an idle expert
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    parts = torch.autograd.grad(loss, trained, allow_unused=True)  # an idle expert
     return torch.cat([part.flatten() for part in parts if part is not None])
 
 
