@@ -30,6 +30,7 @@ PHASE_NAMES = {
     Phase.evaluation.value: "evaluation",
     Phase.warm_start.value: "warm start",
     Phase.true_values.value: "true values",
+    Phase.unused.value: "unused rollout",
 }
 COMPUTE_ROWS = [
     ("flops_nominal", "training FLOPs, nominal"),
