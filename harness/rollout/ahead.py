@@ -102,8 +102,8 @@ class Ahead:
         finally:
             seconds = time.monotonic() - start
             updated.set()
-            self._rollout = played.result()
             thread.join()
+            self._rollout = played.result()
         self.hidden = min(seconds, self._rollout.seconds)
 
     def drop(self, ledger: Ledger) -> None:
