@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.overlap                     # model=tiny, about five minutes
     OMP_NUM_THREADS=1 python -m benchmarks.overlap 4 KEY=VALUE ...     # so many rounds; overrides of the cell
 
-Needs two cores that are idle otherwise: seconds are the clock's, as processor seconds can't overlap. What was
-gained against what could be: with both hands free, an iteration takes as long as the longer of its two halves.
+Needs two cores that are idle otherwise: seconds are the clock's, as processor seconds can't overlap. At most: if
+neither thread disturbed the other, an iteration would take as long as the longer of its two halves.
 """
 
 import json
@@ -52,8 +52,8 @@ def measured(overrides: Sequence[str], rounds: int) -> str:
     behind = sum(row["rollout_hidden"] for row in hidden) / rounds
     updating = sum(row["update"] for row in hidden) / rounds
     return (
-        f"| {' '.join(overrides)} | {rollout:.2f} | {update:.2f} | {alone:.2f} | {updating:.2f} | {behind:.2f} | "
-        f"{together:.2f} | {alone / together:.2f} x ({ratios[0]:.2f} to {ratios[-1]:.2f}) | "
+        f"| {' '.join(overrides)} | {rollout:.2f} | {update:.2f} | {alone:.2f} | {updating:.2f} | "
+        f"{behind:.2f} | {together:.2f} | {alone / together:.2f} x ({ratios[0]:.2f} to {ratios[-1]:.2f}) | "
         f"{alone / max(rollout, update):.2f} x |"
     )
 
