@@ -178,9 +178,10 @@ class RunConfig:
 
     def _check_overlap(self) -> None:
         algorithm, plan = self.algorithm, self.algorithm.plan()
-        of_the_moment = plan.reads or {"current_logprob_T", "true_advantage_S"} & algorithm.columns
+        branches = plan.each_minibatch or plan.reads
+        credits = {"current_logprob_T", "true_advantage_S"} & algorithm.columns
         require(
-            not (self.rollout.overlap and of_the_moment),
+            not (self.rollout.overlap and (branches or credits)),
             f"rollout.overlap=true clashes with algorithm={algorithm.name}, which asks about the policy of "
             "the moment: overlapped rollouts are an older one's; leave it out, or choose another algorithm",
         )
