@@ -26,6 +26,7 @@ from harness.policy.source import check as check_model
 from harness.policy.warm_start import load_or_make
 from harness.record import Recorder
 from harness.records import Trajectory
+from harness.rollout.ahead import Ahead
 from harness.rollout.engines import make_engine
 from harness.rollout.environments import EnvironmentPool
 from harness.rollout.episodes import Player
@@ -39,6 +40,9 @@ from harness.update.trainer import Trainer
 
 COUNTED = ("flops", "tokens", "env_steps", "trajectories")
 """Budget axes that are a function of the configuration."""
+
+Trained = tuple[list[Trajectory], dict[str, float], list[dict[str, float]]]
+"""An iteration's trajectories, what playing them showed, and each mini-batch's metrics."""
 
 
 class Stopped(Exception):
@@ -73,6 +77,8 @@ class Run:
             engine = make_engine(config, policy, self.prompts)
         self.player = Player(engine, self.prompts, self.pool, config.seed, config.rollout)
         self.sampler = Sampler(config, self.player, self.prompts, self.learner, self.ledger)
+        overlap = config.rollout.overlap
+        self.ahead = Ahead(config, engine, self.prompts, self.pool, self.learner) if overlap else None
         true_values = TrueValues(config.env, self.prompts)
         self.trainer = Trainer(config.algorithm, self.learner, true_values)
         self.recorder = Recorder(config, self.prompts, self.learner, true_values, self.ledger)
@@ -142,8 +148,22 @@ class Run:
     def _iterate(self) -> None:
         clock = self._clock()
         rate = self.learner.set_rates(self.spent / self.config.budget.limit)
-        tasks = self.config.tasks_per_iteration
-        roots = self.sampler.play_roots(range(self.iteration * tasks, (self.iteration + 1) * tasks))
+        trained = self._overlapped(self.ahead, clock) if self.ahead else self._in_turn(clock)
+        played, noticed, metrics = trained
+        check_environments(played)
+        self.iteration += 1
+        self.ledger.trajectories += len(played)
+        self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
+        if self.ahead and self.spent >= self.config.budget.limit:
+            self.ahead.drop(self.ledger)
+        updates = sum("grad_norm" in each for each in metrics)
+        rollouts = summary(played) | noticed
+        self._record("train", {"lr": rate, "updates": updates} | rollouts | average(metrics))
+        self._record_times(clock)
+
+    def _in_turn(self, clock: "Clock") -> Trained:
+        """Play, then train."""
+        roots = self.sampler.play_roots(self._draws(self.iteration))
         plan, minibatches = self.sampler.plan, self.config.batch.minibatches
         # Where the policy of the moment decides, a mini-batch's branches wait for the updates before it.
         blocks = minibatches if plan.each_minibatch else 1
@@ -160,14 +180,29 @@ class Run:
             metrics += self.trainer.train(batch, trajectories, current_T, minibatches // blocks)
             clock.lap("update")
             played += trajectories
-        check_environments(played)
-        self.iteration += 1
-        self.ledger.trajectories += len(played)
-        self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
-        updates = sum("grad_norm" in each for each in metrics)
-        rollouts = summary(played) | self._diagnostics()
-        self._record("train", {"lr": rate, "updates": updates} | rollouts | average(metrics))
-        self._record_times(clock)
+        return played, self._diagnostics(), metrics
+
+    def _overlapped(self, ahead: Ahead, clock: "Clock") -> Trained:
+        """Train, and play the next iteration's rollout meanwhile."""
+        again = self.iteration > 0 and not ahead.in_hand
+        rollout = ahead.take(self._draws(self.iteration))
+        self.ledger.merge(rollout.ledger)
+        # What an interruption makes the run do again is no part of the budget.
+        clock.lap("rollout_again" if again else "rollout")
+        played = rollout.trajectories
+        with ahead.playing(self._draws(self.iteration + 1), self.iteration):
+            batch = self.sampler.batch(played)
+            metrics = self.trainer.train(batch, played, None, self.config.batch.minibatches)
+            clock.lap("update")
+        clock.lap("rollout")
+        clock.seconds["rollout_hidden"] = ahead.hidden
+        staleness = self.iteration - rollout.version
+        return played, {"staleness": staleness} | rollout.diagnostics, metrics
+
+    def _draws(self, iteration: int) -> range:
+        """The numbers of an iteration's tasks."""
+        tasks = self.config.tasks_per_iteration
+        return range(iteration * tasks, (iteration + 1) * tasks)
 
     def _evaluate(self, point: int) -> None:
         """Evaluate, and count every fraction of the budget up to `point` as evaluated."""
@@ -225,6 +260,8 @@ class Run:
                 save_model(folder, "critic", learner.critic, learner.critic_optimizer)
             if learner.previous:
                 save_model(folder, "previous", learner.previous)
+            if self.ahead:
+                save_model(folder, "behaviour", self.ahead.policy)
         self.checkpoint_time = time.monotonic()
 
     def _resume(self) -> None:
@@ -252,6 +289,9 @@ class Run:
             learner.remember()
             assert learner.previous is not None
             load_model(checkpoint, "previous", learner.previous)
+        if self.ahead:
+            load_model(checkpoint, "behaviour", self.ahead.policy)
+            self.ahead.version = max(0, self.iteration - 1)
 
 
 def attempt(iteration: int, again: dict[str, float], code: str) -> dict[str, object]:

@@ -30,6 +30,7 @@ PHASE_NAMES = {
     Phase.evaluation.value: "evaluation",
     Phase.warm_start.value: "warm start",
     Phase.true_values.value: "true values",
+    Phase.unused.value: "unused rollout",
 }
 COMPUTE_ROWS = [
     ("flops_nominal", "training FLOPs, nominal"),
@@ -277,11 +278,25 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
             "declared smallest effect of interest; one family-wise level for both, step-down inside each "
             f"table; verdicts at adjusted p ≤ {stats.ALPHA}. All pairs are exploratory (Benjamini-Hochberg).",
         ),
+        *([("Rollouts", ahead)] if (ahead := overlapped(store, setting)) else []),
         ("Model", model(config["model"])),
         ("Versions", versions(store)),
         ("Code", mixed_code(setting) or "runs of one algorithm were made by one version of the code."),
         ("Command", str(store.manifest["command"])),
     ]
+
+
+def overlapped(store: Store, setting: Setting) -> str:
+    """Which arms train on rollouts of an older policy; empty where none does."""
+    arms = ", ".join(
+        str(arm)
+        for arm, cells in setting.runs.groupby("arm")["cell"]
+        if any(store.configs.get(cell, {}).get("rollout", {}).get("overlap") for cell in cells)
+    )
+    return arms and (
+        f"{arms}: played while the weights were updated (rollout.overlap), by the policy of one iteration "
+        "before; not comparable with arms that play and train in turn."
+    )
 
 
 def mixed_code(setting: Setting) -> str:

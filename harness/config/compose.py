@@ -104,6 +104,11 @@ def compose_sweep(overrides: Sequence[str]) -> tuple[SweepConfig, Launcher, list
     ]
     if not arms:
         raise UserError("sweep.crossed leaves no arm: every combination clashes")
+    if len(arms) > len(places) and any(arm.rollout.overlap for arm in arms):
+        raise UserError(
+            f"rollout.overlap=true clashes with a sweep of {len(arms) // len(places)} arms: each must train "
+            "on its present policy's rollouts to be compared; leave it out, or name one algorithm"
+        )
     # Seed 0 first for all arms, so that early results are comparable.
     cells = [replace(arm, seed=_integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     _check_tasks(sweep, cells)

@@ -117,6 +117,12 @@ class RolloutConfig:
     out of them is a failure. Above 0, environments step on threads of their own, all at once; 0: no limit,
     and they step one after another, which is fastest where a step takes microseconds. Without barrier and
     above 0, a run can't be repeated to the last digit: who generates beside whom is up to the clock."""
+    overlap: bool = False
+    """Whether the next iteration's rollout is played while the weights are updated, on a second core, by the
+    policy from before the update. The metric `staleness` counts the iterations that have trained the policy
+    between playing and training: 0 in the first, then 1. It is for single runs: sweeps that compare refuse
+    it, and so do algorithms that branch or credit by the policy of the moment. It takes room for another copy
+    of the weights, and for the engine's cache beside an update."""
 
     def __post_init__(self) -> None:
         require(
@@ -144,6 +150,7 @@ class RunConfig:
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be 0 to 4294967295")
         self._check_batch()
         self._check_environment()
+        self._check_overlap()
         self._check_engine()
 
     def _check_batch(self) -> None:
@@ -167,6 +174,16 @@ class RunConfig:
             self.has_exact_values or "true_advantage_S" not in self.algorithm.columns,
             f"algorithm={name} needs true values, which env={env.name} with model={self.model.name} can't "
             "supply with these settings: choose env=vault with env.slip=0 and env.history=0, and model=tiny",
+        )
+
+    def _check_overlap(self) -> None:
+        algorithm, plan = self.algorithm, self.algorithm.plan()
+        branches = plan.each_minibatch or plan.reads
+        credits = {"current_logprob_T", "true_advantage_S"} & algorithm.columns
+        require(
+            not (self.rollout.overlap and (branches or credits)),
+            f"rollout.overlap=true clashes with algorithm={algorithm.name}, which asks about the policy of "
+            "the moment: overlapped rollouts are an older one's; leave it out, or choose another algorithm",
         )
 
     def _check_engine(self) -> None:

@@ -64,6 +64,16 @@ class Ledger:
         entry.flops += flops
         entry.computed += flops if computed is None else computed
 
+    def merge(self, other: "Ledger") -> None:
+        """Book what another ledger has booked."""
+        for phase, entry in other.entries.items():
+            self.add(phase, entry.tokens, entry.flops, entry.computed)
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.prefix_reused.tokens += other.prefix_reused.tokens
+        self.prefix_reused.flops += other.prefix_reused.flops
+        self.meter.merge(other.meter)
+
     def spent(self, axis: str) -> int:
         """What a counted axis has used: flops, tokens (sampled in training), env_steps or trajectories."""
         if axis == "flops":

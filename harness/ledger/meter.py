@@ -34,6 +34,14 @@ class Meter:
         self._last = now
         self.memory[phase.value] = max(self.memory[phase.value], peak_memory())
 
+    def merge(self, other: "Meter") -> None:
+        """Add what another meter has booked; nothing is booked here for the time until now."""
+        for phase, seconds in other.seconds.items():
+            self.seconds[phase] += seconds
+        for phase, memory in other.memory.items():
+            self.memory[phase] = max(self.memory[phase], memory)
+        self.start()
+
     def take(self) -> dict[str, object]:
         """What was booked since the last call, as JSON-able data."""
         taken: dict[str, object] = {"phases": dict(self.seconds), "peak_memory": dict(self.memory)}

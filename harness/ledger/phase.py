@@ -29,6 +29,8 @@ class Phase(Enum):
     evaluation = "evaluation"
     warm_start = "warm_start"
     true_values = "true_values"
+    unused = "unused"
+    """The rollout that was played ahead of a run's end, and never trained on."""
 
 
-OUTSIDE_BUDGET = (Phase.evaluation, Phase.warm_start, Phase.true_values)
+OUTSIDE_BUDGET = (Phase.evaluation, Phase.warm_start, Phase.true_values, Phase.unused)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from harness.policy.rows import Rows
 
 
@@ -81,6 +83,13 @@ class Engine(ABC):
         """Sample from the policy as it is now, and forget all that was computed.
 
         Called before episodes are played: after every update, and wherever an interrupted run may go on.
+        """
+
+    @abstractmethod
+    def twin(self, model: "PreTrainedModel") -> "Engine":
+        """An engine like this one that samples from `model`, a policy of the same shape.
+
+        What is dear is shared: the two must not generate at the same time.
         """
 
     @abstractmethod

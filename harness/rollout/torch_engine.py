@@ -60,6 +60,10 @@ class TorchEngine(Engine):
         self._version = self._weights_version()
         self.release()
 
+    def twin(self, model: PreTrainedModel) -> "TorchEngine":
+        longest_prompt = self.longest - self.longest_response
+        return TorchEngine(model, self.end_id, longest_prompt, self.longest_response, self.cache_tokens)
+
     def release(self) -> None:
         self._cache = RowCache(KeyValues(self.model.config, self._device), self.cache_tokens, self.longest)
         self._known: dict[bytes, Tensor] = {}

@@ -11,6 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from copy import copy
 from itertools import count
 from typing import Any
 
@@ -52,6 +53,10 @@ class VllmEngine(Engine):
         self.longest_response, self.longest = longest_response, longest_prompt + longest_response
         self.cache_tokens = cache_tokens
         self._vllm = start(model, self.longest, cache_tokens)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin without generations."""
         self._started: dict[str, Generation] = {}
         """The generations in play, by vLLM's name for them."""
         self._names = count()
@@ -65,6 +70,13 @@ class VllmEngine(Engine):
         # What was computed with other weights must not be found again.
         if not self._vllm.reset_prefix_cache():
             raise RuntimeError("vLLM kept its cache: weights must not change while tokens are sampled")
+
+    def twin(self, model: PreTrainedModel) -> "VllmEngine":
+        """Another view of the one vLLM that a process can hold: each sync hands it its own weights."""
+        other = copy(self)
+        other.model = model
+        other._forget()
+        return other
 
     def add(self, requests: Sequence[Request], seed: int, purpose: str, greedy: bool = False) -> None:
         from vllm import SamplingParams

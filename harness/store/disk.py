@@ -35,9 +35,9 @@ def critic_weights(config: RunConfig) -> int:
 
 
 def checkpoint_bytes(config: RunConfig) -> int:
-    """Weights and AdamW's two moments of the policy and of a critic; the previous policy where it is kept."""
+    """Weights and AdamW's two moments of the policy and of a critic; the older policies that are kept."""
     algorithm = config.algorithm
-    policies = 3 + ("previous_logprob_T" in algorithm.plan().reads)
+    policies = 3 + ("previous_logprob_T" in algorithm.plan().reads) + config.rollout.overlap
     numbers = policies * weights(config) + 3 * algorithm.has_critic * critic_weights(config)
     return numbers * FLOAT
 

@@ -47,8 +47,10 @@ CELLS = {
     "reference": ["algorithm=g2po"],
     "branches": ["algorithm=appo"],
     "previous": LAGGED,
+    "overlap": ["algorithm=ppo", "rollout.overlap=true"],
 }
-"""By what a run has beside its policy: a critic, a reference policy, branches, the previous policy."""
+"""By what a run has beside its policy: a critic, a reference policy, branches, the previous policy, a thread
+that plays with a policy of its own."""
 
 
 def cell(name: str) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from tests.faults.power import Disk
 from tests.faults.watch import Fault, Operation
 
 KILLS = 200
+KILLED = ["critic", "previous", "overlap"]
 OF_A_KIND = 3
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    bench = Bench(tmp_path_factory.mktemp("faults") / "bench", ["critic", "previous"])
+    bench = Bench(tmp_path_factory.mktemp("faults") / "bench", KILLED)
     yield bench
     bench.zygote.close()
 
@@ -46,13 +47,13 @@ def attempts_to_kill(subject: Subject, draw: Random) -> Iterator[Callable[..., i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["critic", "previous"])
+@pytest.mark.parametrize("name", KILLED)
 def test_runs_that_are_killed_end_with_the_bytes_of_a_calm_one(name, bench):
     """At 200 points in all. Each run is killed up to five times."""
     subject, kills = bench.subjects[name], 0
     for turn, run in enumerate(attempts_to_kill(subject, Random(name))):
         kills += run(subject.new_folder(f"killed{turn}"))
-        if kills >= KILLS // 2:
+        if kills >= KILLS / len(KILLED):
             break
 
 

@@ -97,8 +97,8 @@ class Watch:
         return int(self.perform(Operation("write", path, data=data, offset=offset), lambda: action(data)))
 
     def note(self, operation: Operation) -> None:
-        """Write an operation down."""
-        pickle.dump(operation, self.trace)
+        """Write an operation down, at once: the thread that keeps the lease alive does so too."""
+        self.trace.write(pickle.dumps(operation))
 
     def strike(self, operation: Operation) -> None:
         """Count an operation; die or raise OSError where it is due."""

@@ -8,11 +8,13 @@ from importlib.util import find_spec
 import pytest
 from omegaconf import OmegaConf
 
-from harness.config import PretrainedModel, TinyModel, compose_run, compose_sweep
+from harness.config import PretrainedModel, RolloutConfig, TinyModel, compose_run, compose_sweep
 from harness.config.compose import CONFIG_DIR, group_options, run_config, to_plain
 from harness.config.help import field_docs, sweep_help
 from harness.errors import UserError
 from harness.store import cell_id
+from harness.store.checksums import content_hash
+from harness.store.run_dir import FORMAT
 from harness.sweep import main as sweep_main
 
 
@@ -85,6 +87,17 @@ def test_round_trip_and_identity():
     assert cell_id(config) == cell_id(run_config(to_plain(config)))
 
 
+def test_one_arm_may_overlap_and_is_another_cell_then():
+    """On any number of seeds and environments; without it, the name does not depend on the option."""
+    arms = ["+sweep=environments", "sweep.algorithms=[arpo]", "sweep.seeds=[0,1]"]
+    off, on = (compose_sweep([*arms, f"rollout.overlap={overlap}"])[2] for overlap in (False, True))
+    assert [replace(cell, rollout=RolloutConfig(overlap=True)) for cell in off] == on
+    assert not {cell_id(cell) for cell in off} & {cell_id(cell) for cell in on}
+    plain = to_plain(off[0])
+    del plain["rollout"]["overlap"], plain["evaluation"]["record"]
+    assert cell_id(off[0]).endswith(content_hash([FORMAT, off[0].env.version, plain])[:10])
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -141,6 +154,22 @@ def test_round_trip_and_identity():
         (
             ["+sweep=controls", "model=qwen3_4b"],
             "choose env=vault with env.slip=0 and env.history=0, and model=tiny",
+        ),
+        (
+            ["+sweep=smoke", "sweep.algorithms=[grpo,ppo]", "rollout.overlap=true"],
+            "rollout.overlap=true clashes with a sweep of 2 arms",
+        ),
+        (
+            ["+sweep=smoke", "sweep.algorithms=['grpo','grpo rollout.overlap=true']"],
+            "rollout.overlap=true clashes with a sweep of 2 arms",
+        ),
+        (["+sweep=tune", "sweep.algorithms=[grpo]", "rollout.overlap=true"], "clashes with a sweep of"),
+        *(
+            (
+                ["+sweep=smoke", f"sweep.algorithms=['{arm}']", "rollout.overlap=true"],
+                f"clashes with algorithm={arm.split()[0]}, which asks about the policy of the moment",
+            )
+            for arm in ("appo", "appo gain=lagged", "appo_future", "oracle")
         ),
         (["+sweep=smoke", "what is this"], "what is this"),
     ],

@@ -190,6 +190,23 @@ def test_a_weight_update_leaves_nothing_behind(name):
     assert [g.logprobs for g in after] != [g.logprobs for g in before]
 
 
+def test_a_twin_samples_from_its_own_model():
+    """As an engine made for that model does, whatever the first one does between."""
+    engine, other = engine_of(make()), make()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.1)
+    twin = engine.twin(other)
+    own = transcripts(engine, episodes=4, steps=2)
+    for _ in range(2):
+        expected = transcripts(engine_of(other), episodes=4, steps=2)
+        assert [g.logprobs for g in transcripts(twin, episodes=4, steps=2)] == [g.logprobs for g in expected]
+        twin.sync()
+        engine.sync()
+        assert [g.logprobs for g in transcripts(engine, 4, 2)] == [g.logprobs for g in own]
+    assert [g.logprobs for g in own] != [g.logprobs for g in expected]
+
+
 def test_weights_that_changed_unannounced_are_refused():
     model = make()
     engine = engine_of(model)

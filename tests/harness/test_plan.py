@@ -158,10 +158,10 @@ def test_arms_are_named_as_in_the_report_and_fit_a_terminal(name):
     assert max(map(len, text.splitlines())) <= 110
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "appo"])
+@pytest.mark.parametrize("algorithm", ["ppo", "appo", "grpo"])
 def test_a_cell_takes_the_disk_and_the_rows_that_were_planned(algorithm, tmp_path):
-    lagged = ["algorithm.gain=lagged"] if algorithm == "appo" else []
-    options = [*lagged, *SMALL, "evaluation.points=3", "budget.limit=9e9"]
+    own = {"appo": ["algorithm.gain=lagged"], "grpo": ["rollout.overlap=true"]}
+    options = [*own.get(algorithm, []), *SMALL, "evaluation.points=3", "budget.limit=9e9"]
     config = compose_run([f"algorithm={algorithm}", *options])
     run_dir = RunDir.create(tmp_path, config)
     Run(config, run_dir, tmp_path).finish()

@@ -26,8 +26,9 @@ SMALL = [
     "budget.limit=5e9",
 ]
 LAGGED = ["algorithm=appo", "algorithm.gain=lagged", "batch.trajectories=32", "batch.minibatches=2"]
-WITH_ALL_STATE = [["algorithm=ppo"], ["algorithm=g2po"], ["algorithm=appo"], LAGGED]
-"""A critic, a reference policy, branches, an older policy: all the state that a run can have."""
+OVERLAP = ["algorithm=arpo", "rollout.overlap=true", "batch.trajectories=32", "algorithm.entropy_coef=0.1"]
+WITH_ALL_STATE = [["algorithm=ppo"], ["algorithm=g2po"], ["algorithm=appo"], LAGGED, OVERLAP]
+"""A critic, a reference policy, branches, older policies: all the state that a run can have."""
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ Runs where vLLM is installed (`make test-vllm`: an environment of its own, see d
 """
 
 import json
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -94,6 +95,20 @@ def test_log_probabilities_agree_before_and_after_every_update(pair):
         assert engine.take_diagnostics()["mismatch_max"] < TOLERANCE
 
 
+def test_a_twin_shares_the_machine_and_not_the_weights(pair):
+    model, engine = pair
+    other = deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    twin, asked = engine.twin(other), requests(8, 40)
+    for each, its in ((twin, other), (engine, model), (twin, other)):
+        each.sync()
+        assert_agrees(its, each, asked)
+        assert each.take_diagnostics()["mismatch_max"] < TOLERANCE
+    engine.sync()
+
+
 def test_a_prompt_is_read_once_and_forgotten_with_the_weights(pair):
     """A cache that outlives its weights is a known fault elsewhere."""
     _, engine = pair
@@ -133,13 +148,15 @@ def test_seeds_depend_on_every_part_of_the_counter():
     assert max(seeds) < 2**63
 
 
-def test_a_run_reports_how_far_the_engine_is_from_the_policy(tmp_path):
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_run_reports_how_far_the_engine_is_from_the_policy(overlap, tmp_path):
     """At learning rate 0 nothing else can move a ratio from 1."""
     config = compose_run(
         [
             *("engine=vllm", "model.heads=2", "model.lr=0", "algorithm=grpo", "model.clone_updates=0"),
             *("batch.trajectories=32", "budget.axis=trajectories", "budget.limit=64", "env.horizon=8"),
             *("evaluation.points=1", "evaluation.window=1", "env.eval_tasks=2"),
+            f"rollout.overlap={overlap}",
         ]
     )
     run = Run(config, RunDir.create(tmp_path, config), tmp_path)

@@ -111,6 +111,17 @@ def test_arms_that_start_apart_are_named(tmp_path):
     assert "did not start from the same weights (seed 0)" in compare(tmp_path).read_text()
 
 
+def test_rollouts_that_were_overlapped_are_named(tmp_path):
+    cells = write_sweep(tmp_path, {"grpo": 0.5, "ppo": 0.6}, seeds=2)
+    assert "rollout.overlap" not in compare(tmp_path).read_text()
+    for cell in cells:
+        path = tmp_path / "runs" / cell / "config.json"
+        config = read_json(path)
+        config["rollout"]["overlap"] = cell.startswith("ppo-")
+        write_json(path, config)
+    assert "ppo: played while the weights were updated (rollout.overlap)" in compare(tmp_path).read_text()
+
+
 def test_controls_take_part_in_no_comparison_of_credit_units(tmp_path):
     cells = write_sweep(tmp_path, {"ppo": 0.2, "steppo": 0.9, "g2po": 0.95}, seeds=2)
     manifest = read_json(tmp_path / "sweep.json")
