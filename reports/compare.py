@@ -113,6 +113,7 @@ def pooled_tables(overall: Overall) -> dict[str, pd.DataFrame]:
         "final": overall.final,
         **compared_tables(overall),
         "against-others": overall.against_others,
+        "profile": overall.profile,
     }
 
 

@@ -1,4 +1,4 @@
-"""The report's figures. They draw what `reports.tables` computed, and compute nothing themselves."""
+"""The report's figures. They draw what `reports.measured` holds, and compute nothing themselves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +12,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from reports import tables
 from reports.comparisons import Family
 from reports.curves import curves, curves_by_arm, seed_curves
 from reports.distributions import profile, survival
-from reports.learning import THRESHOLD, profile_table, survival_table
+from reports.learning import THRESHOLD
+from reports.measured import Measured
 from reports.pooled import Pool, heat_map
 from reports.settings import Setting
 from reports.stats import Floats
@@ -46,7 +46,7 @@ class Drawing:
     draw: Callable[[], Figure]
 
 
-def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
+def pictures(setting: Setting, measured: Measured, comparisons: Family) -> dict[str, Picture]:
     """Every figure of a setting by kind; without a finished run there is none."""
     if setting.done.empty:
         return {}
@@ -54,7 +54,7 @@ def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
     with mpl.rc_context(STYLE):
         return {
             kind: drawn_as(f"{kind}-{setting.slug}", replace(each, title=f"{each.title} {where}"))
-            for kind, each in drawings(setting, comparisons).items()
+            for kind, each in drawings(setting, measured, comparisons).items()
         }
 
 
@@ -63,13 +63,21 @@ def has_pairs(family: Family) -> bool:
     return len(family.table) > 0 and bool(family.table["seeds"].gt(0).any())
 
 
-def pooled_pictures(pool: Pool, table: pd.DataFrame, comparisons: Family) -> dict[str, Picture]:
-    """The figures of several environments together; `table`: of `pooled.against_others`."""
+def pooled_pictures(
+    pool: Pool, table: pd.DataFrame, profiled: pd.DataFrame, comparisons: Family
+) -> dict[str, Picture]:
+    """The figures of several environments together.
+
+    `table`: of `pooled.against_others`, `profiled`: of `pooled.profile_table`.
+    """
     where = f"{count(len(pool.settings), 'environment')}, model {pool.model}"
     found = {}
     if table["difference"].notna().any():
         title = f"Each arm minus the mean of the others, by environment ({where})"
         found["heat"] = Drawing(title, table, partial(heat_map, table))
+    if len(profiled):
+        title = f"Performance profile: runs of all environments that end above a score ({where})"
+        found["profile"] = Drawing(title, profiled, partial(profile, pool.contestants, profiled))
     if has_pairs(comparisons):
         title = f"Paired differences in final success over environments ({where})"
         found["forest"] = Drawing(title, comparisons.table, partial(forest, pool.contestants, comparisons))
@@ -88,11 +96,10 @@ def to_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
 
 
-def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:
+def drawings(setting: Setting, measured: Measured, comparisons: Family) -> dict[str, Drawing]:
     """What there is to draw, by kind."""
-    ends = tables.final_table(setting)
-    phases = tables.phase_table(setting)
-    by_axis = {axis: tables.curve_table(setting, axis) for axis in setting.axes}
+    arms, ends, phases = list(setting.arms), measured.final, measured.phases
+    by_axis = {str(axis): table for axis, table in measured.curves.groupby("axis", sort=False)}
     seeds = seed_curves(setting)
     found = {
         "final": Drawing("Final success by algorithm, one dot a seed", ends, partial(final, setting, ends)),
@@ -109,14 +116,14 @@ def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:
         if table["success"].notna().any():
             title = f"Success over {AXES[axis]}, mean over seeds"
             found[f"curves-{axis}"] = Drawing(title, table, partial(curves, setting, table))
-    if len(profiled := profile_table(setting)):
+    if len(measured.profile):
         title = "Performance profile: runs that end above a score"
-        found["profile"] = Drawing(title, profiled, partial(profile, setting, profiled))
-    if len(steps := survival_table(setting)):
+        found["profile"] = Drawing(title, measured.profile, partial(profile, arms, measured.profile))
+    if len(measured.survival):
         title = f"Runs that have not reached a success of {THRESHOLD:g}"
-        found["survival"] = Drawing(title, steps, partial(survival, setting, steps))
+        found["survival"] = Drawing(title, measured.survival, partial(survival, arms, measured.survival))
     if has_pairs(comparisons):
-        rows = partial(forest, list(setting.arms), comparisons)
+        rows = partial(forest, arms, comparisons)
         found["forest"] = Drawing("Paired differences in final success", comparisons.table, rows)
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports import stats, tables
+from reports import learning, stats, tables
 from reports.settings import Setting
 from reports.svg import INK, canvas
 from reports.wording import signed
@@ -79,6 +79,13 @@ def pools(settings: Sequence[Setting]) -> list[Pool]:
     models = dict.fromkeys(setting.model for setting in settings)
     found = [Pool(model, [each for each in settings if each.model == model]) for model in models]
     return [pool for pool in found if len(pool.settings) > 1 and pool.contestants]
+
+
+def profile_table(pool: Pool) -> pd.DataFrame:
+    """Share of an arm's runs, those of all environments together, that end above each score."""
+    return learning.profile_table(
+        {arm: pd.concat([each.finals[arm] for each in pool.settings], axis=1) for arm in pool.contestants}
+    )
 
 
 def final_table(pool: Pool) -> pd.DataFrame:

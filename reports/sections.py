@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports import comparisons, figures, learning, pooled, tables, wording
+from reports import comparisons, figures, pooled, wording
 from reports.comparisons import Family, Scores
+from reports.measured import Measured, measured
 from reports.pooled import Pool
 from reports.settings import Setting
 from reports.store import Store
@@ -41,18 +42,10 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Section(Compared):
+class Section(Compared, Measured):
     """Everything the page says about one setting."""
 
     setting: Setting
-    final: pd.DataFrame
-    compute: pd.DataFrame
-    phases: pd.DataFrame
-    factors: pd.DataFrame
-    curves: pd.DataFrame
-    threshold: pd.DataFrame
-    scaling: pd.DataFrame
-    profile: pd.DataFrame
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
     warnings: list[str]
@@ -72,6 +65,7 @@ class Overall(Compared):
     pool: Pool
     final: pd.DataFrame
     against_others: pd.DataFrame
+    profile: pd.DataFrame
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
 
@@ -88,22 +82,14 @@ def families(scores: Scores) -> dict[str, Family]:
 
 def section(store: Store, setting: Setting) -> Section:
     """One setting's tables, figures and sentences."""
-    compared = families(setting)
-    drawn = drawn_of(compared)
+    compared, tables = families(setting), measured(setting)
     tuning = tuning_of(store, setting)
     # A tuning compares no arms, and has too many to draw.
-    pictures = {} if tuning and tuning.searching else figures.pictures(setting, drawn)
+    pictures = {} if tuning and tuning.searching else figures.pictures(setting, tables, drawn_of(compared))
     return Section(
-        setting=setting,
-        final=tables.final_table(setting),
         **compared,
-        compute=tables.compute_table(setting),
-        phases=tables.phase_table(setting),
-        factors=tables.factor_table(setting),
-        curves=pd.concat([tables.curve_table(setting, axis) for axis in setting.axes], ignore_index=True),
-        threshold=learning.threshold_table(setting),
-        scaling=learning.scaling_table(setting),
-        profile=learning.profile_table(setting),
+        **vars(tables),
+        setting=setting,
         figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),
         warnings=wording.warnings(store, setting),
@@ -130,12 +116,13 @@ def drawn_of(compared: dict[str, Family]) -> Family:
 
 def overall(pool: Pool) -> Overall:
     """The tables, figures and comparisons of several environments together."""
-    compared, table = families(pool), pooled.against_others(pool)
+    compared, table, profile = families(pool), pooled.against_others(pool), pooled.profile_table(pool)
     return Overall(
         **compared,
         pool=pool,
         final=pooled.final_table(pool),
         against_others=table,
-        figures=figures.pooled_pictures(pool, table, drawn_of(compared)),
+        profile=profile,
+        figures=figures.pooled_pictures(pool, table, profile, drawn_of(compared)),
         colours=palette(pool.contestants),
     )
