@@ -8,10 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from reports.learning import THRESHOLD
-from reports.svg import canvas, palette
-
-LINE = 110
-"""Characters of a legend's line."""
+from reports.svg import canvas, legend, palette
 
 
 def profile(arms: Sequence[str], table: pd.DataFrame) -> Figure:
@@ -34,18 +31,10 @@ def survival(arms: Sequence[str], table: pd.DataFrame) -> Figure:
 def steps(arms: Sequence[str], table: pd.DataFrame, x: str, y: str) -> tuple[Figure, Axes]:
     """One step function an arm, both axes from 0 to 1."""
     colours = palette(arms)
-    figure, (axes,) = canvas(3.4)
+    figure, axes = canvas(3.4)
     for arm, line in table.groupby("arm"):
         axes.step(line[x], line[y], where="post", color=colours[str(arm)], linewidth=2, label=str(arm))
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.02, 1.02)
-    legend(figure, arms)
+    legend(figure, axes.get_legend_handles_labels()[0])
     return figure, axes
-
-
-def legend(figure: Figure, arms: Sequence[str]) -> None:
-    """The arms above the axes, as many in a row as fit."""
-    columns = max(1, min(len(arms), LINE // (4 + max(map(len, arms)))))
-    figure.legend(
-        loc="outside upper right", ncols=columns, handlelength=1, handletextpad=0.4, columnspacing=1.2
-    )

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from reports.comparisons import Family
@@ -20,9 +23,13 @@ from reports.measured import Measured
 from reports.pooled import Pool, heat_map
 from reports.settings import Setting
 from reports.stats import Floats
-from reports.svg import INK, MUTED, STYLE, canvas, drawn, palette, to_png, to_svg
+from reports.svg import INK, MOST_DOTS, MUTED, STYLE, canvas, drawn, legend, palette, to_png, to_svg
 from reports.tables import BUDGETED
 from reports.wording import AXES, PHASE_NAMES, count, signed
+
+
+ON_COLOUR: Any = {"color": "#10141a", "fontsize": 8}
+"""Text that reads on the colours of phases."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +148,9 @@ def seeds(axes: Axes, values: Sequence[Floats], height: float, width: float, col
     """One dot a seed under each row's mean."""
     places = [y + height + spread(len(each), width) for y, each in enumerate(values)]
     shades = [colour for colour, each in zip(colours, values, strict=True) for _ in each]
-    axes.scatter(
-        np.concatenate(values), np.concatenate(places), s=6.25, c=shades, alpha=0.65, linewidths=0, zorder=2
-    )
+    # Not clipped: SVG would say so at every dot.
+    dots = {"s": 6.25, "alpha": 0.65, "linewidths": 0, "zorder": 2, "clip_on": False}
+    axes.scatter(np.concatenate(values), np.concatenate(places), c=shades, **dots)
 
 
 def spread(count: int, width: float) -> Floats:
@@ -154,21 +161,22 @@ def spread(count: int, width: float) -> Floats:
 def seeds_drawn(values_S: "pd.Series[float]") -> Floats:
     """The values that are drawn, one a seed, those of missing runs left out."""
     found: Floats = np.asarray(values_S.dropna(), dtype=np.float64)
-    return np.asarray(found[drawn(found)])
+    return np.asarray(found[drawn(found, MOST_DOTS)])
 
 
 def row_axis(axes: Axes, labels: Sequence[str]) -> None:
     """Named rows from the top down."""
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks([])
+    for y, label in enumerate(labels):  # a tick takes ten times as long as its text
+        axes.text(-0.01, y, label, transform=axes.get_yaxis_transform(), ha="right", va="center")
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
 
 
 def final(setting: Setting, table: pd.DataFrame) -> Figure:
     """Success by arm, best first."""
     colours = palette(list(setting.arms))
-    figure, (axes,) = canvas(0.95 + 0.46 * len(table))
+    figure, axes = canvas(0.95 + 0.46 * len(table))
     own = [colours[arm] for arm in table["arm"]]
     seeds(axes, [seeds_drawn(setting.finals[arm]) for arm in table["arm"]], 0.2, 0.07, own)
     intervals(axes, table, "final_success", own)
@@ -197,7 +205,7 @@ def final(setting: Setting, table: pd.DataFrame) -> Figure:
 def forest(arms: Sequence[str], family: Family) -> Figure:
     """Differences with intervals, one dot a seed, verdicts at the right."""
     table, colours = family.table, palette(arms)
-    figure, (axes,) = canvas(0.75 + 0.36 * len(table))
+    figure, axes = canvas(0.75 + 0.36 * len(table))
     axes.axvline(0, color=INK, linewidth=0.9)
     own = [colours.get(left, INK) for left in table["left"]]
     seeds(axes, [seeds_drawn(family.differences[label]) for label in table["label"]], 0.22, 0.06, own)
@@ -229,38 +237,24 @@ def compute(setting: Setting, phases: pd.DataFrame) -> Figure:
     used = [
         phase for phase in dict.fromkeys([*BUDGETED, *shares]) if phase in shares and shares[phase].sum() > 0
     ]
-    figure, (axes,) = canvas(0.95 + 0.36 * len(arms))
-    colours = phase_colours()
-    left = np.zeros(len(arms))
+    figure, axes = canvas(1.1 + 0.36 * len(arms))
+    colours = {phase: phase_colours().get(phase, MUTED) for phase in used}
+    ends = shares.loc[arms, used].fillna(0).astype(float).cumsum(axis=1)
+    starts = ends.shift(axis=1, fill_value=0.0)
     for phase in used:
-        width = shares.loc[arms, phase].fillna(0).to_numpy(dtype=float)
-        axes.barh(
-            range(len(arms)),
-            width,
-            0.62,
-            left,
-            color=colours.get(phase, MUTED),
-            label=PHASE_NAMES.get(phase, phase),
-        )
-        for y, (start, share) in enumerate(zip(left, width, strict=True)):
-            if share >= 0.045:
-                axes.text(
-                    start + share / 2,
-                    y,
-                    f"{100 * share:.0f} %",
-                    ha="center",
-                    va="center",
-                    color="#10141a",
-                    fontsize=8,
-                )
-        left += width
+        edges = list(enumerate(zip(starts[phase], ends[phase], strict=True)))
+        boxes = [[(a, y - 0.31), (b, y - 0.31), (b, y + 0.31), (a, y + 0.31)] for y, (a, b) in edges if a < b]
+        axes.add_collection(PolyCollection(boxes, facecolors=colours[phase], linewidths=0))
+        for y, (start, end) in edges:
+            if end - start >= 0.045:
+                percent = f"{100 * (end - start):.0f} %"
+                axes.text((start + end) / 2, y, percent, ha="center", va="center", **ON_COLOUR)
     row_axis(axes, arms)
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_xlabel("share of nominal training FLOPs")
-    figure.legend(
-        loc="outside upper right", ncols=len(used), handlelength=1, handletextpad=0.4, columnspacing=1.2
-    )
+    entries = [Patch(color=colour, label=PHASE_NAMES.get(phase, phase)) for phase, colour in colours.items()]
+    legend(figure, entries)
     return figure
 
 

@@ -126,7 +126,7 @@ def heat_map(table: pd.DataFrame) -> Figure:
     said = table.assign(text=[tile(row) for _, row in table.iterrows()])
     texts = said.pivot(index="arm", columns="environment", values="text").loc[values.index, places]
     reach = max(0.1, float(np.nanmax(np.abs(values.to_numpy()), initial=0)))
-    figure, (axes,) = canvas(0.7 + 0.46 * len(values))
+    figure, axes = canvas(0.7 + 0.46 * len(values))
     shape = {"linewidths": 2, "linecolor": "white", "cbar": False, "annot_kws": {"fontsize": 8}}
     seaborn.heatmap(values, annot=texts, fmt="", cmap="PuOr", vmin=-reach, vmax=reach, ax=axes, **shape)
     axes.axvline(len(places) - 1, color=INK, linewidth=1.5)
