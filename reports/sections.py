@@ -10,7 +10,7 @@ from reports.measured import Measured, measured
 from reports.pooled import Pool
 from reports.settings import Setting
 from reports.store import Store
-from reports.svg import palette
+from reports.svg import MOST_DOTS, MOST_LINES, palette
 from reports.tuning import Tuning, tuning_of
 from reports.tuning import methods as tuning_methods
 
@@ -48,6 +48,9 @@ class Section(Compared, Measured):
     setting: Setting
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
+    dots: str
+    lines: str
+    """What captions add where not every seed is drawn."""
     warnings: list[str]
     methods: list[tuple[str, str]]
     tuning: Tuning | None
@@ -68,6 +71,8 @@ class Overall(Compared):
     profile: pd.DataFrame
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
+    dots: str
+    """What captions add where not every seed is drawn."""
 
 
 def families(scores: Scores) -> dict[str, Family]:
@@ -92,6 +97,8 @@ def section(store: Store, setting: Setting) -> Section:
         setting=setting,
         figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),
+        dots=wording.thinned(len(setting.finals), MOST_DOTS),
+        lines=wording.thinned(len(setting.finals), MOST_LINES),
         warnings=wording.warnings(store, setting),
         methods=methods(store, setting, tuning),
         tuning=tuning,
@@ -125,4 +132,5 @@ def overall(pool: Pool) -> Overall:
         profile=profile,
         figures=figures.pooled_pictures(pool, table, profile, drawn_of(compared)),
         colours=palette(pool.contestants),
+        dots=wording.thinned(len(pool.finals), MOST_DOTS),
     )

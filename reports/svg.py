@@ -52,8 +52,8 @@ STYLE: Any = {
     "ytick.color": MUTED,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
+    "xtick.bottom": False,
+    "ytick.left": False,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
