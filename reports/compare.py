@@ -208,7 +208,7 @@ def said(
 
 
 def groups(runs: Sequence[Record]) -> list[Record]:
-    """The runs of one arm, environment, model and command, with that command's seed where there is one run."""
+    """The runs of each arm, environment, model and command; the command with its seed where there is one."""
     found: dict[tuple[str, ...], list[Record]] = {}
     for run in runs:
         found.setdefault(tuple(run[key] for key in GROUPED), []).append(run)
@@ -226,7 +226,7 @@ def with_seed(command: str, runs: Sequence[Record]) -> str:
 
 
 def commands(store: Store) -> list[str]:
-    """For each run, what runs it with a seed; empty where its configuration is another version's, or missing."""
+    """For each run, what runs it but for the seed; empty where its configuration is no use or missing."""
     known: dict[str, str] = {}
     found = []
     for cell in store.runs["cell"]:

@@ -27,7 +27,6 @@ from reports.svg import INK, MOST_DOTS, MUTED, STYLE, canvas, drawn, legend, pal
 from reports.tables import BUDGETED
 from reports.wording import AXES, PHASE_NAMES, count, signed
 
-
 ON_COLOUR: Any = {"color": "#10141a", "fontsize": 8}
 """Text that reads on the colours of phases."""
 

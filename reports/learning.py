@@ -68,9 +68,9 @@ def survival_table(budgets_by_arm: Mapping[str, pd.Series]) -> pd.DataFrame:
 
 
 def profile_table(finals: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Share of an arm's runs that end above each score; `finals`: by arm, final success of seeds x environments.
+    """Share of an arm's runs that end above each score.
 
-    A seed that misses an environment is left out.
+    `finals`: by arm, final success of seeds x environments; a seed that misses an environment is left out.
     """
     rows = []
     for arm, scores in finals.items():

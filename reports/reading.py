@@ -127,7 +127,7 @@ def read_started(cell: Cell, folder: str, config: Record) -> None:
 
 
 def check_sums(folder: Path, result: Record) -> bool:
-    """Whether a finished cell's numbers are sure to be what its run wrote; raise `Damaged` where they are not."""
+    """Whether a checksum vouches for a finished cell's numbers; raise `Damaged` where it is another's."""
     if "checksum" not in result:
         return False  # a store of an older version
     try:
@@ -140,8 +140,9 @@ def check_sums(folder: Path, result: Record) -> bool:
 
 
 def read_records(folder: str, name: str, containing: bytes = b"") -> Lines:
-    """JSON objects, one a line, of the lines with these bytes. A torn last line is a write in flight and ignored;
-    no file is no line.
+    """JSON objects, one a line, of the lines that contain some bytes.
+
+    A torn last line is a write in flight and ignored; no file is no line.
     """
     lines, _ = read_lines(folder, name)
     lines = [line for line in lines if containing in line]

@@ -131,7 +131,7 @@ def canvas(height: float) -> tuple[Figure, Axes]:
 
 
 def panels(count: int, most_columns: int = 3) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` axes in rows, tick labels at the left and below each column; scales are the caller's.
+    """A figure of `count` axes, tick labels at the left and below each column; scales are the caller's.
 
     Shared scales and a computed layout would take as long as all that is drawn.
     """

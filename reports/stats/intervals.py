@@ -51,8 +51,8 @@ def t_interval(values_S: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
 def rate_interval(values_S: ArrayLike) -> Interval:
     """`t_interval` of rates, cut to [0, 1]: a rate lies there, so it costs no coverage."""
     whole = t_interval(values_S)
-    low, high = (value if math.isnan(value) else min(max(value, 0.0), 1.0) for value in (whole.low, whole.high))
-    return Interval(whole.estimate, low, high, whole.n)
+    low, high = np.clip([whole.low, whole.high], 0.0, 1.0)
+    return Interval(whole.estimate, float(low), float(high), whole.n)
 
 
 def iqm(scores: ArrayLike) -> float:

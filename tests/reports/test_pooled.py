@@ -66,7 +66,7 @@ def test_the_heat_map_holds_paired_differences(out):
 
 
 def test_the_profile_is_rliables(tmp_path):
-    """rliable 1.2.0, library.create_performance_profile of this table; its eighth seed lacks an environment."""
+    """rliable 1.2.0, library.create_performance_profile; the eighth seed lacks an environment."""
     cells = write_sweep(tmp_path, {"ppo": 0.4, "g2po": 0.6}, seeds=8, envs=ENVS)
     scores = dict(zip(ENVS, np.transpose([*RLIABLE_X, [0.99, 0.99]]), strict=True))
     for env, by_seed in scores.items():
