@@ -21,7 +21,7 @@ from harness.config import compose_sweep
 from harness.config.compose import to_plain
 from harness.config.schema import RunConfig
 from harness.ledger import Phase
-from harness.store import cell_id
+from harness.store import cell_id, checksums
 from harness.sweep import manifest
 
 SEEDS = 50
@@ -77,6 +77,8 @@ def write_run(run: Path, config: RunConfig, final: float, draw: np.random.Genera
     }
     (run / "config.json").write_text(json.dumps(to_plain(config)))
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
+    result["metrics_sha256"] = checksums.file_hash(run / "metrics.jsonl")
+    result["checksum"] = checksums.content_hash(result)
     (run / "timing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in timing))
     (run / "attempts.jsonl").write_text('{"redone": {"flops": 0, "seconds": 0.0}}\n')
     (run / "result.json").write_text(json.dumps(result))

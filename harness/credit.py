@@ -23,12 +23,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 import yaml
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algorithms.base import Algorithm, Credit
 from algorithms.shared.kl_reward import with_kl_in_reward
+from harness.config.classes import class_of
 from harness.config.compose import CONFIG_DIR, explain, group_options, suggest, typed
 from harness.errors import UserError
 from harness.records.batch import Batch, Bools, Floats
@@ -179,7 +179,7 @@ def built(name: str, options: dict[str, Any]) -> Algorithm:
     node = OmegaConf.to_container(loaded.get("algorithm", loaded), resolve=True)
     assert isinstance(node, dict)
     values = {str(option): value for option, value in node.items()}
-    algorithm = typed(get_class(values.pop("_target_")), {**values, **options}, name)
+    algorithm = typed(class_of(values.pop("_target_"), name), {**values, **options}, name)
     assert isinstance(algorithm, Algorithm)
     for field in fields(algorithm):
         value = getattr(algorithm, field.name)

@@ -33,7 +33,7 @@ def read_lines(folder: str, name: str, size: int | None = None) -> tuple[list[by
     A torn last line is a write in flight and ignored; no file is no line.
     """
     try:
-        with open(f"{folder}/{name}", "rb") as file:
+        with open(f"{folder}/{name}", "rb", buffering=0) as file:
             start = 0 if size is None else max(0, os.fstat(file.fileno()).st_size - size)
             file.seek(start)
             lines = file.read().split(b"\n")[:-1]

@@ -34,6 +34,8 @@ from reports.viewer import sweep_page
 
 LOG_LINES = 20
 """Of a failed run's log, on the page."""
+GROUPED = ("arm", "env", "model", "command")
+"""What the runs of a group have in common."""
 
 
 def compare(out: Path, to: Path | None = None) -> Path:
@@ -113,6 +115,7 @@ def pooled_tables(overall: Overall) -> dict[str, pd.DataFrame]:
         "final": overall.final,
         **compared_tables(overall),
         "against-others": overall.against_others,
+        "profile": overall.profile,
     }
 
 
@@ -188,13 +191,15 @@ def said(
     runs = store.runs.assign(
         seconds=wording.run_seconds(store.runs), command=commands(store), log=failed_logs(store)
     )
+    records = runs.to_dict("records")
     return {
         "store": store,
         "sections": sections,
         "overalls": overalls,
         "effects": effects,
         "trajectories": TRAJECTORIES if trajectories else "",
-        "runs": runs.to_dict("records"),
+        "runs": records,
+        "groups": groups(records),
         "done": int((store.runs["state"] == "done").sum()),
         "compute_rows": wording.COMPUTE_ROWS,
         "axes": wording.AXES,
@@ -202,16 +207,34 @@ def said(
     }
 
 
+def groups(runs: Sequence[Record]) -> list[Record]:
+    """The runs of each arm, environment, model and command; the command with its seed where there is one."""
+    found: dict[tuple[str, ...], list[Record]] = {}
+    for run in runs:
+        found.setdefault(tuple(run[key] for key in GROUPED), []).append(run)
+    return [
+        {**dict(zip(GROUPED, named, strict=True)), "command": with_seed(named[-1], of), "runs": of}
+        for named, of in found.items()
+    ]
+
+
+def with_seed(command: str, runs: Sequence[Record]) -> str:
+    """The command of one run, or that of any of several."""
+    if not command:
+        return ""
+    return f"{command} seed={runs[0]['seed'] if len(runs) == 1 else 'SEED'}"
+
+
 def commands(store: Store) -> list[str]:
-    """For each run, what runs it alone; empty where its configuration is another version's, or missing."""
+    """For each run, what runs it but for the seed; empty where its configuration is no use or missing."""
     known: dict[str, str] = {}
     found = []
-    for cell, seed in zip(store.runs["cell"], store.runs["seed"], strict=True):
+    for cell in store.runs["cell"]:
         config = store.configs.get(cell, {})
         arm = json.dumps({**config, "seed": 0}, sort_keys=True)
         if arm not in known:
             known[arm] = command_of(config)
-        found.append(f"{known[arm]} seed={seed}" if known[arm] else "")
+        found.append(known[arm])
     return found
 
 

@@ -1,32 +1,36 @@
 """Learning curves over the budget, as figures."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from reports.settings import Setting
-from reports.svg import MUTED, canvas, drawn, palette
+from reports.stats import Floats
+from reports.svg import MOST_LINES, MUTED, canvas, drawn, palette, panels
 from reports.wording import AXES, amount
 
 
 def budget_axis(figure: Figure, axes: Sequence[Axes], axis: str, end: float, ticks: int) -> None:
     """Scale and label the axis that ends at `end`."""
+    places = [place for place in MaxNLocator(ticks).tick_values(0, end).tolist() if place <= 1.03 * end]
     for each in axes:
-        each.set_ylim(-0.02, 1.02)
+        each.set_xticks(places, [amount(place) for place in places])
+        each.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
         each.set_xlim(0, 1.03 * end)
-        each.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
-        each.xaxis.set_major_locator(MaxNLocator(ticks))
+        each.set_ylim(-0.02, 1.02)
     figure.supxlabel(AXES[axis] + (", nominal" if axis == "flops" else ""), fontsize=9)
 
 
 def curves(setting: Setting, table: pd.DataFrame) -> Figure:
     """Mean of each arm with its interval, named at the right in the order of the ends."""
     colours = palette(list(setting.arms))
-    figure, (axes,) = canvas(4.2)
+    figure, axes = canvas(4.2)
     end = float(table["amount"].max())
     budget_axis(figure, [axes], str(table["axis"].iloc[0]), end, 8)
     for arm, line in table.groupby("arm"):
@@ -62,42 +66,32 @@ def apart(values: Sequence[float], gap: float) -> list[float]:
 
 def seed_curves(setting: Setting) -> pd.DataFrame:
     """Success of single runs over the budget: one row an evaluation, of the runs that are drawn."""
-    rows = []
-    for arm in setting.arms:
-        runs = setting.runs[(setting.runs["arm"] == arm) & setting.runs["cell"].isin(setting.lines.keys())]
-        runs = runs.sort_values("cell")
-        ends = [setting.lines[cell]["success"][-1] for cell in runs["cell"]]
-        for run in runs.iloc[drawn(ends)].to_dict("records"):
-            line = setting.lines[run["cell"]]
-            columns = {"state": run["state"], setting.axis: line[setting.axis], "success": line["success"]}
-            rows.append(pd.DataFrame({"arm": arm, "seed": run["seed"], **columns}))
-    return pd.concat(rows, ignore_index=True)
+    ends = setting.curve.groupby("cell").tail(1).sort_values(["arm", "cell"])
+    shown = [of.iloc[drawn(of["success"], MOST_LINES)] for _, of in ends.groupby("arm")]
+    lines = [setting.lines[cell] for cell in pd.concat(shown)["cell"]]
+    columns = ["arm", "seed", "state", setting.axis, "success"]
+    return pd.DataFrame({name: np.concatenate([line[name] for line in lines]) for name in columns})
 
 
 def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
     """A panel an arm: one line a seed, the mean, and the other arms' means behind; unfinished runs dashed."""
-    colours, columns = palette(list(setting.arms)), min(3, len(setting.arms))
-    rows = -(-len(setting.arms) // columns)
-    figure, panels = canvas(0.4 + 2.0 * rows, rows, columns)
+    colours = palette(list(setting.arms))
+    figure, found = panels(len(setting.arms))
     axis = str(table["axis"].iloc[0])
-    budget_axis(figure, panels, axis, float(table["amount"].max()), 4)
+    budget_axis(figure, found, axis, float(table["amount"].max()), 4)
     means = {str(arm): line[["amount", "success"]].to_numpy() for arm, line in table.groupby("arm")}
-    runs = {arm: list(of.groupby("seed")) for arm, of in seeds.groupby("arm")}
-    for arm, axes in zip(setting.arms, panels, strict=False):
+    lines: dict[tuple[str, bool], list[Floats]] = defaultdict(list)
+    values = seeds[[axis, "success"]].to_numpy(dtype=float)
+    for (arm, _, state), places in seeds.groupby(["arm", "seed", "state"]).indices.items():
+        lines[arm, state == "done"].append(values[places])
+    for arm, axes in zip(setting.arms, found, strict=True):
         others = [line for other, line in means.items() if other != arm]
         axes.add_collection(LineCollection(others, colors=MUTED, linewidths=1.2, alpha=0.4, zorder=1))
         if arm in means:
             axes.plot(*means[arm].T, color=colours[arm], linewidth=2.4, zorder=4)
         for style, done in (("-", True), ("--", False)):
-            lines = [
-                run[[axis, "success"]].to_numpy()
-                for _, run in runs.get(arm, [])
-                if (run["state"].iloc[0] == "done") == done
-            ]
-            thin = {"linewidths": 0.9, "alpha": 0.5, "zorder": 2}
-            axes.add_collection(LineCollection(lines, colors=colours[arm], linestyles=style, **thin))
+            thin = {"linewidths": 0.9, "alpha": 0.5, "zorder": 2, "linestyles": style}
+            axes.add_collection(LineCollection(lines[arm, done], colors=colours[arm], **thin))
         axes.set_title(arm)
-    for axes in panels[len(setting.arms) :]:
-        axes.set_visible(False)
-    figure.supylabel("success (sampled)", fontsize=9)
+    figure.supylabel("success (sampled)", x=0.008, fontsize=9)
     return figure

@@ -8,45 +8,33 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from reports.learning import THRESHOLD
-from reports.settings import Setting
-from reports.svg import canvas, palette
-
-LINE = 110
-"""Characters of a legend's line."""
+from reports.svg import canvas, legend, palette
 
 
-def profile(setting: Setting, table: pd.DataFrame) -> Figure:
+def profile(arms: Sequence[str], table: pd.DataFrame) -> Figure:
     """Share of runs that end above a score (performance profile)."""
-    figure, axes = steps(setting, table, "score", "above")
+    figure, axes = steps(arms, table, "score", "above")
     axes.set_xlabel("final success")
     axes.set_ylabel("share of runs above it")
     return figure
 
 
-def survival(setting: Setting, table: pd.DataFrame) -> Figure:
+def survival(arms: Sequence[str], table: pd.DataFrame) -> Figure:
     """Kaplan-Meier's share of runs that have not reached the threshold yet."""
-    figure, axes = steps(setting, table, "budget", "below")
+    figure, axes = steps(arms, table, "budget", "below")
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_xlabel("share of the budget spent")
     axes.set_ylabel(f"share of runs below {THRESHOLD:g}")
     return figure
 
 
-def steps(setting: Setting, table: pd.DataFrame, x: str, y: str) -> tuple[Figure, Axes]:
+def steps(arms: Sequence[str], table: pd.DataFrame, x: str, y: str) -> tuple[Figure, Axes]:
     """One step function an arm, both axes from 0 to 1."""
-    colours = palette(list(setting.arms))
-    figure, (axes,) = canvas(3.4)
+    colours = palette(arms)
+    figure, axes = canvas(3.4)
     for arm, line in table.groupby("arm"):
         axes.step(line[x], line[y], where="post", color=colours[str(arm)], linewidth=2, label=str(arm))
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.02, 1.02)
-    legend(figure, list(setting.arms))
+    legend(figure, axes.get_legend_handles_labels()[0])
     return figure, axes
-
-
-def legend(figure: Figure, arms: Sequence[str]) -> None:
-    """The arms above the axes, as many in a row as fit."""
-    columns = max(1, min(len(arms), LINE // (4 + max(map(len, arms)))))
-    figure.legend(
-        loc="outside upper right", ncols=columns, handlelength=1, handletextpad=0.4, columnspacing=1.2
-    )

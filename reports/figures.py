@@ -1,28 +1,34 @@
-"""The report's figures. They draw what `reports.tables` computed, and compute nothing themselves."""
+"""The report's figures. They draw what `reports.measured` holds, and compute nothing themselves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from reports import tables
 from reports.comparisons import Family
 from reports.curves import curves, curves_by_arm, seed_curves
 from reports.distributions import profile, survival
-from reports.learning import THRESHOLD, profile_table, survival_table
+from reports.learning import THRESHOLD
+from reports.measured import Measured
 from reports.pooled import Pool, heat_map
 from reports.settings import Setting
 from reports.stats import Floats
-from reports.svg import INK, MUTED, STYLE, canvas, drawn, palette, to_png, to_svg
+from reports.svg import INK, MOST_DOTS, MUTED, STYLE, canvas, drawn, legend, palette, to_png, to_svg
 from reports.tables import BUDGETED
 from reports.wording import AXES, PHASE_NAMES, count, signed
+
+ON_COLOUR: Any = {"color": "#10141a", "fontsize": 8}
+"""Text that reads on the colours of phases."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Drawing:
     draw: Callable[[], Figure]
 
 
-def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
+def pictures(setting: Setting, measured: Measured, comparisons: Family) -> dict[str, Picture]:
     """Every figure of a setting by kind; without a finished run there is none."""
     if setting.done.empty:
         return {}
@@ -54,7 +60,7 @@ def pictures(setting: Setting, comparisons: Family) -> dict[str, Picture]:
     with mpl.rc_context(STYLE):
         return {
             kind: drawn_as(f"{kind}-{setting.slug}", replace(each, title=f"{each.title} {where}"))
-            for kind, each in drawings(setting, comparisons).items()
+            for kind, each in drawings(setting, measured, comparisons).items()
         }
 
 
@@ -63,13 +69,21 @@ def has_pairs(family: Family) -> bool:
     return len(family.table) > 0 and bool(family.table["seeds"].gt(0).any())
 
 
-def pooled_pictures(pool: Pool, table: pd.DataFrame, comparisons: Family) -> dict[str, Picture]:
-    """The figures of several environments together; `table`: of `pooled.against_others`."""
+def pooled_pictures(
+    pool: Pool, table: pd.DataFrame, profiled: pd.DataFrame, comparisons: Family
+) -> dict[str, Picture]:
+    """The figures of several environments together.
+
+    `table`: of `pooled.against_others`, `profiled`: of `pooled.profile_table`.
+    """
     where = f"{count(len(pool.settings), 'environment')}, model {pool.model}"
     found = {}
     if table["difference"].notna().any():
         title = f"Each arm minus the mean of the others, by environment ({where})"
         found["heat"] = Drawing(title, table, partial(heat_map, table))
+    if len(profiled):
+        title = f"Performance profile: runs of all environments that end above a score ({where})"
+        found["profile"] = Drawing(title, profiled, partial(profile, pool.contestants, profiled))
     if has_pairs(comparisons):
         title = f"Paired differences in final success over environments ({where})"
         found["forest"] = Drawing(title, comparisons.table, partial(forest, pool.contestants, comparisons))
@@ -88,11 +102,10 @@ def to_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
 
 
-def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:
+def drawings(setting: Setting, measured: Measured, comparisons: Family) -> dict[str, Drawing]:
     """What there is to draw, by kind."""
-    ends = tables.final_table(setting)
-    phases = tables.phase_table(setting)
-    by_axis = {axis: tables.curve_table(setting, axis) for axis in setting.axes}
+    arms, ends, phases = list(setting.arms), measured.final, measured.phases
+    by_axis = {str(axis): table for axis, table in measured.curves.groupby("axis", sort=False)}
     seeds = seed_curves(setting)
     found = {
         "final": Drawing("Final success by algorithm, one dot a seed", ends, partial(final, setting, ends)),
@@ -109,14 +122,14 @@ def drawings(setting: Setting, comparisons: Family) -> dict[str, Drawing]:
         if table["success"].notna().any():
             title = f"Success over {AXES[axis]}, mean over seeds"
             found[f"curves-{axis}"] = Drawing(title, table, partial(curves, setting, table))
-    if len(profiled := profile_table(setting)):
+    if len(measured.profile):
         title = "Performance profile: runs that end above a score"
-        found["profile"] = Drawing(title, profiled, partial(profile, setting, profiled))
-    if len(steps := survival_table(setting)):
+        found["profile"] = Drawing(title, measured.profile, partial(profile, arms, measured.profile))
+    if len(measured.survival):
         title = f"Runs that have not reached a success of {THRESHOLD:g}"
-        found["survival"] = Drawing(title, steps, partial(survival, setting, steps))
+        found["survival"] = Drawing(title, measured.survival, partial(survival, arms, measured.survival))
     if has_pairs(comparisons):
-        rows = partial(forest, list(setting.arms), comparisons)
+        rows = partial(forest, arms, comparisons)
         found["forest"] = Drawing("Paired differences in final success", comparisons.table, rows)
     return found
 
@@ -134,9 +147,9 @@ def seeds(axes: Axes, values: Sequence[Floats], height: float, width: float, col
     """One dot a seed under each row's mean."""
     places = [y + height + spread(len(each), width) for y, each in enumerate(values)]
     shades = [colour for colour, each in zip(colours, values, strict=True) for _ in each]
-    axes.scatter(
-        np.concatenate(values), np.concatenate(places), s=6.25, c=shades, alpha=0.65, linewidths=0, zorder=2
-    )
+    # Not clipped: SVG would say so at every dot.
+    dots = {"s": 6.25, "alpha": 0.65, "linewidths": 0, "zorder": 2, "clip_on": False}
+    axes.scatter(np.concatenate(values), np.concatenate(places), c=shades, **dots)
 
 
 def spread(count: int, width: float) -> Floats:
@@ -147,21 +160,22 @@ def spread(count: int, width: float) -> Floats:
 def seeds_drawn(values_S: "pd.Series[float]") -> Floats:
     """The values that are drawn, one a seed, those of missing runs left out."""
     found: Floats = np.asarray(values_S.dropna(), dtype=np.float64)
-    return np.asarray(found[drawn(found)])
+    return np.asarray(found[drawn(found, MOST_DOTS)])
 
 
 def row_axis(axes: Axes, labels: Sequence[str]) -> None:
     """Named rows from the top down."""
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks([])
+    for y, label in enumerate(labels):  # a tick takes ten times as long as its text
+        axes.text(-0.01, y, label, transform=axes.get_yaxis_transform(), ha="right", va="center")
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
 
 
 def final(setting: Setting, table: pd.DataFrame) -> Figure:
     """Success by arm, best first."""
     colours = palette(list(setting.arms))
-    figure, (axes,) = canvas(0.95 + 0.46 * len(table))
+    figure, axes = canvas(0.95 + 0.46 * len(table))
     own = [colours[arm] for arm in table["arm"]]
     seeds(axes, [seeds_drawn(setting.finals[arm]) for arm in table["arm"]], 0.2, 0.07, own)
     intervals(axes, table, "final_success", own)
@@ -190,7 +204,7 @@ def final(setting: Setting, table: pd.DataFrame) -> Figure:
 def forest(arms: Sequence[str], family: Family) -> Figure:
     """Differences with intervals, one dot a seed, verdicts at the right."""
     table, colours = family.table, palette(arms)
-    figure, (axes,) = canvas(0.75 + 0.36 * len(table))
+    figure, axes = canvas(0.75 + 0.36 * len(table))
     axes.axvline(0, color=INK, linewidth=0.9)
     own = [colours.get(left, INK) for left in table["left"]]
     seeds(axes, [seeds_drawn(family.differences[label]) for label in table["label"]], 0.22, 0.06, own)
@@ -222,38 +236,24 @@ def compute(setting: Setting, phases: pd.DataFrame) -> Figure:
     used = [
         phase for phase in dict.fromkeys([*BUDGETED, *shares]) if phase in shares and shares[phase].sum() > 0
     ]
-    figure, (axes,) = canvas(0.95 + 0.36 * len(arms))
-    colours = phase_colours()
-    left = np.zeros(len(arms))
+    figure, axes = canvas(1.1 + 0.36 * len(arms))
+    colours = {phase: phase_colours().get(phase, MUTED) for phase in used}
+    ends = shares.loc[arms, used].fillna(0).astype(float).cumsum(axis=1)
+    starts = ends.shift(axis=1, fill_value=0.0)
     for phase in used:
-        width = shares.loc[arms, phase].fillna(0).to_numpy(dtype=float)
-        axes.barh(
-            range(len(arms)),
-            width,
-            0.62,
-            left,
-            color=colours.get(phase, MUTED),
-            label=PHASE_NAMES.get(phase, phase),
-        )
-        for y, (start, share) in enumerate(zip(left, width, strict=True)):
-            if share >= 0.045:
-                axes.text(
-                    start + share / 2,
-                    y,
-                    f"{100 * share:.0f} %",
-                    ha="center",
-                    va="center",
-                    color="#10141a",
-                    fontsize=8,
-                )
-        left += width
+        edges = list(enumerate(zip(starts[phase], ends[phase], strict=True)))
+        boxes = [[(a, y - 0.31), (b, y - 0.31), (b, y + 0.31), (a, y + 0.31)] for y, (a, b) in edges if a < b]
+        axes.add_collection(PolyCollection(boxes, facecolors=colours[phase], linewidths=0))
+        for y, (start, end) in edges:
+            if end - start >= 0.045:
+                percent = f"{100 * (end - start):.0f} %"
+                axes.text((start + end) / 2, y, percent, ha="center", va="center", **ON_COLOUR)
     row_axis(axes, arms)
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_xlabel("share of nominal training FLOPs")
-    figure.legend(
-        loc="outside upper right", ncols=len(used), handlelength=1, handletextpad=0.4, columnspacing=1.2
-    )
+    entries = [Patch(color=colour, label=PHASE_NAMES.get(phase, phase)) for phase, colour in colours.items()]
+    legend(figure, entries)
     return figure
 
 

@@ -1,6 +1,7 @@
 """How arms learn: budget to a threshold, performance profile, asymptote. Tables of one setting."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -34,10 +35,10 @@ def budgets_to_threshold(setting: Setting) -> dict[str, pd.Series]:
     return found
 
 
-def threshold_table(setting: Setting) -> pd.DataFrame:
+def threshold_table(budgets_by_arm: Mapping[str, pd.Series]) -> pd.DataFrame:
     """One row an arm: runs that reached the threshold, and the restricted mean share of the budget before."""
     rows = []
-    for arm, budgets in budgets_to_threshold(setting).items():
+    for arm, budgets in budgets_by_arm.items():
         mean = stats.restricted_mean(budgets)
         rows.append(
             {
@@ -54,10 +55,10 @@ def threshold_table(setting: Setting) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).sort_values("share", ignore_index=True)
 
 
-def survival_table(setting: Setting) -> pd.DataFrame:
+def survival_table(budgets_by_arm: Mapping[str, pd.Series]) -> pd.DataFrame:
     """Kaplan-Meier's share of runs below the threshold, by arm: steps from 1 at no budget to the limit."""
     rows = []
-    for arm, budgets in budgets_to_threshold(setting).items():
+    for arm, budgets in budgets_by_arm.items():
         curve = stats.kaplan_meier(budgets)
         reached = [(b, s) for b, s in zip(curve.budget_T, curve.below_T, strict=True) if b < 1]
         last = float(curve.below_T[-1])
@@ -66,13 +67,16 @@ def survival_table(setting: Setting) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "budget", "below"])
 
 
-def profile_table(setting: Setting) -> pd.DataFrame:
-    """Share of an arm's runs that end above each score."""
+def profile_table(finals: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Share of an arm's runs that end above each score.
+
+    `finals`: by arm, final success of seeds x environments; a seed that misses an environment is left out.
+    """
     rows = []
-    for arm, finals in setting.finals.items():
-        scores = finals.dropna()
-        if len(scores):
-            above = stats.performance_profile(scores.to_numpy()[:, None], PROFILED)
+    for arm, scores in finals.items():
+        complete = scores.dropna()
+        if len(complete):
+            above = stats.performance_profile(complete, PROFILED)
             rows += [{"arm": arm, "score": s, "above": a} for s, a in zip(PROFILED, above, strict=True)]
     return pd.DataFrame(rows, columns=["arm", "score", "above"])
 

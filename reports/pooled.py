@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports import stats, tables
+from reports import learning, stats, tables
 from reports.settings import Setting
 from reports.svg import INK, canvas
 from reports.wording import signed
@@ -81,6 +81,13 @@ def pools(settings: Sequence[Setting]) -> list[Pool]:
     return [pool for pool in found if len(pool.settings) > 1 and pool.contestants]
 
 
+def profile_table(pool: Pool) -> pd.DataFrame:
+    """Share of an arm's runs, those of all environments together, that end above each score."""
+    return learning.profile_table(
+        {arm: pd.concat([each.finals[arm] for each in pool.settings], axis=1) for arm in pool.contestants}
+    )
+
+
 def final_table(pool: Pool) -> pd.DataFrame:
     """One row an arm, best first: success over environments, with 95 % intervals over seeds."""
     rows = [
@@ -119,7 +126,7 @@ def heat_map(table: pd.DataFrame) -> Figure:
     said = table.assign(text=[tile(row) for _, row in table.iterrows()])
     texts = said.pivot(index="arm", columns="environment", values="text").loc[values.index, places]
     reach = max(0.1, float(np.nanmax(np.abs(values.to_numpy()), initial=0)))
-    figure, (axes,) = canvas(0.7 + 0.46 * len(values))
+    figure, axes = canvas(0.7 + 0.46 * len(values))
     shape = {"linewidths": 2, "linecolor": "white", "cbar": False, "annot_kws": {"fontsize": 8}}
     seaborn.heatmap(values, annot=texts, fmt="", cmap="PuOr", vmin=-reach, vmax=reach, ax=axes, **shape)
     axes.axvline(len(places) - 1, color=INK, linewidth=1.5)

@@ -29,6 +29,8 @@ CONFIGURED = (
     ("env", "eval_tasks"),
 )  # fmt: skip
 """Numbers above 0 that a report reads from a configuration."""
+EVALUATION = b'"evaluation"'
+"""In every line of metrics that is an evaluation's. Most others are not worth parsing."""
 UNEXPECTED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 """What JSON of another shape than ours leads to."""
 Value = TypeVar("Value")
@@ -102,16 +104,16 @@ def read_started(cell: Cell, folder: str, config: Record) -> None:
         row |= using("attempts.jsonl", attempts, read_records(folder, "attempts.jsonl"))
     except Damaged as damage:
         cell.notes.append(f"{row['cell']}/{one_line(damage)}; its attempts are left out")
-    lines = read_records(folder, "metrics.jsonl")
+    result = read_object(folder, "result.json")
+    vouched = result is not None and check_sums(Path(folder), result)
+    lines = read_records(folder, "metrics.jsonl", containing=EVALUATION if vouched else b"")
     curve = curve_of(lines, config, elapsed)
     if curve["success"]:
         row["start_success"] = curve["success"][0]
-    result = read_object(folder, "result.json")
     if result is None:
         row["state"], row["reason"] = progress(folder, curve)
         row["iterations"] = using("metrics.jsonl", iterations, lines)
     else:
-        check_sums(Path(folder), result)
         if not curve["success"]:
             raise Damaged("metrics.jsonl: no evaluation, although the run has a result")
         window = int(config["evaluation"]["window"])
@@ -124,21 +126,26 @@ def read_started(cell: Cell, folder: str, config: Record) -> None:
     cell.curve = list(zip(*(columns[name] for name in CURVE_COLUMNS), strict=True))
 
 
-def check_sums(folder: Path, result: Record) -> None:
-    """Raise `Damaged` unless a finished cell's numbers are those that its run wrote."""
+def check_sums(folder: Path, result: Record) -> bool:
+    """Whether a checksum vouches for a finished cell's numbers; raise `Damaged` where it is another's."""
     if "checksum" not in result:
-        return  # a store of an older version
+        return False  # a store of an older version
     try:
         checksums.compare(
             folder / "metrics.jsonl", checksums.read_sealed(folder / "result.json")["metrics_sha256"]
         )
     except checksums.Damaged as damage:
         raise Damaged(f"{damage}: remove this directory and run the sweep again") from damage
+    return True
 
 
-def read_records(folder: str, name: str) -> Lines:
-    """JSON objects, one a line. A torn last line is a write in flight and ignored; no file is no line."""
+def read_records(folder: str, name: str, containing: bytes = b"") -> Lines:
+    """JSON objects, one a line, of the lines that contain some bytes.
+
+    A torn last line is a write in flight and ignored; no file is no line.
+    """
     lines, _ = read_lines(folder, name)
+    lines = [line for line in lines if containing in line]
     try:
         records: Lines = json.loads(b"[" + b",".join(lines) + b"]")  # all at once: three times faster
         if len(records) == len(lines) and all(type(record) is dict for record in records):

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports import comparisons, figures, learning, pooled, tables, wording
+from reports import comparisons, figures, pooled, wording
 from reports.comparisons import Family, Scores
+from reports.measured import Measured, measured
 from reports.pooled import Pool
 from reports.settings import Setting
 from reports.store import Store
-from reports.svg import palette
+from reports.svg import MOST_DOTS, MOST_LINES, palette
 from reports.tuning import Tuning, tuning_of
 from reports.tuning import methods as tuning_methods
 
@@ -41,20 +42,15 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Section(Compared):
+class Section(Compared, Measured):
     """Everything the page says about one setting."""
 
     setting: Setting
-    final: pd.DataFrame
-    compute: pd.DataFrame
-    phases: pd.DataFrame
-    factors: pd.DataFrame
-    curves: pd.DataFrame
-    threshold: pd.DataFrame
-    scaling: pd.DataFrame
-    profile: pd.DataFrame
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
+    dots: str
+    lines: str
+    """What captions add where not every seed is drawn."""
     warnings: list[str]
     methods: list[tuple[str, str]]
     tuning: Tuning | None
@@ -72,8 +68,11 @@ class Overall(Compared):
     pool: Pool
     final: pd.DataFrame
     against_others: pd.DataFrame
+    profile: pd.DataFrame
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
+    dots: str
+    """What captions add where not every seed is drawn."""
 
 
 def families(scores: Scores) -> dict[str, Family]:
@@ -88,24 +87,18 @@ def families(scores: Scores) -> dict[str, Family]:
 
 def section(store: Store, setting: Setting) -> Section:
     """One setting's tables, figures and sentences."""
-    compared = families(setting)
-    drawn = drawn_of(compared)
+    compared, tables = families(setting), measured(setting)
     tuning = tuning_of(store, setting)
     # A tuning compares no arms, and has too many to draw.
-    pictures = {} if tuning and tuning.searching else figures.pictures(setting, drawn)
+    pictures = {} if tuning and tuning.searching else figures.pictures(setting, tables, drawn_of(compared))
     return Section(
-        setting=setting,
-        final=tables.final_table(setting),
         **compared,
-        compute=tables.compute_table(setting),
-        phases=tables.phase_table(setting),
-        factors=tables.factor_table(setting),
-        curves=pd.concat([tables.curve_table(setting, axis) for axis in setting.axes], ignore_index=True),
-        threshold=learning.threshold_table(setting),
-        scaling=learning.scaling_table(setting),
-        profile=learning.profile_table(setting),
+        **vars(tables),
+        setting=setting,
         figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),
+        dots=wording.thinned(len(setting.finals), MOST_DOTS),
+        lines=wording.thinned(len(setting.finals), MOST_LINES),
         warnings=wording.warnings(store, setting),
         methods=methods(store, setting, tuning),
         tuning=tuning,
@@ -130,12 +123,14 @@ def drawn_of(compared: dict[str, Family]) -> Family:
 
 def overall(pool: Pool) -> Overall:
     """The tables, figures and comparisons of several environments together."""
-    compared, table = families(pool), pooled.against_others(pool)
+    compared, table, profile = families(pool), pooled.against_others(pool), pooled.profile_table(pool)
     return Overall(
         **compared,
         pool=pool,
         final=pooled.final_table(pool),
         against_others=table,
-        figures=figures.pooled_pictures(pool, table, drawn_of(compared)),
+        profile=profile,
+        figures=figures.pooled_pictures(pool, table, profile, drawn_of(compared)),
         colours=palette(pool.contestants),
+        dots=wording.thinned(len(pool.finals), MOST_DOTS),
     )

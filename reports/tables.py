@@ -78,7 +78,7 @@ def curve_table(setting: Setting, axis: str) -> pd.DataFrame:
         places = FRACTIONS * end
         by_run = np.array([stats.at_fractions(run[axis], run["success"], places) for run in runs])
         for amount, success in zip(places, by_run.T, strict=True):
-            interval = stats.rate_interval(success[~np.isnan(success)])
+            interval = stats.rate_interval(success)
             row = {"arm": arm, "axis": axis, "amount": amount, "success": interval.estimate}
             rows.append({**row, "low": interval.low, "high": interval.high, "seeds": interval.n})
     return pd.DataFrame(rows, columns=["arm", "axis", "amount", "success", "low", "high", "seeds"])

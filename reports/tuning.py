@@ -151,7 +151,7 @@ def pictures(frozen: Frozen, setting: Setting) -> dict[str, Picture]:
 def sensitivity(frozen: Frozen) -> Figure:
     """Mean tuning success against the learning rate, one line an algorithm."""
     colours = palette(list(frozen.algorithms))
-    figure, (axes,) = canvas(4.2)
+    figure, axes = canvas(4.2)
     for algorithm, tuned in frozen.algorithms.items():
         rates = np.array([frozen.value(algorithm, i, LR) for i in range(len(tuned.trials))], dtype=float)
         scores = np.array([trial.score for trial in tuned.trials])

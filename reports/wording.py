@@ -190,6 +190,16 @@ def equals(p: float) -> str:
     return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
 
 
+def thinned(seeds: int, most: int) -> str:
+    """What a caption adds where not every seed is drawn."""
+    if seeds <= most:
+        return ""
+    return (
+        f" Of more than {most} seeds, {most} are drawn: evenly spaced in rank, the lowest and the highest "
+        "among them. All numbers are over all seeds."
+    )
+
+
 def holm_over(family: Family) -> str:
     """`with Holm over 9 comparisons (all pairs)`."""
     return f"with Holm over {count(len(family.table), 'comparison')} ({family.name})"

@@ -2,10 +2,11 @@
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from harness.cells import CELL, Record, options_of
 from harness.distrust import Damaged, number, one_line, parse, read_bytes, read_lines, read_object
@@ -61,30 +62,30 @@ class Cell:
     """Its rollouts, updates and evaluations so far; None when they were not read."""
 
 
-def unstarted(id: str) -> Cell:
-    """A cell of which nothing but the name is known."""
+def unstarted(id: str, **found: Any) -> Cell:
+    """A cell of which nothing is known but its name and what was `found` in its folder."""
     named = CELL.fullmatch(id)
     assert named, id
-    return Cell(id, named["env"], named["model"], int(named["seed"]))
+    return Cell(id, named["env"], named["model"], int(named["seed"]), **found)
 
 
 def read_cell(folder: str, id: str, now: float) -> Cell:
     """A cell that has a folder, whatever state it is in. `now`: seconds since 1970."""
-    cell = unstarted(id)
+    found: Record = {}
     try:
         config = read_bytes(folder, "config.json")
-        if config is None:
-            return cell
-        options, budget = settings(SEED.sub(b"}", config))
-        cell = replace(cell, options=options, budget=budget)
-        result = read_object(folder, "result.json")
-        if result is not None:
-            return replace(cell, state=State.done, spent=1.0, success=last_score(result))
-        return read_unfinished(cell, folder, now)
+        if config is not None:
+            found["options"], found["budget"] = settings(SEED.sub(b"}", config))
+            result = read_object(folder, "result.json")
+            if result is not None:
+                found |= {"state": State.done, "spent": 1.0, "success": last_score(result)}
+            else:
+                found |= read_unfinished(folder, found["budget"], now)
     except Damaged as damage:
-        return replace(cell, state=State.damaged, reason=one_line(damage))
+        found |= {"state": State.damaged, "reason": one_line(damage)}
     except OSError as error:
-        return replace(cell, state=State.damaged, reason=f"can't be read ({error.strerror})")
+        found |= {"state": State.damaged, "reason": f"can't be read ({error.strerror})"}
+    return unstarted(id, **found)
 
 
 @lru_cache(maxsize=1024)
@@ -108,8 +109,8 @@ def last_score(result: Record) -> float:
         raise Damaged(f"result.json: unexpected content ({error})") from error
 
 
-def read_unfinished(cell: Cell, folder: str, now: float) -> Cell:
-    """A cell that has a configuration and no result."""
+def read_unfinished(folder: str, budget: Budget, now: float) -> Record:
+    """What is found of a cell that has a configuration and no result."""
     leased, written, failed = False, 0.0, False
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -118,30 +119,35 @@ def read_unfinished(cell: Cell, folder: str, now: float) -> Cell:
             else:
                 written = max(written, entry.stat().st_mtime)
                 failed |= entry.name == "failure.json"
-    assert cell.budget is not None
-    spent, success = progress(folder, cell.budget)
-    cell = replace(cell, spent=spent, success=success, written=written)
+    spent, success = progress(folder, budget)
+    found: Record = {"spent": spent, "success": success, "written": written}
     failure = read_object(folder, "failure.json") if failed else None
     # The next attempt removes the failure first, so it holds until then.
     if failure is not None:
-        return replace(cell, state=State.failed, reason=one_line(failure.get("reason", "no reason given")))
+        reason = one_line(failure.get("reason", "no reason given"))
+        return {**found, "state": State.failed, "reason": reason}
     if leased and held(Path(folder), now):
-        return replace(cell, state=State.running)
-    return replace(cell, state=State.interrupted if spent or success is not None else State.waiting)
+        return {**found, "state": State.running}
+    return {**found, "state": State.interrupted if spent or success is not None else State.waiting}
 
 
 def progress(folder: str, budget: Budget) -> tuple[float, float | None]:
     """Share of the budget at the last line of the metrics, and success at the last evaluation."""
     for size in TAILS:
         lines, whole = read_lines(folder, "metrics.jsonl", size)
-        newest_first = (parse(line, "metrics.jsonl") for line in reversed(lines))
-        evaluation = next((line for line in newest_first if line.get("kind") == "evaluation"), None)
+        newest, evaluation = None, None
+        for line in reversed(lines):
+            content = parse(line, "metrics.jsonl")
+            newest = content if newest is None else newest
+            if content.get("kind") == "evaluation":
+                evaluation = content
+                break
         if evaluation or whole:
             break
-    if not lines:
+    if newest is None:
         return 0.0, None
     try:
-        spent = number(parse(lines[-1], "metrics.jsonl")[budget.axis]) / budget.limit
+        spent = number(newest[budget.axis]) / budget.limit
         return min(1.0, spent), number(evaluation["success"]) if evaluation else None
     except (KeyError, ValueError) as error:
         raise Damaged(f"metrics.jsonl: unexpected content ({error})") from error

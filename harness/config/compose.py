@@ -13,7 +13,6 @@ from typing import Any
 
 import hydra
 from hydra.errors import HydraException
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,6 +20,7 @@ from algorithms.factors import Clash
 from envs.base import TaskSet
 from harness.cells import PARTS
 from harness.config.arms import Arm, sweep_arms
+from harness.config.classes import class_of
 from harness.config.frozen import find
 from harness.config.launchers import LAUNCHERS, Launcher
 from harness.config.schema import (
@@ -360,11 +360,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 def targeted(node: Mapping[str, Any], where: str) -> Any:
     """The object that a composed node with a `_target_` describes."""
     values = dict(node)
-    target = values.pop("_target_")
-    try:
-        cls = get_class(target)
-    except (ImportError, ValueError) as error:  # of another version, in a store
-        raise UserError(f"{where}: there is no {target}") from error
+    cls = class_of(values.pop("_target_"), where)
     return _typed_once(cls, json.dumps(values), where)
 
 

@@ -7,9 +7,9 @@ from dataclasses import MISSING, fields
 from enum import Enum
 from itertools import pairwise
 
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from harness.config.classes import class_of
 from harness.config.compose import CONFIG_DIR, SECTIONS, group_options
 from harness.config.launchers import LAUNCHERS
 from harness.config.schema import RunConfig, SweepConfig, TrackerConfig
@@ -64,5 +64,5 @@ def sweep_help() -> str:
             loaded = OmegaConf.load(CONFIG_DIR / group / f"{name}.yaml")
             assert isinstance(loaded, DictConfig)
             node = loaded.get(group, loaded)
-            parts.append(f"\n{group}={name}\n{section_help(group, get_class(node._target_))}")
+            parts.append(f"\n{group}={name}\n{section_help(group, class_of(node._target_, group))}")
     return "\n".join(parts)

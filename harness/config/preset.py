@@ -1,20 +1,34 @@
 """`python -m harness.config.preset MODULE.CLASS`: the YAML of an algorithm, from its class's defaults."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 
+from harness.config.classes import class_of
 from harness.config.compose import json_able
+from harness.errors import UserError
 
 
 def preset(target: str) -> str:
     """The text of `sweeps/algorithm/NAME.yaml` for the algorithm class `target`."""
-    algorithm = get_class(target)()
+    algorithm = class_of(target, "algorithm")()
     options = {field.name: json_able(getattr(algorithm, field.name)) for field in fields(algorithm)}
     return OmegaConf.to_yaml({"_target_": target, **options})
 
 
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    try:
+        if len(arguments) != 1:
+            raise UserError("name one class: python -m harness.config.preset MODULE.CLASS")
+        sys.stdout.write(preset(arguments[0]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    sys.stdout.write(preset(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

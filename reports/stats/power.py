@@ -79,9 +79,11 @@ def ladder(seeds: int, alpha: float) -> Floats:
     keep = tolerated(seeds, alpha) + 1
     steps = []
     for part in np.array_split(residuals, math.ceil(draws * len(signs) / CHUNK)):
-        sums = part @ signs.T
-        means = np.divide(sums, flipped, out=np.full_like(sums, np.inf), where=flipped > 0)
-        steps.append(np.sort(np.partition(means, -keep, axis=1)[:, -keep:], axis=1)[:, ::-1])
+        means = part @ signs.T
+        means /= np.maximum(flipped, 1)
+        means[:, flipped == 0] = np.inf
+        means.partition(-keep, axis=1)
+        steps.append(np.sort(means[:, -keep:], axis=1)[:, ::-1])
     return math.sqrt(seeds) * np.concatenate(steps).astype(float)
 
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from harness.config import PretrainedModel, RolloutConfig, TinyModel, compose_run, compose_sweep
 from harness.config.compose import CONFIG_DIR, group_options, run_config, to_plain
 from harness.config.help import field_docs, sweep_help
+from harness.config.preset import main as preset_main
 from harness.errors import UserError
 from harness.store import cell_id
 from harness.store.checksums import content_hash
@@ -179,6 +180,17 @@ def test_mistakes_are_one_line(overrides, words):
         compose_sweep(overrides)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("target", ["algorithms.gone.Gone", "algorithms.ppo.Gone", "gone", "os.path.join"])
+def test_a_class_that_is_not_there_is_one_line(target, capsys, caplog):
+    """Logging would add lines on stderr."""
+    assert sweep_main(["+sweep=smoke", f"algorithm._target_={target}"]) == 2
+    assert preset_main([target]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(target in line for line in lines)
+    assert caplog.records == []
 
 
 def test_planning_imports_neither_torch_nor_transformers():

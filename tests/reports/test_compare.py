@@ -96,6 +96,15 @@ def test_one_seed_has_no_intervals(tmp_path):
     assert table(tmp_path, "final")["low"].isna().all()
 
 
+def test_what_is_not_drawn_is_said(tmp_path):
+    write_sweep(tmp_path, {"ppo": 0.2, "grpo": 0.6}, seeds=21)
+    page = compare(tmp_path).read_text()
+    data = page[page.index('id="data-seeds-vault-tiny"') :]
+    assert data[: data.index("</script>")].count("\nppo,") == 20 * 11, "20 of the 21 curves"
+    assert "Of more than 20 seeds, 20 are drawn" in page
+    assert "Of more than 40 seeds" not in page
+
+
 def test_one_arm_is_a_page_too(tmp_path):
     write_sweep(tmp_path, {"grpo": 0.5}, seeds=3)
     page = compare(tmp_path).read_text()
@@ -151,7 +160,7 @@ def test_unfinished_failed_and_damaged_cells_are_listed(tmp_path):
     assert "FloatingPointError: diverged" in page
     assert "line 29 of the log" in page
     assert "line 9 of the log" not in page, "its end is shown"
-    assert "python -m harness.run algorithm=grpo env=vault" in page
+    assert page.count("python -m harness.run algorithm=grpo env=vault") == 1, "once for its seeds"
     assert f"{cells[2]}/result.json: not a JSON object" in page
     assert "1 other run in this directory" in page
 

@@ -4,9 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from harness.store import read_json, write_json
+from harness.store.checksums import file_hash, write_sealed
 from reports.compare import compare, main
 from reports.store import Store, read_store
 from tests.reports.synthetic import write_sweep
@@ -120,6 +122,30 @@ def test_a_lost_manifest_leaves_the_runs(out):
     page = compare(out).read_text()
     assert "sweep.json is damaged" in page
     assert "4 of 4 runs finished" in page
+
+
+def test_a_sealed_cell_is_read_as_one_without_a_checksum(out):
+    """Of metrics that a checksum vouches for, only the evaluations are parsed."""
+    before = read_store(out)
+    seal(first(out))
+    after = read_store(out)
+    pd.testing.assert_frame_equal(before.runs, after.runs)
+    pd.testing.assert_frame_equal(before.curve, after.curve)
+
+
+def test_damage_in_a_line_that_is_not_parsed_is_found(out):
+    seal(first(out))
+    metrics = first(out) / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace("train_success", "train_failure", 1))
+    store = read_store(out)
+    assert states(store) == ["damaged", "done", "done", "done"]
+    assert "metrics.jsonl is not what was written" in store.notes[0]
+
+
+def seal(run: Path) -> None:
+    """Give a finished cell the checksums that runs write."""
+    result = {**read_json(run / "result.json"), "metrics_sha256": file_hash(run / "metrics.jsonl")}
+    write_sealed(run / "result.json", result)
 
 
 def test_runs_of_an_older_version_are_read(out):

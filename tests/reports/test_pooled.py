@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,6 +12,7 @@ from reports.compare import compare
 from reports.pooled import ALL, Pool, pools
 from reports.settings import settings
 from reports.store import read_store
+from tests.reports.stats import RLIABLE_ABOVE, RLIABLE_SCORES, RLIABLE_X
 from tests.reports.synthetic import write_sweep
 
 ARMS = {"ppo": 0.4, "grpo": 0.5, "g2po": 0.7}
@@ -63,17 +65,34 @@ def test_the_heat_map_holds_paired_differences(out):
     assert table.loc[(ALL, "g2po"), "difference"] == pytest.approx(sum(by_env) / 2)
 
 
+def test_the_profile_is_rliables(tmp_path):
+    """rliable 1.2.0, library.create_performance_profile; the eighth seed lacks an environment."""
+    cells = write_sweep(tmp_path, {"ppo": 0.4, "g2po": 0.6}, seeds=8, envs=ENVS)
+    scores = dict(zip(ENVS, np.transpose([*RLIABLE_X, [0.99, 0.99]]), strict=True))
+    for env, by_seed in scores.items():
+        for seed, score in enumerate(by_seed):
+            cell = next(cell for cell in cells if cell.startswith(f"g2po-{env}-tiny-s{seed}-"))
+            path = tmp_path / "runs" / cell / "result.json"
+            write_json(path, {**read_json(path), "final_success": score})
+    path.unlink()
+    table = pooled.profile_table(pool_of(tmp_path)).set_index(["arm", "score"])["above"]["g2po"]
+    found = [table.iloc[table.index.get_indexer([score], method="nearest")[0]] for score in RLIABLE_SCORES]
+    np.testing.assert_allclose(found, RLIABLE_ABOVE)
+
+
 def test_the_page_and_the_json_have_both(out, tmp_path):
     page = compare(out, tmp_path).read_text()
     assert page.index("Over household, vault: model tiny") < page.index('id="household-tiny"')
     assert "step − trajectory credit, over 2 environments" in page
     assert "step − trajectory credit, on vault" in page
+    assert 'id="data-profile-pooled-tiny"' in page
     report = read_json(tmp_path / "report.json")
     assert sorted(report["settings"]) == ["household-tiny", "vault-tiny"]
     (verdict, _) = report["pooled"]["tiny"]["step-against-others"]
     assert (verdict["label"], verdict["seeds"], verdict["verdict"]) == ("g2po − ppo", SEEDS, "better")
     assert verdict["p"] == pytest.approx(2 / 2**SEEDS), "seeds are flipped, not runs"
     assert len(report["pooled"]["tiny"]["against-others"]) == 9
+    assert len(report["pooled"]["tiny"]["profile"]) == len(ARMS) * 41
     assert "heat-pooled-tiny.png" in (tmp_path / "report.md").read_text()
 
 
