@@ -79,8 +79,6 @@ def cell_ids(config: RunConfig, seeds: Iterable[int]) -> list[str]:
     """The names of the cells that differ from `config` in their seed at most."""
     plain, prefix = to_plain(config), cell_prefix(config)
     del plain["evaluation"]["record"]  # has no part in any other number
-    if not plain["rollout"]["overlap"]:
-        del plain["rollout"]["overlap"]  # so that a cell without it has the name that it had before
     contents = {seed: [FORMAT, config.env.version, {**plain, "seed": seed}] for seed in seeds}
     return [f"{prefix}{seed}-{content_hash(content)[:10]}" for seed, content in contents.items()]
 
