@@ -181,6 +181,10 @@ class RunConfig:
 
     def _check_vllm(self) -> None:
         model = self.model
+        require(
+            model.gpus == 1,
+            f"engine=vllm generates on one device, model.gpus={model.gpus}: choose engine=torch",
+        )
         if isinstance(model, TinyModel):
             require(
                 model.width >= SMALLEST_VLLM_HEAD * model.heads,
