@@ -28,8 +28,10 @@ def twin_of(module: Module, ranks: Ranks) -> Module:
     """
     if ranks.size == 1:
         return module
-    twin = deepcopy(module)
-    mesh = init_device_mesh(next(module.parameters()).device.type, (ranks.size,))
+    device = next(module.parameters()).device
+    twin = deepcopy(module.cpu())  # there, as a device need not have room for a second one; blocks move below
+    module.to(device)
+    mesh = init_device_mesh(device.type, (ranks.size,))
     for block in [part for part in twin.modules() if isinstance(part, GradientCheckpointingLayer)]:
         fully_shard(block, mesh=mesh)
     fully_shard(twin, mesh=mesh)
