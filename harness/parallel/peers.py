@@ -1,4 +1,4 @@
-"""The first rank's helpers: processes that it starts, watches, and never outlives or is outlived by."""
+"""The other ranks as the first one has them: processes that it starts and watches, and that end with it."""
 
 import contextlib
 import json
@@ -103,7 +103,7 @@ class Peers:
 
     def _watch(self, rank: int, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
-        word = process.stdout.read().strip()
+        word = process.stdout.read().strip().rpartition("\n")[2]
         code = process.wait()
         if code == 0 or self._over.is_set():
             return

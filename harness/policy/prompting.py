@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Sums = Callable[[Mapping[str, float]], dict[str, float]]
+"""Numbers by name to their sums over several processes."""
 
 
 class Turn(NamedTuple):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import harness.launch.worker as worker
 import harness.parallel.peers as peers
@@ -17,10 +18,12 @@ from harness.errors import UserError
 from harness.launch import FAILED
 from harness.ledger import Phase
 from harness.parallel.peers import ranks_of
+from harness.policy.source import check
 from harness.run import Run, Stopped
 from harness.store import RunDir, read_json
 from tests.harness.test_run import SMALL
 
+pytestmark = pytest.mark.slow
 PPO = ["algorithm=ppo", "budget.limit=8e9", "env.horizon=8"]
 APPO = ["algorithm=appo", "batch.trajectories=32", "batch.minibatches=2", "env.horizon=8"]
 PREFILL = {Phase.prefill_new.value, Phase.prefill_cached.value}
@@ -161,7 +164,14 @@ def wait_for(condition, seconds: float = 240.0) -> None:
         time.sleep(0.05)
 
 
-def test_more_gpus_than_there_are_and_vllm_are_refused():
+def test_fewer_devices_than_asked_for_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(UserError, match=r"model\.gpus=8: torch finds 4 here: choose model\.gpus=4"):
+        check(config("algorithm=grpo", "model.device=auto", gpus=8).model)
+
+
+def test_vllm_and_no_device_are_refused():
     with pytest.raises(UserError, match=r"engine=vllm .* model.gpus=2: choose engine=torch"):
         config("algorithm=grpo", "engine=vllm", "model.width=128")
     with pytest.raises(UserError, match=r"model\.gpus=0 must be at least 1"):

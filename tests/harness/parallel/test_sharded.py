@@ -11,6 +11,7 @@ from harness.ledger.ledger import Entry
 from harness.parallel.ranks import ALONE, Ranks
 from tests.harness.parallel.cases import CASES, make_models, outcome
 
+pytestmark = pytest.mark.slow
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}
 
 
