@@ -38,7 +38,7 @@ class Recorder:
             value_T=learner.values(trajectories, Phase.evaluation),
             # No update has been made since the episodes were played.
             current_logprob_T=batch.logprob_T,
-            true_advantage_S=self._true_advantages(trajectories),
+            true_advantage_S=learner.ranks.once(lambda: self._true_advantages(trajectories)),
         )
         if learner.reference:
             reference_T = learner.score(trajectories, learner.reference, Phase.evaluation)

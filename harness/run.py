@@ -21,6 +21,10 @@ from harness.config import CHECKPOINT_SECONDS, BudgetAxis, RunConfig, compose_ru
 from harness.errors import UserError
 from harness.evaluate import evaluate, mean
 from harness.ledger import Ledger
+from harness.parallel.books import Books
+from harness.parallel.peers import ranks_of
+from harness.parallel.player import SharedPlayer
+from harness.parallel.ranks import ALONE, Ranks
 from harness.policy.model import fingerprint
 from harness.policy.source import check as check_model
 from harness.policy.warm_start import load_or_make
@@ -29,11 +33,10 @@ from harness.records import Trajectory
 from harness.rollout.ahead import Ahead
 from harness.rollout.engines import make_engine
 from harness.rollout.environments import EnvironmentPool
-from harness.rollout.episodes import Player
 from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
 from harness.store import Rewound, RunDir, append_line, read_json
-from harness.store.checkpoint import load_model, save_model
+from harness.store.checkpoint import load_model, load_moments, save_model, save_moments
 from harness.store.checksums import file_hash, write_sealed
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
@@ -58,12 +61,18 @@ class Run:
         run_dir: RunDir,
         warm_start_dir: Path,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        ranks: Ranks = ALONE,
     ) -> None:
+        """`ranks`: this process among those that run the cell; only the first one writes."""
         torch.set_num_threads(1)
         self.config, self.run_dir, self.checkpoint_seconds = config, run_dir, checkpoint_seconds
+        self.ranks = ranks
         self.ledger = Ledger()
-        policy, self.prompts = load_or_make(config, warm_start_dir, self.ledger)
+        self.books = Books(self.ledger, ranks)
+        policy, self.prompts = load_or_make(config, warm_start_dir, self.ledger if ranks.first else Ledger())
         self.start_hash = fingerprint(policy)
+        if len(set(ranks.gathered(self.start_hash))) > 1:
+            raise RuntimeError("the ranks do not start from the same weights")
         self.learner = Learner(
             policy,
             config.algorithm,
@@ -71,11 +80,12 @@ class Run:
             config.batch,
             config.env.horizon * config.longest_response,
             self.ledger,
+            ranks,
         )
         self.pool = EnvironmentPool(config.env)
         with self.learner.placement.autocast():
             engine = make_engine(config, policy, self.prompts)
-        self.player = Player(engine, self.prompts, self.pool, config.seed, config.rollout)
+        self.player = SharedPlayer(engine, self.prompts, self.pool, config.seed, config.rollout, ranks)
         self.sampler = Sampler(config, self.player, self.prompts, self.learner, self.ledger)
         overlap = config.rollout.overlap
         self.ahead = Ahead(config, engine, self.prompts, self.pool, self.learner) if overlap else None
@@ -112,11 +122,11 @@ class Run:
                 self._checkpoint()
             if self.spent >= limit:
                 break
-            if stopping():
+            if self.ranks.once(stopping):
                 self._checkpoint()
                 raise Stopped
             self._iterate()
-            if time.monotonic() - self.checkpoint_time > self.checkpoint_seconds:
+            if self.ranks.once(lambda: time.monotonic() - self.checkpoint_time > self.checkpoint_seconds):
                 self._checkpoint()
         self.pool.close()
         result = {
@@ -131,8 +141,9 @@ class Run:
             "versions": {"torch": torch.__version__, "numpy": np.__version__},
             "metrics_sha256": file_hash(self.run_dir.metrics),
         }
-        self.run_dir.check_lease()
-        write_sealed(self.run_dir.result, result)
+        if self.ranks.first:
+            self.run_dir.check_lease()
+            write_sealed(self.run_dir.result, result)
         return result
 
     def _final_success(self) -> float:
@@ -152,8 +163,10 @@ class Run:
         played, noticed, metrics = trained
         check_environments(played)
         self.iteration += 1
-        self.ledger.trajectories += len(played)
-        self.seconds += clock.seconds["rollout"] + clock.seconds["update"]
+        self.ledger.trajectories += sum(self.player.plays(trajectory.group) for trajectory in played)
+        self.books.settle()
+        seconds = clock.seconds["rollout"] + clock.seconds["update"]
+        self.seconds = self.ranks.once(lambda: self.seconds + self.ranks.size * seconds)
         if self.ahead and self.spent >= self.config.budget.limit:
             self.ahead.drop(self.ledger)
         updates = sum("grad_norm" in each for each in metrics)
@@ -212,6 +225,7 @@ class Run:
             evaluation = evaluate(self.config, self.player, forms, self.ledger, point)
         self._keep(point, evaluation.sampled)
         metrics = evaluation.metrics | self._diagnostics()
+        self.books.settle()
         self.point = point + 1
         self.scores.append(metrics["success"])
         self.spent_at.append(self.spent)
@@ -223,11 +237,14 @@ class Run:
         """Write the sampled episodes of the panel's first tasks down."""
         kept = sampled[: self.config.evaluation.record * self.config.evaluation.episodes]
         if kept:
-            self.run_dir.write_trajectories(point, self.recorder.file(kept, self.sampler.batch(kept)))
+            content = self.recorder.file(kept, self.sampler.batch(kept))
+            if self.ranks.first:
+                self.run_dir.write_trajectories(point, content)
 
     def _diagnostics(self) -> dict[str, float]:
         """What prompts and engine noticed since the last call."""
-        return (self.prompts.take_dropped() or {}) | self.player.engine.take_diagnostics()
+        dropped = self.prompts.take_dropped(self.ranks.summed)
+        return (dropped or {}) | self.player.engine.take_diagnostics()
 
     def _clock(self) -> "Clock":
         self.ledger.meter.start()
@@ -235,16 +252,21 @@ class Run:
 
     def _record_times(self, clock: "Clock") -> None:
         line = {"iteration": self.iteration, **clock.seconds, **self.ledger.meter.take()}
-        append_line(self.run_dir.timing, line)
+        if self.ranks.first:
+            append_line(self.run_dir.timing, line)
 
     def _record(self, kind: str, values: dict[str, float]) -> None:
         spent: dict[str, float] = {axis: self.ledger.spent(axis) for axis in COUNTED}
         if self.config.budget.axis is BudgetAxis.gpu_seconds:
             spent["gpu_seconds"] = self.seconds
-        self.run_dir.check_lease()
-        append_line(self.run_dir.metrics, {"kind": kind, "iteration": self.iteration, **spent, **values})
+        if self.ranks.first:
+            self.run_dir.check_lease()
+            append_line(self.run_dir.metrics, {"kind": kind, "iteration": self.iteration, **spent, **values})
 
     def _checkpoint(self) -> None:
+        learner, moments = self.learner, self.learner.moments()
+        if not self.ranks.first:
+            return
         state = {
             "iteration": self.iteration,
             "point": self.point,
@@ -253,24 +275,31 @@ class Run:
             "seconds": self.seconds,
             "ledger": self.ledger.to_plain(),
         }
-        learner = self.learner
         with self.run_dir.new_checkpoint(self.iteration, state) as folder:
-            save_model(folder, "policy", learner.policy, learner.policy_optimizer)
-            if learner.critic:
-                save_model(folder, "critic", learner.critic, learner.critic_optimizer)
-            if learner.previous:
-                save_model(folder, "previous", learner.previous)
-            if self.ahead:
-                save_model(folder, "behaviour", self.ahead.policy)
+            behaviour = self.ahead.policy if self.ahead else None
+            models = {
+                "policy": learner.policy,
+                "critic": learner.critic,
+                "previous": learner.previous,
+                "behaviour": behaviour,
+            }
+            for name, model in models.items():
+                if model is not None:
+                    save_model(folder, name, model)
+            for name, each in moments.items():
+                save_moments(folder, name, each)
         self.checkpoint_time = time.monotonic()
 
     def _resume(self) -> None:
         """Go back to the newest intact checkpoint, if there is one, and note the attempt."""
-        rewound = self.run_dir.rewind()
+        rewound = self.run_dir.rewind() if self.ranks.first else None
+        checkpoint = self.ranks.from_first(rewound.checkpoint if rewound else None)
+        if checkpoint is not None:
+            self._load(checkpoint)
+        if rewound is None:
+            return
         for damage in rewound.damages:
             print(damage)
-        if rewound.checkpoint is not None:
-            self._load(rewound.checkpoint)
         self.run_dir.drop_trajectories(self.point)
         code = code_version(self.config.algorithm)
         append_line(self.run_dir.attempts, attempt(self.iteration, redone(rewound, self.ledger), code))
@@ -280,11 +309,13 @@ class Run:
         self.iteration, self.point = state["iteration"], state["point"]
         self.scores, self.spent_at = state["scores"], state["spent_at"]
         self.seconds = state["seconds"]
-        self.ledger.load(state["ledger"])
+        self.books.load(state["ledger"])
         learner = self.learner
-        load_model(checkpoint, "policy", learner.policy, learner.policy_optimizer)
+        load_model(checkpoint, "policy", learner.policy)
         if learner.critic:
-            load_model(checkpoint, "critic", learner.critic, learner.critic_optimizer)
+            load_model(checkpoint, "critic", learner.critic)
+        optimizers = ("policy", "critic") if learner.critic_optimizer else ("policy",)
+        learner.load({name: load_moments(checkpoint, name) for name in optimizers})
         if (checkpoint / "previous.safetensors").exists():
             learner.remember()
             assert learner.previous is not None
@@ -372,7 +403,8 @@ def main(overrides: Sequence[str]) -> int:
         if lease is None:
             print(f"error: another process runs {run_dir.path}", file=sys.stderr)
             return 2
-        result = Run(config, run_dir, out).finish()
+        with ranks_of(config, run_dir, out, failed=lambda _: os._exit(1)) as ranks:
+            result = Run(config, run_dir, out, ranks=ranks).finish()
     print(f"success {result['final_success']:.2f}; {run_dir.path}")
     return 0
 

@@ -72,6 +72,10 @@ class ModelConfig:
     """The model's name, as in `model=NAME`."""
     device: Device = Device.cpu
     """`cpu`, `cuda`, or `auto`: a CUDA device if there is one. model=tiny is fastest on a CPU."""
+    gpus: int = 1
+    """Devices of this machine that one run has, a process each: every one plays its share of the episodes
+    with the whole policy and trains on its share of each mini-batch, weights, gradients and moments sharded
+    by FSDP2. On CPUs, so many processes, which is for testing. It changes results by rounding alone."""
     precision: Precision = Precision.fp32
     """`fp32`; `bf16`: matrix products in bfloat16 under autocast, refused where the hardware would emulate
     them; `auto`: bf16 if the hardware has it. Weights, moments and losses are fp32 in each."""
@@ -103,6 +107,7 @@ class ModelConfig:
         for name in ("lr", "critic_lr", "value_coef", "weight_decay", "clone_updates"):
             value = getattr(self, name)
             require(value >= 0, f"model.{name}={value} must not be negative")
+        require(self.gpus >= 1, f"model.gpus={self.gpus} must be at least 1")
         require(self.grad_clip > 0, f"model.grad_clip={self.grad_clip} must be above 0")
         require(self.clone_lr > 0, f"model.clone_lr={self.clone_lr} must be above 0")
 

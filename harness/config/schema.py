@@ -185,6 +185,11 @@ class RunConfig:
             f"rollout.overlap=true clashes with algorithm={algorithm.name}, which asks about the policy of "
             "the moment: overlapped rollouts are an older one's; leave it out, or choose another algorithm",
         )
+        require(
+            not (self.rollout.overlap and self.model.gpus > 1),
+            f"rollout.overlap=true clashes with model.gpus={self.model.gpus}: rollouts and updates would wait "
+            "for the other ranks at the same time; leave one of them out",
+        )
 
     def _check_engine(self) -> None:
         longest = self.longest_prompt + self.longest_response
@@ -198,6 +203,10 @@ class RunConfig:
 
     def _check_vllm(self) -> None:
         model = self.model
+        require(
+            model.gpus == 1,
+            f"engine=vllm generates on one device, model.gpus={model.gpus}: choose engine=torch",
+        )
         if isinstance(model, TinyModel):
             require(
                 model.width >= SMALLEST_VLLM_HEAD * model.heads,

@@ -7,16 +7,18 @@ import sys
 import threading
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.code_version import code_version
 from harness.config import RunConfig
 from harness.config.compose import run_config
 from harness.launch import BUSY, DONE, FAILED, STOPPED, UNWRITABLE
 from harness.lease import LeaseLost
+from harness.parallel.peers import ranks_of
 from harness.run import Run, Stopped
 from harness.store import RunDir, write_json
 
@@ -68,7 +70,8 @@ def attempt(
     run_dir.failure.unlink(missing_ok=True)
     try:
         check_code(config, code)
-        Run(config, run_dir, out, checkpoint_seconds).finish(stopping.is_set)
+        with ranks_of(config, run_dir, out, failed=partial(fail, run_dir)) as ranks:
+            Run(config, run_dir, out, checkpoint_seconds, ranks).finish(stopping.is_set)
     except Stopped:
         print(f"stopped by a signal, after a checkpoint, {datetime.now(UTC):%F %T} UTC")
         return STOPPED
@@ -81,6 +84,12 @@ def attempt(
         traceback.print_exc()
         return FAILED
     return DONE
+
+
+def fail(run_dir: RunDir, reason: str) -> NoReturn:
+    """End this process, which hangs as another rank ended."""
+    write_json(run_dir.failure, {"reason": reason})
+    os._exit(FAILED)
 
 
 def check_code(config: RunConfig, code: str | None) -> None:

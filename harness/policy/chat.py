@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from harness.config.model import Answer, PretrainedModel, Truncation
 from harness.errors import UserError
 from harness.policy.answer import read_answer
-from harness.policy.prompting import Turn
+from harness.policy.prompting import Sums, Turn
 
 HOW_TO_ANSWER = {
     Answer.open: "answer with exactly one action and nothing else",
@@ -87,12 +87,12 @@ class ChatPrompts:
         """Ids of text as it stands: the template has put in every special token that there is to be."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def take_dropped(self) -> dict[str, float]:
+    def take_dropped(self, summed: Sums = dict) -> dict[str, float]:
         """Turns left out and tokens cut, each a mean over the prompts since the last call."""
-        count = max(self.prompts, 1)
-        taken = {"dropped_turns": self.dropped_turns / count, "cut_tokens": self.cut_tokens / count}
+        names = ("prompts", "dropped_turns", "cut_tokens")
+        total = summed({name: getattr(self, name) for name in names})
         self.prompts = self.dropped_turns = self.cut_tokens = 0
-        return taken
+        return {name: total[name] / max(total["prompts"], 1) for name in names[1:]}
 
     def _conversation(self, goal: str, turns: Sequence[Turn]) -> tuple[int, ...]:
         first, *rest = turns

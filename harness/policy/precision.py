@@ -20,6 +20,8 @@ class Placement:
     def of(model: ModelConfig) -> "Placement":
         """What the configuration means on this machine; raises `UserError` for what it hasn't got."""
         device = torch.device(_device(model))
+        if device.type == "cuda" and (found := torch.cuda.device_count()) < model.gpus:
+            raise UserError(f"model.gpus={model.gpus}: torch finds {found} here: choose model.gpus={found}")
         has_bf16 = multiplies_bf16(device)
         if model.precision is Precision.bf16 and not has_bf16:
             raise UserError(

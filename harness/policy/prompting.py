@@ -1,7 +1,10 @@
 """What every policy's prompts offer, and what they are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+Sums = Callable[[Mapping[str, float]], dict[str, float]]
+"""Numbers by name to their sums over several processes."""
 
 
 class Turn(NamedTuple):
@@ -39,5 +42,8 @@ class Prompting(Protocol):
     def texts(self, ids: Sequence[int]) -> list[str]:
         """The text of each token."""
 
-    def take_dropped(self) -> dict[str, float] | None:
-        """What prompts left out for want of room since the last call, by name; None where nobody counts."""
+    def take_dropped(self, summed: Sums = dict) -> dict[str, float] | None:
+        """What prompts left out for want of room since the last call, by name; None where nobody counts.
+
+        `summed` adds up what this process and others counted.
+        """

@@ -73,7 +73,7 @@ def check(model: ModelConfig) -> None:
             from harness.policy.lora import library
 
             library()
-    if model.device is Device.cuda or model.precision is Precision.bf16:
+    if model.device is Device.cuda or model.precision is Precision.bf16 or model.gpus > 1:
         from harness.policy.precision import Placement
 
         Placement.of(model)

@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from envs.base import EnvironmentSpec
-from harness.policy.prompting import Turn
+from harness.policy.prompting import Sums, Turn
 from harness.policy.specials import ACTION, BEGIN, END, GOAL, OBSERVATION, PAD, SPECIALS, UNKNOWN
 
 
@@ -74,7 +74,7 @@ class Prompts:
         """The text of each token, special tokens by their names."""
         return [str(text) for text in self.tokenizer.convert_ids_to_tokens(list(ids))]
 
-    def take_dropped(self) -> None:
+    def take_dropped(self, summed: Sums = dict) -> None:
         """Nobody counts what these prompts leave out."""
 
     def _id(self, token: str) -> int:

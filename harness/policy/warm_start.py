@@ -34,7 +34,7 @@ from harness.store.run_dir import FORMAT
 from harness.update.learner import optimise
 
 BATCH_ROWS = 32
-LEARNING = ("lr", "critic_lr", "critic", "value_coef", "schedule", "weight_decay")
+LEARNING = ("lr", "critic_lr", "critic", "value_coef", "schedule", "weight_decay", "gpus")
 """Options of the model that come into play after the warm start: arms that differ in them share it."""
 
 

@@ -73,6 +73,11 @@ class Episode:
             failure=self.failure,
         )
 
+    def take_over(self, record: Trajectory) -> None:
+        """Be the finished episode that another process played."""
+        self.steps, self.branch, self.over = list(record.steps), record.branch, True
+        self.success, self.truncated, self.failure = record.success, record.truncated, record.failure
+
     def fail(self, reason: str) -> None:
         """Its environment failed and is used no more; said in the run's log."""
         if not self.failure:
@@ -158,6 +163,10 @@ class Player:
                 admissible = episodes[number].info.admissible
                 action = self.prompts.action(generation.response_ids, admissible)
                 calls.start(number, partial(act, episodes[number], action, keep_snapshots))
+
+    def plays(self, group: int) -> bool:
+        """Whether this process plays the episodes of this group, and has their environments."""
+        return True
 
     def _request(self, episode: Episode) -> Request:
         admissible = episode.info.admissible

@@ -98,8 +98,12 @@ class Sampler:
         branches = []
         for point in points:
             parent = episodes[point.trajectory]
-            branch, replayed = continuation(parent, point, counts[parent.group], self.player.pool)
+            rollout = counts[parent.group]
             counts[parent.group] += 1
+            if not self.player.plays(parent.group):
+                branches.append(Episode(parent.task, parent.group, rollout, parent.seed))
+                continue
+            branch, replayed = continuation(parent, point, rollout, self.player.pool)
             self.ledger.env_steps_replayed += replayed
             self._book_prefix(parent, point)
             branches.append(branch)

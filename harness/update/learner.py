@@ -1,10 +1,12 @@
 """The models that learn: scoring passes and optimiser steps, each booked in the ledger.
 
+With several ranks, each takes a share of the trajectories at hand, and what they find is gathered.
+
 Shape suffixes: T action tokens of the trajectories at hand, in their order.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 
 import numpy as np
@@ -17,6 +19,8 @@ from algorithms.base import Algorithm
 from algorithms.factors import RatioUnit
 from harness.config import BatchConfig, ModelConfig, PretrainedModel
 from harness.ledger import Ledger, Phase, TransformerFlops
+from harness.parallel.ranks import ALONE, Ranks
+from harness.parallel.sharded import full, load_moments, moments_of, publish, take_over, twin_of
 from harness.policy.lora import lora_of
 from harness.policy.model import (
     Critic,
@@ -26,10 +30,10 @@ from harness.policy.model import (
     head_forms,
     new_critic,
     training,
-    trunk,
 )
+from harness.policy.passes import CriticPass, PolicyPass
 from harness.policy.precision import Placement
-from harness.policy.rows import Rows, hidden_states, logprobs, rows_of, spread, token_logprobs
+from harness.policy.rows import Row, Rows, hidden_states, logprobs, rows_of, spread
 from harness.records import Trajectory
 from harness.update.loss import token_weights, value_loss
 from harness.update.minibatch import Minibatch
@@ -52,33 +56,43 @@ class Learner:
         batch: BatchConfig,
         longest: int,
         ledger: Ledger,
+        ranks: Ranks = ALONE,
     ) -> None:
         """`longest`: the most action tokens a trajectory can have."""
         self.policy, self.algorithm, self.batch = policy, algorithm, batch
         self.longest = longest
-        self.ledger = ledger
+        self.ledger, self.ranks = ledger, ranks
         self.model = model
         self.placement, self.lora = Placement.of(model), lora_of(model)
         self.policy_forms = closed_forms(policy, policy.config, self.lora)
-        self.policy_optimizer = adamw(policy, model.lr, model.weight_decay)
         self.reference = frozen_copy(policy) if algorithm.kl_coef else None
         self.previous: PreTrainedModel | None = None
         """The policy before the last iteration's updates, once `remember` was called."""
         self.critic = new_critic(policy, model.critic) if algorithm.has_critic else None
-        self.critic_optimizer: torch.optim.AdamW | None = None
         if self.critic:
             self.critic_forms = closed_forms(self.critic, policy.config, self.lora)
-            self._add_critic_optimizer(self.critic)
+        self._prepare_policy()
+        self.critic_optimizer: torch.optim.AdamW | None = None
+        if isinstance(self.critic, Critic):
+            self._prepare_critic(self.critic)
 
-    def _add_critic_optimizer(self, critic: Critic | HeadCritic) -> None:
-        """A separate critic's own; a head on the policy's trunk takes part in the policy's steps."""
-        if isinstance(critic, Critic):
-            self.critic_optimizer = adamw(critic, self.model.critic_lr, self.model.weight_decay)
-            self._critic_group = self.critic_optimizer.param_groups[0]
-        else:
-            group = {"params": list(critic.parameters()), "lr": self.model.critic_lr}
+    def _prepare_policy(self) -> None:
+        """A critic that is a head on the policy's trunk takes part in the policy's steps."""
+        head = self.critic if isinstance(self.critic, HeadCritic) else None
+        self.policy_pass = PolicyPass(self.policy, head)
+        self.trained_policy = twin_of(self.policy_pass, self.ranks)
+        model = self.model
+        self.policy_optimizer = adamw(self.trained_policy.policy, model.lr, model.weight_decay)
+        if self.trained_policy.critic:
+            group = {"params": list(self.trained_policy.critic.parameters()), "lr": model.critic_lr}
             self.policy_optimizer.add_param_group(group)
             self._critic_group = self.policy_optimizer.param_groups[1]
+
+    def _prepare_critic(self, critic: Critic) -> None:
+        self.critic_pass = CriticPass(critic)
+        self.trained_critic = twin_of(self.critic_pass, self.ranks)
+        self.critic_optimizer = adamw(self.trained_critic, self.model.critic_lr, self.model.weight_decay)
+        self._critic_group = self.critic_optimizer.param_groups[0]
 
     def set_rates(self, fraction: float) -> float:
         """Set the learning rates for when `fraction` of the budget is spent; returns the policy's."""
@@ -92,6 +106,19 @@ class Learner:
         """Keep the policy as it is now as `previous`."""
         self.previous = frozen_copy(self.policy)
 
+    def moments(self) -> dict[str, dict[str, Tensor]]:
+        """The optimisers' states, whole, by model; on the first rank only, but all take part."""
+        optimizers = {"policy": self.policy_optimizer, "critic": self.critic_optimizer}
+        return {name: moments_of(each, self.ranks) for name, each in optimizers.items() if each}
+
+    def load(self, moments: Mapping[str, dict[str, Tensor]]) -> None:
+        """Go on with the models' weights as they are now, and these optimisers' states."""
+        take_over(self.trained_policy, self.policy_pass)
+        load_moments(self.policy_optimizer, moments["policy"])
+        if self.critic_optimizer:
+            take_over(self.trained_critic, self.critic_pass)
+            load_moments(self.critic_optimizer, moments["critic"])
+
     @torch.no_grad()
     def score(self, trajectories: Sequence[Trajectory], model: PreTrainedModel, phase: Phase) -> Floats:
         """Log-probabilities (T,) of the action tokens under `model`."""
@@ -100,7 +127,7 @@ class Learner:
             for rows in self._row_batches(trajectories):
                 parts.append(logprobs(model, rows)[0].double().numpy())
                 self._book(phase, rows, self.policy_forms.forward)
-        return np.concatenate(parts)
+        return self.ranks.joined(parts)
 
     @torch.no_grad()
     def values(self, trajectories: Sequence[Trajectory], phase: Phase) -> Floats | None:
@@ -113,7 +140,7 @@ class Learner:
                 value_M = self.critic.values(hidden_states(self.critic.backbone, rows))
                 parts.append(spread(value_M, rows).double().numpy())
                 self._book(phase, rows, self.critic_forms.forward)
-        return np.concatenate(parts)
+        return self.ranks.joined(parts)
 
     def update(self, minibatch: Minibatch) -> dict[str, float]:
         """One optimiser step of the policy, after one of the critic if there is one; returns its metrics.
@@ -137,11 +164,11 @@ class Learner:
         centre = self._centre(minibatch)
         value_weight_T = value_weights(minibatch) if isinstance(self.critic, HeadCritic) else None
         sums: defaultdict[str, float] = defaultdict(float)
-        for part, rows in self._micro_batches(minibatch):
+        trained = self.trained_policy
+        for part, rows in self._in_step(minibatch, trained, Phase.actor_train, self.policy_forms):
             reference_T = self._reference_logprobs(rows) if kl_in_loss(algorithm) else None
-            with self.placement.autocast(), training(self.policy):
-                hidden_MW = hidden_states(trunk(self.policy), rows)
-                logprob_T, entropy_T = token_logprobs(self.policy, hidden_MW, rows)
+            with self.placement.autocast(), training(trained):
+                logprob_T, entropy_T, *value_T = trained(rows)
             tokens = Tokens(
                 advantage_T=torch.from_numpy(minibatch.advantage_T[part]).float(),
                 old_logprob_T=torch.from_numpy(minibatch.old_logprob_T[part]).float(),
@@ -151,7 +178,7 @@ class Learner:
             )
             loss, metrics = objective(algorithm, tokens, logprob_T, entropy_T, reference_T, centre)
             if value_weight_T is not None:
-                value_loss = self._value_loss(minibatch, part, value_weight_T, hidden_MW, rows)
+                value_loss = self._value_loss(minibatch, part, value_weight_T, *value_T)
                 loss = loss + self.model.value_coef * value_loss
                 metrics["value_loss"] = float(value_loss.detach())
             loss.backward()
@@ -162,8 +189,9 @@ class Learner:
             for name, value in metrics.items():
                 sums[name] += value / len(weight_T) if name in PER_TOKEN else value
         norm = optimise(self.policy_optimizer, self.model.grad_clip)
+        publish(trained, self.policy_pass)
         self.ledger.meter.lap(Phase.actor_train)
-        return {**sums, "grad_norm": norm}
+        return {**self.ranks.summed(sums), "grad_norm": norm}
 
     @torch.no_grad()
     def _centre(self, minibatch: Minibatch) -> Tensor | None:
@@ -174,7 +202,7 @@ class Learner:
         if self.algorithm.ratio_unit is not RatioUnit.step_sqrt:
             return None
         parts = list(self._micro_batches(minibatch))
-        if len(parts) == 1:
+        if len(parts) == self.ranks.size == 1:
             return None
         total = torch.zeros(())
         for part, rows in parts:
@@ -184,32 +212,29 @@ class Learner:
             computed = self.policy_forms.forward(rows.length_B, rows.positions)
             self.ledger.add(Phase.ratio_centre, 0, 0, computed)
             self.ledger.meter.lap(Phase.ratio_centre)
-        return total / len(minibatch.step_T)
+        return sum(self.ranks.gathered(total), torch.zeros(())) / len(minibatch.step_T)
 
     def _update_critic(self, minibatch: Minibatch) -> dict[str, float]:
-        assert self.critic is not None
         assert self.critic_optimizer is not None
         weight_T = value_weights(minibatch)
         total = 0.0
-        for part, rows in self._micro_batches(minibatch):
-            with self.placement.autocast(), training(self.critic):
-                hidden_MW = hidden_states(self.critic.backbone, rows)
-            loss = self._value_loss(minibatch, part, weight_T, hidden_MW, rows)
+        trained = self.trained_critic
+        for part, rows in self._in_step(minibatch, trained, Phase.critic_train, self.critic_forms):
+            with self.placement.autocast(), training(trained):
+                (value_T,) = trained(rows)
+            loss = self._value_loss(minibatch, part, weight_T, value_T)
             loss.backward()
             self._book_training(Phase.critic_train, rows, self.critic_forms)
             total += float(loss.detach())
         norm = optimise(self.critic_optimizer, self.model.grad_clip)
+        publish(trained, self.critic_pass)
         self.ledger.meter.lap(Phase.critic_train)
-        return {"value_loss": total, "critic_grad_norm": norm}
+        return {**self.ranks.summed({"value_loss": total}), "critic_grad_norm": norm}
 
-    def _value_loss(
-        self, minibatch: Minibatch, part: slice, weight_T: Floats, hidden_MW: Tensor, rows: Rows
-    ) -> Tensor:
-        """The critic's loss on a part of the mini-batch, from its trunk's hidden states."""
-        assert self.critic is not None
+    def _value_loss(self, minibatch: Minibatch, part: slice, weight_T: Floats, value_T: Tensor) -> Tensor:
+        """The critic's loss on a part of the mini-batch, from the values there."""
         assert minibatch.return_T is not None
         assert minibatch.value_T is not None
-        value_T = spread(self.critic.values(hidden_MW), rows)
         old_T = torch.from_numpy(minibatch.value_T[part]).float()
         return_T = torch.from_numpy(minibatch.return_T[part]).float()
         loss_T = value_loss(value_T, old_T, return_T, self.algorithm.value_clip)
@@ -223,18 +248,43 @@ class Learner:
         self._book(Phase.score_reference, rows, self.policy_forms.forward)
         return logprob_T
 
+    def _in_step(
+        self, minibatch: Minibatch, module: nn.Module, phase: Phase, forms: TransformerFlops
+    ) -> Iterator[tuple[slice, Rows]]:
+        """This rank's micro-batches, each for one pass of `module` and back.
+
+        A sharded module's passes wait for the other ranks', so ranks with fewer make idle ones at the end.
+        """
+        if self.ranks.size == 1:
+            yield from self._micro_batches(minibatch)
+            return
+        parts = list(self._micro_batches(minibatch))
+        most = max(self.ranks.gathered(len(parts)))
+        yield from parts
+        shortest = Rows.of(rows_of(minibatch.trajectories[0].steps[:1]))
+        for _ in range(most - len(parts)):
+            with self.placement.autocast(), training(module):
+                outputs = module(shortest)
+            (0.0 * sum(output.sum() for output in outputs)).backward()
+            self.ledger.add(phase, 0, 0, forms.train(shortest.length_B, shortest.positions))
+
     def _micro_batches(self, minibatch: Minibatch) -> Iterator[tuple[slice, Rows]]:
         """Slices of the mini-batch's tokens with their rows; whole trajectories, so that units stay whole."""
-        first = 0
-        for trajectories in packed(minibatch.trajectories, self.batch.micro_tokens):
-            steps = [step for trajectory in trajectories for step in trajectory.steps]
-            tokens = sum(len(step.response_ids) for step in steps)
-            yield slice(first, first + tokens), Rows.of(rows_of(steps))
+        mine = self._share(minibatch.trajectories)
+        first = sum(map(action_tokens, minibatch.trajectories[: mine.start]))
+        for trajectories in packed(minibatch.trajectories[mine], self.batch.micro_tokens):
+            tokens = sum(map(action_tokens, trajectories))
+            yield slice(first, first + tokens), Rows.of(all_rows(trajectories))
             first += tokens
 
     def _row_batches(self, trajectories: Sequence[Trajectory]) -> Iterator[Rows]:
-        for part in packed(trajectories, self.batch.micro_tokens):
-            yield Rows.of(rows_of([step for trajectory in part for step in trajectory.steps]))
+        for part in packed(trajectories[self._share(trajectories)], self.batch.micro_tokens):
+            yield Rows.of(all_rows(part))
+
+    def _share(self, trajectories: Sequence[Trajectory]) -> slice:
+        """Which of the trajectories are this rank's."""
+        rows = [rows_of(trajectory.steps) for trajectory in trajectories]
+        return self.ranks.share([sum(len(prompt) + len(response) for prompt, response in r) for r in rows])
 
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
         """Book a training pass; activations that are computed twice are computed work, not nominal."""
@@ -248,6 +298,16 @@ class Learner:
         computed = form(rows.length_B, rows.positions)
         self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), computed)
         self.ledger.meter.lap(phase)
+
+
+def action_tokens(trajectory: Trajectory) -> int:
+    """How many tokens the policy chose."""
+    return sum(len(step.response_ids) for step in trajectory.steps)
+
+
+def all_rows(trajectories: Sequence[Trajectory]) -> list[Row]:
+    """The rows of trajectories."""
+    return rows_of([step for trajectory in trajectories for step in trajectory.steps])
 
 
 def frozen_copy(model: PreTrainedModel) -> PreTrainedModel:
@@ -280,7 +340,7 @@ def optimise(optimizer: torch.optim.Optimizer, grad_clip: float) -> float:
     Raises FloatingPointError when the gradient is not finite: the run has diverged.
     """
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    norm: Tensor = nn.utils.clip_grad_norm_(trained, grad_clip)
+    norm = full(nn.utils.clip_grad_norm_(trained, grad_clip))
     if not torch.isfinite(norm):
         raise FloatingPointError("the gradient is not finite: the run has diverged")
     optimizer.step()

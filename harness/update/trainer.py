@@ -65,7 +65,8 @@ class Trainer:
             reference_T = self.learner.score(trajectories, self.learner.reference, Phase.score_reference)
             batch = replace(batch, reference_logprob_T=reference_T)
         if "true_advantage_S" in columns:
-            true_S = self.true_values.advantages(trajectories, self.learner.policy, self._book_true_values)
+            policy, book = self.learner.policy, self._book_true_values
+            true_S = self.learner.ranks.once(lambda: self.true_values.advantages(trajectories, policy, book))
             batch = replace(batch, true_advantage_S=true_S)
         return with_kl_in_reward(batch, self.algorithm)
 

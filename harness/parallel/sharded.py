@@ -1,0 +1,99 @@
+"""Modules whose weights, gradients and moments are dealt out over the ranks, by torch's FSDP2.
+
+A sharded module is the twin of a whole one. The twin is trained: each block's weights are gathered when its
+pass needs them, and each rank adds its part to the gradients' sums. After an optimiser step the whole module
+gets the twin's weights; all else reads that one, and no rank has to wait for others there.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from harness.parallel.ranks import Ranks
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def twin_of(module: Module, ranks: Ranks) -> Module:
+    """The module that is trained: this one, where the rank is alone.
+
+    Gradients are sums over the ranks, not means: losses are weighted over the whole mini-batch.
+    """
+    if ranks.size == 1:
+        return module
+    device = next(module.parameters()).device
+    twin = deepcopy(module.cpu())  # there, as a device need not have room for a second one; blocks move below
+    module.to(device)
+    mesh = init_device_mesh(device.type, (ranks.size,))
+    for block in [part for part in twin.modules() if isinstance(part, GradientCheckpointingLayer)]:
+        fully_shard(block, mesh=mesh)
+    fully_shard(twin, mesh=mesh)
+    for part in twin.modules():
+        if isinstance(part, FSDPModule):
+            part.set_gradient_divide_factor(1.0)
+            part.set_force_sum_reduction_for_comms(True)  # gloo knows no other
+    return twin
+
+
+@torch.no_grad()
+def publish(twin: nn.Module, module: nn.Module) -> None:
+    """Give the whole module the weights that its twin trained; every rank takes part."""
+    for shard, whole in trained_pairs(twin, module):
+        whole.copy_(full(shard))
+
+
+@torch.no_grad()
+def take_over(twin: nn.Module, module: nn.Module) -> None:
+    """Give the twin the weights of the whole module."""
+    for shard, whole in trained_pairs(twin, module):
+        shard.copy_(like(whole, shard))
+
+
+def trained_pairs(twin: nn.Module, module: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """What is trained of both, if they are two."""
+    if twin is not module:
+        for shard, whole in zip(twin.parameters(), module.parameters(), strict=True):
+            if whole.requires_grad:
+                yield shard, whole
+
+
+def full(tensor: Tensor) -> Tensor:
+    """All of a tensor; every rank takes part if it is sharded."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def like(whole: Tensor, shard: Tensor) -> Tensor:
+    """All of a tensor sharded as `shard` is; each rank cuts its own part out."""
+    if not isinstance(shard, DTensor):
+        return whole
+    whole = whole.to(shard.device)
+    return distribute_tensor(whole, shard.device_mesh, shard.placements, src_data_rank=None)
+
+
+def moments_of(optimizer: torch.optim.Optimizer, ranks: Ranks) -> dict[str, Tensor]:
+    """An optimiser's state, whole, by INDEX.NAME; on the first rank only, but all take part."""
+    moments = {}
+    for index, entry in optimizer.state_dict()["state"].items():
+        for name, tensor in entry.items():
+            whole = full(tensor)
+            if ranks.first:
+                moments[f"{index}.{name}"] = whole.cpu() if ranks.size > 1 else whole
+    return moments
+
+
+def load_moments(optimizer: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:
+    """The inverse of `moments_of`, on every rank."""
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Any]] = {}
+    for key, tensor in moments.items():
+        index, name = key.split(".")
+        parameter = trained[int(index)]
+        state.setdefault(int(index), {})[name] = like(tensor, parameter) if tensor.ndim else tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
