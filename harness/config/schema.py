@@ -187,7 +187,7 @@ class RunConfig:
         )
         require(
             not (self.rollout.overlap and self.model.gpus > 1),
-            f"rollout.overlap=true clashes with model.gpus={self.model.gpus}: rollouts and updates would wait "
+            f"rollout.overlap=true clashes with model.gpus={self.model.gpus}: playing and training would wait "
             "for the other ranks at the same time; leave one of them out",
         )
 
