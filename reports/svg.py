@@ -133,12 +133,12 @@ def canvas(height: float) -> tuple[Figure, Axes]:
 def panels(count: int, most_columns: int = 3) -> tuple[Figure, list[Axes]]:
     """A figure of `count` axes, tick labels at the left and below each column; scales are the caller's.
 
-    Shared scales and a computed layout would take as long as all that is drawn.
+    Shared scales and a computed layout take much of the time of many panels.
     """
     columns = min(most_columns, count)
     rows = -(-count // columns)
     height = 0.75 + 2.0 * rows
-    figure = Figure(figsize=(WIDTH, height), layout="none")
+    figure = Figure(figsize=(WIDTH, height), layout="none")  # type: ignore[arg-type]  # the stubs lack it
     edges = {"left": 0.6 / WIDTH, "right": 1 - 0.1 / WIDTH, "bottom": 0.5 / height, "top": 1 - 0.25 / height}
     figure.subplots_adjust(**edges, wspace=0.05, hspace=0.2)
     found = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
