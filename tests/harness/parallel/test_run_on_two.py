@@ -66,6 +66,7 @@ def lines(run_dir: RunDir) -> list[dict]:
 
 
 def check_same(one: tuple[RunDir, list], two: tuple[RunDir, list]) -> None:
+    assert one[1]
     for mine, other in zip(one[1], two[1], strict=True):
         assert (mine.task_id, mine.group, mine.rollout) == (other.task_id, other.group, other.rollout)
         assert (mine.success, mine.branch) == (other.success, other.branch)
