@@ -135,6 +135,22 @@ class Broken:
         """Close nothing."""
 
 
+class Noting:
+    """A tracker that notes which cells it was given."""
+
+    sent = -1
+
+    def __init__(self, cell: writer.Cell, names: list[str]) -> None:
+        self.name, self.names = cell.name, names
+
+    def write(self, points):
+        """Note the cell."""
+        self.names.append(self.name)
+
+    def close(self, finished):
+        """Close nothing."""
+
+
 def test_a_cell_that_can_not_be_copied_does_not_stop_the_others(tmp_path, monkeypatch, capfd):
     for seed in (0, 1, 2):
         finish(RunDir.create(tmp_path, compose_run([f"seed={seed}"])))
@@ -151,6 +167,24 @@ def test_one_mirror_at_a_time(tmp_path):
     first, second = (Mirror(tmp_path, Tracker.wandb) for _ in range(2))
     assert first.copy() == []
     assert second.copy() == ["another process copies this store"]
+
+
+def test_a_mirror_that_was_taken_for_dead_leaves_the_store_to_the_other(tmp_path, monkeypatch):
+    sent: list[str] = []
+    monkeypatch.setattr("harness.tracker.mirror.open_writer", lambda tracker, cell: Noting(cell, sent))
+    finish(RunDir.create(tmp_path, compose_run(["seed=0"])))
+    first, second = (Mirror(tmp_path, Tracker.wandb) for _ in range(2))
+    assert first.copy() == []
+    (lease,) = first.folder.glob("lease.*")
+    lease.unlink()
+    finish(RunDir.create(tmp_path, compose_run(["seed=1"])))
+    assert second.copy() == []
+    finish(RunDir.create(tmp_path, compose_run(["seed=2"])))
+    assert first.copy() == ["another process copies this store"]
+    assert second.run(stopped=lambda: True) == []
+    assert len(sent) == len(set(sent)) == 3
+    assert first.copy() == [], "the other has ended"
+    assert len(sent) == 3, "and what it had copied is known"
 
 
 def test_a_tracker_is_no_part_of_a_cell():
