@@ -15,6 +15,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
 from harness.config import LauncherConfig, RunConfig
 from harness.launch import BUSY, STOPPED, UNWRITABLE
 from harness.launch.progress import Board, title
@@ -23,6 +24,10 @@ from harness.store import RunDir, State, cell_id, read_json
 POLL_SECONDS = 0.5
 """Between two looks at how far cells are; the end of one is noticed at once."""
 BUSY_SECONDS = 2.0
+PRELOADED = [
+    *("harness.launch.worker", "harness.rollout.torch_engine"),
+    *("harness.sweep", "submitit.core._submit"),  # main modules, which multiprocessing imports in each worker
+]
 
 
 @dataclass
@@ -84,9 +89,7 @@ def fork_server() -> ForkServerContext:
     It ignores what SLURM tells all processes of a job: with the server, the word of how workers end is lost.
     """
     context = multiprocessing.get_context("forkserver")
-    # A worker runs the main module's imports again, and asks for the engine when it is made.
-    main = getattr(sys.modules["__main__"].__spec__, "name", "")
-    context.set_forkserver_preload(["harness.launch.worker", "harness.rollout.torch_engine", main])
+    context.set_forkserver_preload(PRELOADED)
     kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGUSR2)}
     try:
         forkserver.ensure_running()
