@@ -170,21 +170,22 @@ def test_one_mirror_at_a_time(tmp_path):
 
 
 def test_a_mirror_that_was_taken_for_dead_leaves_the_store_to_the_other(tmp_path, monkeypatch):
+    """And takes over again from what the other had copied, when that one is dead."""
     sent: list[str] = []
     monkeypatch.setattr("harness.tracker.mirror.open_writer", lambda tracker, cell: Noting(cell, sent))
+    names = [cell_id(compose_run([f"seed={seed}"])) for seed in (0, 1, 2)]
     finish(RunDir.create(tmp_path, compose_run(["seed=0"])))
-    first, second = (Mirror(tmp_path, Tracker.wandb) for _ in range(2))
-    assert first.copy() == []
-    (lease,) = first.folder.glob("lease.*")
-    lease.unlink()
-    finish(RunDir.create(tmp_path, compose_run(["seed=1"])))
-    assert second.copy() == []
-    finish(RunDir.create(tmp_path, compose_run(["seed=2"])))
-    assert first.copy() == ["another process copies this store"]
-    assert second.run(stopped=lambda: True) == []
-    assert len(sent) == len(set(sent)) == 3
-    assert first.copy() == [], "the other has ended"
-    assert len(sent) == 3, "and what it had copied is known"
+    mirror = Mirror(tmp_path, Tracker.wandb)
+    assert mirror.copy() == []
+    other, state = mirror.folder / "lease.2", mirror.folder / "mirror.json"
+    other.write_text(json.dumps({"machine": "another boot", "host": "n7", "pid": 1, "started": 1}))
+    write_json(state, {**json.loads(state.read_text()), "finished": names[:2]})
+    for seed in (1, 2):
+        finish(RunDir.create(tmp_path, compose_run([f"seed={seed}"])))
+    assert mirror.copy() == ["another process copies this store"]
+    os.utime(other, (1e9, 1e9))
+    assert mirror.copy() == []
+    assert sent == [names[0], names[2]]
 
 
 def test_a_tracker_is_no_part_of_a_cell():
