@@ -1,7 +1,7 @@
 # make all_algos   set up .venv, run the main job, end with the path of its report   (ARGS="sweep.seeds=[0,1]")
 # make test        set up .venv, run the tests                                       (ARGS="-k vault")
 # make test-vllm   set up .venv-vllm with vLLM's CPU build, test engine=vllm         (ARGS="-k agree")
-# make faults      set up .venv, kill and break runs at every file operation (hours) (ARGS="--every 20")
+# make faults      set up .venv, kill and break runs at every file operation (ARGS="--every 20")
 # make lint        set up .venv, check style and types
 #
 # PYTHON=python3.12     the interpreter that .venv is made from

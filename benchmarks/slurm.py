@@ -3,12 +3,13 @@
     OMP_NUM_THREADS=1 python -m benchmarks.slurm
 
 On a cluster of its own, two nodes of four CPUs on this machine: root and SLURM's packages are needed (see
-tests/slurm/conftest.py). Each cell is real: a process, a warm start, an iteration, two evaluations, its
-checkpoints. Beside it the same cells by launcher=local, and as a yardstick an array of 300 jobs that only
-run `python -c pass`.
+tests/slurm/conftest.py). Each cell is real: a process, an iteration of eight episodes of two steps, two
+evaluations, two checkpoints. There is a job for each of two cores, as each job imports torch once. Beside it
+the same cells by launcher=local, and as a yardstick an array of 300 jobs that only run `python -c pass`.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,19 +18,20 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "tests" / "slurm"
 CELLS = 300
+CORES = 2
 TRIVIAL = [
     "+sweep=smoke",
     "sweep.algorithms=[grpo]",
     f"sweep.seeds=[{','.join(map(str, range(CELLS)))}]",
     "batch.trajectories=8",
     "batch.minibatches=1",
-    "model.clone_updates=1",
-    "model.clone_steps=20",
+    "model.clone_updates=0",
     "model.layers=1",
     "model.width=8",
     "model.heads=1",
-    "env.horizon=5",
+    "env.horizon=2",
     "env.rooms=2",
+    "env.key=false",
     "env.train_tasks=1",
     "env.eval_tasks=1",
     "evaluation.points=1",
@@ -39,8 +41,9 @@ TRIVIAL = [
     "budget.axis=trajectories",
     "budget.limit=8",
 ]
-JOBS = ["launcher=slurm", "wait=true", "launcher.cells_per_job=38"]
+JOBS = ["launcher=slurm", "wait=true", f"launcher.cells_per_job={CELLS // CORES}"]
 BIG = ["+sweep=factorial", f"sweep.seeds=[{','.join(map(str, range(84)))}]", "launcher=slurm", "--dry-run"]
+SWEEP = (sys.executable, "-m", "harness.sweep")
 
 
 def timed(*command: str) -> float:
@@ -50,22 +53,42 @@ def timed(*command: str) -> float:
     return time.monotonic() - began
 
 
-def main() -> None:
+def cells(what: str, out: Path, *options: str) -> None:
+    """Run the cells and print where the seconds go."""
+    began = time.time()
+    timed(*SWEEP, *TRIVIAL, *options, f"sweep.out={out}")
+    ended = time.time()
+    first = min(path.stat().st_mtime for path in out.glob("runs/*/config.json"))
+    results = [path.stat().st_mtime for path in out.glob("runs/*/result.json")]
+    last = max(results)
+    print(
+        f"{len(results)} cells by {what}: {ended - began:.1f} s; until the first cell starts "
+        f"{first - began:.1f} s, all cells {last - first:.1f} s, then the report {ended - last:.1f} s",
+        flush=True,
+    )
+
+
+def measure(out: Path) -> None:
     """Print the times."""
-    sweep = (sys.executable, "-m", "harness.sweep")
+    print(f"load average {os.getloadavg()[0]:.1f}", flush=True)
+    cells(f"launcher=slurm in {CORES} jobs", out / "slurm", *JOBS)
+    cells("launcher=local", out / "local", f"launcher.workers={CORES}")
+    bare = ("sbatch", "--wait", f"--array=0-{CELLS - 1}", "-o", "/dev/null", "--wrap")
+    seconds = timed(*bare, f"srun {sys.executable} -c pass")
+    print(f"{CELLS} bare jobs of one array: {seconds:.1f} s", flush=True)
+    seconds = timed(*SWEEP, *BIG, f"sweep.out={out}/big")
+    print(f"a plan of 10,080 cells: {seconds:.1f} s", flush=True)
+    print(f"load average {os.getloadavg()[0]:.1f}")
+
+
+def main() -> None:
+    """Measure on a cluster that ends with this command, also if it is told to end early."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="slurm-") as cluster, tempfile.TemporaryDirectory() as out:
         subprocess.run([SCRIPTS / "up.sh", cluster], check=True)
         os.environ["SLURM_CONF"] = f"{cluster}/slurm.conf"
         try:
-            seconds = timed(*sweep, *TRIVIAL, *JOBS, f"sweep.out={out}/slurm")
-            done = len(list(Path(out, "slurm", "runs").glob("*/result.json")))
-            print(f"{done} cells by launcher=slurm, 38 a job, to the report: {seconds:.0f} s")
-            seconds = timed(*sweep, *TRIVIAL, f"sweep.out={out}/local")
-            print(f"the same by launcher=local: {seconds:.0f} s")
-            bare = ("sbatch", "--wait", f"--array=0-{CELLS - 1}", "-o", "/dev/null", "--wrap")
-            seconds = timed(*bare, f"srun {sys.executable} -c pass")
-            print(f"{CELLS} bare jobs of one array: {seconds:.0f} s")
-            print(f"a plan of 10,080 cells: {timed(*sweep, *BIG, f'sweep.out={out}/big'):.1f} s")
+            measure(Path(out))
         finally:
             subprocess.run([SCRIPTS / "down.sh", cluster, "--purge"], check=True)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from algorithms.base import Algorithm
 
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARIES = ("torch", "transformers", "numpy")
-"""Whose arithmetic is in every number."""
+LIBRARIES = {name: version(name) for name in ("torch", "transformers", "numpy")}
+"""Versions of the libraries whose arithmetic is in every number."""
 
 
 def digest(path: Path) -> str:
@@ -37,7 +37,7 @@ def version_for(algorithm: type[Algorithm]) -> str:
     mine = {Path(inspect.getfile(cls)) for cls in algorithm.__mro__ if cls is not object}
     counted = {path: digest for path, digest in SOURCES.items() if path in mine or not is_an_algorithm(path)}
     sources = [f"{path.relative_to(ROOT)} {counted[path]}" for path in sorted(counted)]
-    libraries = [f"{name} {version(name)}" for name in LIBRARIES]
+    libraries = [f"{name} {number}" for name, number in LIBRARIES.items()]
     return hashlib.sha256("\n".join([*sources, *libraries]).encode()).hexdigest()[:12]
 
 

@@ -170,7 +170,9 @@ def cancel(sweep: SweepConfig) -> int:
     """Cancel the sweep's jobs."""
     from harness.launch.slurm.launch import cancel as cancel_jobs
 
-    print(f"{cancel_jobs(Path(sweep.out))} jobs cancelled; what they finished is kept")
+    number = cancel_jobs(Path(sweep.out))
+    print(f"{number} {'job' if number == 1 else 'jobs'} cancelled")
+    print("what was written is kept: the same command without cancel=true goes on from there")
     return 0
 
 

@@ -187,8 +187,8 @@ class RunConfig:
         )
         require(
             not (self.rollout.overlap and self.model.gpus > 1),
-            f"rollout.overlap=true clashes with model.gpus={self.model.gpus}: playing and training would wait "
-            "for the other ranks at the same time; leave one of them out",
+            f"rollout.overlap=true clashes with model.gpus={self.model.gpus}: playing and training would "
+            "wait for the other ranks at the same time; leave one of them out",
         )
 
     def _check_engine(self) -> None:

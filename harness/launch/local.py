@@ -11,19 +11,23 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from harness.config import LauncherConfig, RunConfig
-from harness.config.compose import to_plain
 from harness.launch import BUSY, STOPPED, UNWRITABLE
 from harness.launch.progress import Board, title
 from harness.store import RunDir, State, cell_id, read_json
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
+"""Between two looks at how far cells are; the end of one is noticed at once."""
 BUSY_SECONDS = 2.0
+PRELOADED = [
+    *("harness.launch.worker", "harness.rollout.torch_engine"),
+    *("harness.sweep", "submitit.core._submit"),  # main modules, which multiprocessing imports in each worker
+]
 
 
 @dataclass
@@ -67,7 +71,7 @@ def run_cells(
                 while len(running) < at_once and (cell := take_ready(waiting)):
                     start(context, cell, out, launcher, codes.get(cell.run_dir.path.name))
                     running.append(cell)
-                time.sleep(POLL_SECONDS)
+                wait([cell.process.sentinel for cell in running if cell.process], POLL_SECONDS)
                 for cell in [cell for cell in running if cell.process and not cell.process.is_alive()]:
                     running.remove(cell)
                     if not settle(cell, board, patience):
@@ -85,7 +89,7 @@ def fork_server() -> ForkServerContext:
     It ignores what SLURM tells all processes of a job: with the server, the word of how workers end is lost.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.launch.worker"])
+    context.set_forkserver_preload(PRELOADED)
     kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGUSR2)}
     try:
         forkserver.ensure_running()
@@ -112,11 +116,11 @@ def end(running: Sequence[Cell]) -> None:
         raise
 
 
-def work(out: Path, plain: dict[str, Any], checkpoint_seconds: float, code: str | None) -> None:
+def work(out: Path, config: RunConfig, checkpoint_seconds: float, code: str | None) -> None:
     """The worker's process. Only the fork server imports torch, never the sweep."""
     from harness.launch import worker
 
-    worker.work(out, plain, checkpoint_seconds, code)
+    worker.work(out, config, checkpoint_seconds, code)
 
 
 def take_ready(waiting: deque[Cell]) -> Cell | None:
@@ -132,7 +136,7 @@ def start(
     context: ForkServerContext, cell: Cell, out: Path, launcher: LauncherConfig, code: str | None
 ) -> None:
     """Start a worker on the cell."""
-    arguments = (out, to_plain(cell.config), launcher.checkpoint_seconds, code)
+    arguments = (out, cell.config, launcher.checkpoint_seconds, code)
     cell.process = context.Process(target=work, args=arguments, daemon=True)
     cell.started = time.monotonic()
     cell.process.start()

@@ -11,11 +11,10 @@ from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from harness.code_version import code_version
 from harness.config import RunConfig
-from harness.config.compose import run_config
 from harness.launch import BUSY, DONE, FAILED, STOPPED, UNWRITABLE
 from harness.lease import LeaseLost
 from harness.parallel.peers import ranks_of
@@ -23,15 +22,15 @@ from harness.run import Run, Stopped
 from harness.store import RunDir, write_json
 
 
-def work(out: Path, plain: dict[str, Any], checkpoint_seconds: float, code: str | None) -> None:
-    """Run the cell with this configuration under `out`; exit with one of the codes of `harness.launch`.
+def work(out: Path, config: RunConfig, checkpoint_seconds: float, code: str | None) -> None:
+    """Run the cell under `out`; exit with one of the codes of `harness.launch`.
 
     `code`: the version of the code that was asked to run it; None: any will do.
     """
     end_with_parent()
     stopping = stop_when_asked()
     try:
-        status = run_leased(run_config(plain), out, checkpoint_seconds, code, stopping)
+        status = run_leased(config, out, checkpoint_seconds, code, stopping)
     except OSError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         status = UNWRITABLE

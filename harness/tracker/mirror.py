@@ -1,13 +1,13 @@
 """A store's copy in one tracker, kept up to date by repeated passes."""
 
-import fcntl
 import secrets
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 from harness.config import Tracker
+from harness.lease import Lease, LeaseLost, take
 from harness.store import RunDir, read_json, write_json
 from harness.tracker.points import read_points
 from harness.tracker.writer import Cell, Writer, open_writer
@@ -29,7 +29,8 @@ class Mirror:
         self.store, self.tracker = store, tracker
         self.folder = mirror_folder(store, tracker)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock: TextIO | None = None
+        self._lease: Lease | None = None
+        self._holding = ExitStack()
         self._id = ""
         self._finished: list[str] = []
         self._open: dict[str, Writer] = {}
@@ -41,8 +42,7 @@ class Mirror:
         problems = self.copy()
         for name in list(self._open):
             problems += self._attempt(self._leave, name)
-        if self._lock is not None:
-            self._lock.close()
+        self._holding.close()
         return problems
 
     def copy(self) -> list[str]:
@@ -75,6 +75,8 @@ class Mirror:
             cell = Cell(name, f"{name}-{self._id}", self.store.resolve().name, config, self.folder)
             self._open[name] = open_writer(self.tracker, cell)
         writer = self._open[name]
+        assert self._lease is not None
+        self._lease.check()
         if new := [point for point in points if point.iteration > writer.sent]:
             writer.write(new)
             writer.sent = new[-1].iteration
@@ -88,22 +90,29 @@ class Mirror:
 
     def _hold(self) -> bool:
         """Be the store's only mirror in this tracker, from the first pass that can until the process ends."""
-        if self._lock is not None:
-            return True
-        lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
+        if self._lease is not None:
+            try:
+                self._lease.check()
+                return True
+            except LeaseLost:  # suspended for long, and followed: what is known here is out of date
+                self._holding.close()
+                self._open.clear()
+        self._lease = take(self.folder)
+        if self._lease is None:
             return False
-        self._lock = lock
+        self._holding.callback(self._lease.release)
+        self._holding.enter_context(self._lease.beating(lost=lambda: None))  # it looks before it writes
+        self._remember()
+        return True
+
+    def _remember(self) -> None:
+        """What earlier mirrors of this store noted."""
         if self._state.exists():
             state = read_json(self._state)
             self._id, self._finished = state["id"], state["finished"]
         else:
             self._id = secrets.token_hex(4)
             self._save()
-        return True
 
     @property
     def _state(self) -> Path:

@@ -1,6 +1,5 @@
 """What happens to a cell, and what must be true afterwards: each scenario ends with a calm run's bytes."""
 
-import json
 import re
 import subprocess
 import tempfile
@@ -89,10 +88,9 @@ def goes_on(subject: Subject, folder: Path) -> None:
     """Another attempt takes the newest checkpoint that was finished, and ends like a calm run."""
     done = operations(subject.trace(folder))
     finished = any(each.target.endswith("/result.json") and not each.failed for each in done)
-    subject.check(folder)
+    iteration = subject.check(folder)
     if not finished:
-        attempts = (run_folder(folder) / "attempts.jsonl").read_text().splitlines()
-        assert json.loads(attempts[-1])["iteration"] == newest_checkpoint(done), "went on from an older one"
+        assert iteration == newest_checkpoint(done), "went on from an older one"
 
 
 def newest_checkpoint(done: Sequence[Operation]) -> int:
@@ -116,7 +114,7 @@ def damaged(subject: Subject, folder: Path, kill: Fault, pattern: str, damage: s
         path.unlink()
     else:
         path.write_bytes(content)
-    subject.check(folder)
+    subject.check_anew(folder)
     log = (run_folder(folder) / "log.txt").read_text()
     if damage != "missing" or path.name not in (
         "state.json",
@@ -161,13 +159,13 @@ def images(done: Sequence[Operation], draw: Random) -> list[power.Image]:
     """All that may be found when the power fails after any of these operations, without repeats.
 
     Of what was not synced everything is lost, the names alone, the content alone, the content but not its
-    size; and twice a random part.
+    size; and a random part.
     """
     disk, found = power.Disk(), {}
     for operation in done:
         disk.perform(operation)
-        drawn = [power.some_lost(draw), power.some_lost(draw)]
-        for failure in (power.ALL_LOST, power.NAMES_LOST, power.CONTENT_LOST, power.ZEROS, *drawn):
+        drawn = power.some_lost(draw)
+        for failure in (power.ALL_LOST, power.NAMES_LOST, power.CONTENT_LOST, power.ZEROS, drawn):
             image = disk.after(failure)
             found[tuple(sorted(image.items()))] = image
     return list(found.values())
@@ -180,6 +178,31 @@ def done_is_durable(subject: Subject, folder: Path) -> None:
         disk.perform(operation)
     power.write(disk.after(power.ALL_LOST), folder)
     assert outcome(folder) == subject.outcome
+
+
+def telling(calm: Sequence[Operation], before: Sequence[Operation] = ()) -> list[int]:
+    """The numbers of the operations before which a kill leaves what no earlier kill does.
+
+    `before`: what earlier attempts did.
+
+    What an fsync or a file that is opened anew leaves is what was there before: for a kill, nothing happened.
+    """
+    disk, found = power.Disk(), {}
+    for operation in before:
+        disk.perform(operation)
+    for number, operation in enumerate(calm):
+        found.setdefault(tuple(sorted(disk.after(power.KEPT).items())), number)
+        disk.perform(operation)
+    return list(found.values())
+
+
+def caught_up(resumed: Sequence[Operation]) -> list[Operation]:
+    """The operations of a resumed attempt until it has finished a checkpoint.
+
+    From there on, it holds in memory and on the disk what an attempt does that was never killed.
+    """
+    first = next(number for number, each in enumerate(resumed) if CHECKPOINT.fullmatch(each.target))
+    return list(resumed[: first + 2])
 
 
 def changing(calm: Sequence[Operation]) -> list[int]:

@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,7 +61,12 @@ class Watch:
         self.trace = trace.open("ab", buffering=0)
 
     def inside(self, path: Any, dir_fd: int | None = None) -> str | None:
-        """The path relative to the folder, None outside; `path` may be a file descriptor."""
+        """The path relative to the folder, None outside; `path` may be a file descriptor.
+
+        Nothing is inside for other threads: a lease's beats come with time, not with a run's operations.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return None
         if isinstance(path, int):
             path = os.readlink(f"/proc/self/fd/{path}")
         elif dir_fd is not None:

@@ -51,7 +51,7 @@ def attempt(request: dict[str, Any]) -> None:
         os.dup2(errors, stream)
     fault = Fault(**request["fault"]) if request["fault"] else None
     install(Watch(folder, trace, fault))
-    worker.work(folder, request["config"], checkpoint_seconds=0, code=None)
+    worker.work(folder, run_config(request["config"]), checkpoint_seconds=0, code=None)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,22 @@ class Broken:
         """Close nothing."""
 
 
+class Noting:
+    """A tracker that notes which cells it was given."""
+
+    sent = -1
+
+    def __init__(self, cell: writer.Cell, names: list[str]) -> None:
+        self.name, self.names = cell.name, names
+
+    def write(self, points):
+        """Note the cell."""
+        self.names.append(self.name)
+
+    def close(self, finished):
+        """Close nothing."""
+
+
 def test_a_cell_that_can_not_be_copied_does_not_stop_the_others(tmp_path, monkeypatch, capfd):
     for seed in (0, 1, 2):
         finish(RunDir.create(tmp_path, compose_run([f"seed={seed}"])))
@@ -151,6 +167,25 @@ def test_one_mirror_at_a_time(tmp_path):
     first, second = (Mirror(tmp_path, Tracker.wandb) for _ in range(2))
     assert first.copy() == []
     assert second.copy() == ["another process copies this store"]
+
+
+def test_a_mirror_that_was_taken_for_dead_leaves_the_store_to_the_other(tmp_path, monkeypatch):
+    """And takes over again from what the other had copied, when that one is dead."""
+    sent: list[str] = []
+    monkeypatch.setattr("harness.tracker.mirror.open_writer", lambda tracker, cell: Noting(cell, sent))
+    names = [cell_id(compose_run([f"seed={seed}"])) for seed in (0, 1, 2)]
+    finish(RunDir.create(tmp_path, compose_run(["seed=0"])))
+    mirror = Mirror(tmp_path, Tracker.wandb)
+    assert mirror.copy() == []
+    other, state = mirror.folder / "lease.2", mirror.folder / "mirror.json"
+    other.write_text(json.dumps({"machine": "another boot", "host": "n7", "pid": 1, "started": 1}))
+    write_json(state, {**json.loads(state.read_text()), "finished": names[:2]})
+    for seed in (1, 2):
+        finish(RunDir.create(tmp_path, compose_run([f"seed={seed}"])))
+    assert mirror.copy() == ["another process copies this store"]
+    os.utime(other, (1e9, 1e9))
+    assert mirror.copy() == []
+    assert sent == [names[0], names[2]]
 
 
 def test_a_tracker_is_no_part_of_a_cell():

@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.config import compose_sweep
+from harness.run import Run
+from harness.store import RunDir
+
 SMALL = [
     "+sweep=smoke",
     "sweep.algorithms=[grpo]",
@@ -29,8 +33,8 @@ SMALL = [
     "budget.axis=trajectories",
     "budget.limit=16",
 ]
-LONG = [*SMALL, "budget.limit=640", "launcher.checkpoint_seconds=0"]
-"""80 iterations, a checkpoint after each: time to be hit in."""
+LONG = [*SMALL, "budget.limit=960", "launcher.checkpoint_seconds=0"]
+"""120 iterations, a checkpoint after each: time to be hit in."""
 SECONDS = 240
 """Deadline of everything that is waited for."""
 
@@ -74,6 +78,13 @@ def runs(out: Path) -> list[Path]:
     return sorted((out / "runs").glob("*"))
 
 
+def undisturbed(*arguments: str, out: Path) -> dict[str, bytes]:
+    """What the cells measure when nothing happens to them."""
+    for cell in compose_sweep(arguments)[2]:
+        Run(cell, RunDir.create(out, cell), out).finish()
+    return metrics(out)
+
+
 def metrics(out: Path) -> dict[str, bytes]:
     """What the cells measured."""
     return {run.name: (run / "metrics.jsonl").read_bytes() for run in runs(out)}
@@ -86,12 +97,13 @@ def attempts(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "attempts.jsonl").read_text().splitlines()]
 
 
-def has_checkpoint(out: Path) -> bool:
-    """Whether every cell has got beyond its first evaluation."""
-    found = [
-        [c for c in run.glob("checkpoints/[0-9]*/state.json") if c.parent.name != "0"] for run in runs(out)
-    ]
-    return bool(found) and all(found)
+def has_got_on(out: Path, attempt: int = 1) -> bool:
+    """Whether the first cell is in this attempt, and has written a checkpoint in it."""
+    run = runs(out)[0] if runs(out) else None
+    if run is None or len(attempts(run)) < attempt:
+        return False
+    written = [int(state.parent.name) for state in run.glob("checkpoints/[0-9]*/state.json")]
+    return max(written, default=0) > attempts(run)[-1]["iteration"]
 
 
 def over(jobs: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """The verbs of `launcher=slurm`: submit what is due, follow what is alive, cancel it. None keeps a state."""
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from harness.launch.slurm import cluster, submission
 from harness.launch.slurm.standing import Cell, Standing, stand
 from harness.lease import take
 
-POLL_SECONDS = 5.0
+LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.5, 5.0
+"""Between two questions to SLURM, which may have many to answer."""
 SILENT_SECONDS = 1800.0
 """How long SLURM may give no answer before following it is given up."""
 
@@ -42,7 +44,11 @@ def launch(request: Request) -> Outcome:
     teller = Teller(board, cells, request.launcher)
     if request.launcher.wait:
         with board.progress:
-            cells = follow(request, cells, teller)
+            try:
+                cells = follow(request, cells, teller)
+            except KeyboardInterrupt:
+                print("\nthe jobs go on; cancel=true cancels them", end="", file=sys.stderr)
+                raise
     teller.tell(cells)
     alive = sum(cell.standing is Standing.alive for cell in cells)
     done = sum(cell.standing is Standing.done for cell in cells)
@@ -66,7 +72,8 @@ def submit_due(request: Request) -> list[Cell]:
         print(sbatch_text(request.launcher))
         for each in submit(due, request.sweep, request.out, request.launcher, request.codes):
             number = sum(map(len, each.tasks))
-            print(f"submitted {number} cells as {each.title}; their logs: {folder / each.name}")
+            noun = "cell" if number == 1 else "cells"
+            print(f"submitted {number} {noun} as {each.title}; their logs: {folder / each.name}")
         return look(request)
     finally:
         lease.release()
@@ -106,13 +113,18 @@ def follow(request: Request, cells: list[Cell], teller: "Teller") -> list[Cell]:
         if due:
             cells = submit_due(request)
             continue
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause(time.monotonic() - began))
         try:
             cells, answered = look(request), time.monotonic()
         except SlurmSilent as error:
             teller.board.say(str(error))
             if time.monotonic() - answered > SILENT_SECONDS:
                 raise
+
+
+def pause(seconds: float) -> float:
+    """Until SLURM is asked again after following jobs for so long: the end of short ones is seen soon."""
+    return min(MOST_PAUSE_SECONDS, max(LEAST_PAUSE_SECONDS, seconds / 20))
 
 
 class Teller:
