@@ -26,7 +26,8 @@ POLL_SECONDS = 0.5
 BUSY_SECONDS = 2.0
 PRELOADED = [
     *("harness.launch.worker", "harness.rollout.torch_engine"),
-    *("harness.sweep", "submitit.core._submit"),  # main modules, which multiprocessing imports in each worker
+    # What main modules import: multiprocessing runs the sweep's, or the job's, in each worker.
+    *("harness.plan_text", "harness.tracker", "submitit"),
 ]
 
 
