@@ -207,9 +207,9 @@ def said(
     }
 
 
-def groups(runs: Sequence[Record]) -> list[Record]:
+def groups(runs: Sequence[Mapping[Any, Any]]) -> list[Record]:
     """The runs of each arm, environment, model and command; the command with its seed where there is one."""
-    found: dict[tuple[str, ...], list[Record]] = {}
+    found: dict[tuple[str, ...], list[Mapping[Any, Any]]] = {}
     for run in runs:
         found.setdefault(tuple(run[key] for key in GROUPED), []).append(run)
     return [
@@ -218,7 +218,7 @@ def groups(runs: Sequence[Record]) -> list[Record]:
     ]
 
 
-def with_seed(command: str, runs: Sequence[Record]) -> str:
+def with_seed(command: str, runs: Sequence[Mapping[Any, Any]]) -> str:
     """The command of one run, or that of any of several."""
     if not command:
         return ""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from reports.wording import AXES, amount
 
 def budget_axis(figure: Figure, axes: Sequence[Axes], axis: str, end: float, ticks: int) -> None:
     """Scale and label the axis that ends at `end`."""
-    places = [place for place in MaxNLocator(ticks).tick_values(0, end).tolist() if place <= 1.03 * end]
+    places = [float(place) for place in MaxNLocator(ticks).tick_values(0, end) if place <= 1.03 * end]
     for each in axes:
         each.set_xticks(places, [amount(place) for place in places])
         each.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
@@ -82,7 +83,8 @@ def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame) ->
     means = {str(arm): line[["amount", "success"]].to_numpy() for arm, line in table.groupby("arm")}
     lines: dict[tuple[str, bool], list[Floats]] = defaultdict(list)
     values = seeds[[axis, "success"]].to_numpy(dtype=float)
-    for (arm, _, state), places in seeds.groupby(["arm", "seed", "state"]).indices.items():
+    by_run: dict[Any, Any] = seeds.groupby(["arm", "seed", "state"]).indices
+    for (arm, _, state), places in by_run.items():
         lines[arm, state == "done"].append(values[places])
     for arm, axes in zip(setting.arms, found, strict=True):
         others = [line for other, line in means.items() if other != arm]
@@ -90,7 +92,7 @@ def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame) ->
         if arm in means:
             axes.plot(*means[arm].T, color=colours[arm], linewidth=2.4, zorder=4)
         for style, done in (("-", True), ("--", False)):
-            thin = {"linewidths": 0.9, "alpha": 0.5, "zorder": 2, "linestyles": style}
+            thin: Any = {"linewidths": 0.9, "alpha": 0.5, "zorder": 2, "linestyles": style}
             axes.add_collection(LineCollection(lines[arm, done], colors=colours[arm], **thin))
         axes.set_title(arm)
     figure.supylabel("success (sampled)", x=0.008, fontsize=9)

@@ -148,7 +148,7 @@ def seeds(axes: Axes, values: Sequence[Floats], height: float, width: float, col
     places = [y + height + spread(len(each), width) for y, each in enumerate(values)]
     shades = [colour for colour, each in zip(colours, values, strict=True) for _ in each]
     # Not clipped: SVG would say so at every dot.
-    dots = {"s": 6.25, "alpha": 0.65, "linewidths": 0, "zorder": 2, "clip_on": False}
+    dots: Any = {"s": 6.25, "alpha": 0.65, "linewidths": 0, "zorder": 2, "clip_on": False}
     axes.scatter(np.concatenate(values), np.concatenate(places), c=shades, **dots)
 
 

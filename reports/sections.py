@@ -1,6 +1,7 @@
 """What the page says about one setting, and about several environments together."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -91,9 +92,9 @@ def section(store: Store, setting: Setting) -> Section:
     tuning = tuning_of(store, setting)
     # A tuning compares no arms, and has too many to draw.
     pictures = {} if tuning and tuning.searching else figures.pictures(setting, tables, drawn_of(compared))
+    found: dict[str, Any] = {**compared, **vars(tables)}
     return Section(
-        **compared,
-        **vars(tables),
+        **found,
         setting=setting,
         figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),

@@ -2,12 +2,11 @@
 
 from dataclasses import is_dataclass
 from importlib import import_module
-from typing import Any
 
 from harness.errors import UserError
 
 
-def class_of(target: object, where: str) -> type[Any]:
+def class_of(target: object, where: str) -> type:
     """The dataclass of this dotted name. Raises `UserError` where there is none, naming the part `where`.
 
     Hydra's `get_class` does the same, but logs the error on stderr besides.
