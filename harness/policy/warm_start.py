@@ -112,8 +112,10 @@ def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Promp
     model = config.model
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=model.clone_lr, fused=True)
+    # Of ten updates or fewer none warms up: a first phase of one step would be divided by its length, nought.
+    warming = 0.1 if model.clone_updates > 10 else 0.0
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, model.clone_lr, model.clone_updates, pct_start=0.1
+        optimizer, model.clone_lr, model.clone_updates, pct_start=warming
     )
     forms, placement = closed_forms(policy, policy.config, lora_of(model)), Placement.of(model)
     cost = {"tokens": 0, "flops": 0}

@@ -1,6 +1,7 @@
 """A warm start is made by one process, whole, and made again where it is damaged."""
 
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,10 @@ def test_a_damaged_one_is_named_and_made_again(name, config, tmp_path, capsys):
     assert files(tmp_path) == before
     assert ledger_again.to_plain() == ledger.to_plain()
     assert ledger.entries[Phase.warm_start].tokens > 0
+
+
+@pytest.mark.parametrize("updates", [1, 2, 10, 11])
+def test_any_number_of_updates_will_do(updates, config, tmp_path):
+    shorter = replace(config, model=replace(config.model, clone_updates=updates))
+    weights, _ = start(shorter, tmp_path)
+    assert weights != start(replace(config, model=replace(config.model, clone_updates=0)), tmp_path)[0]
