@@ -26,8 +26,8 @@ from harness.run import Run, Stopped
 from harness.store import RunDir
 from tests.faults.cells import SMALL
 
-FAST = ["model.lr=0.03", "algorithm.entropy_coef=0.1", "rollout.overlap=true"]
-"""The policy moves far in every update, so that it matters which one played."""
+FAST = ["model.lr=0.03", "algorithm.entropy_coef=0.1", "rollout.overlap=true", "budget.limit=34"]
+"""The policy moves far in every update, so that it matters which one played; three iterations."""
 BRANCHES = ["batch.trajectories=32", "budget.limit=68"]
 
 
