@@ -139,6 +139,7 @@ def play(generate: Generate, vocabulary: int, lengths: Lengths, episodes: int = 
     start = seconds(CPU)
     for step in range(lengths.steps):
         answers = generate(prompts, step)
+        assert all(len(answer) == lengths.response for answer, _ in answers)
         prompts = [
             (*ids, *answer, *words(lengths.observation))
             for ids, (answer, _) in zip(prompts, answers, strict=True)
@@ -176,7 +177,8 @@ def contestants(subject: Subject, lengths: Lengths) -> dict[str, tuple[Generate,
         from harness.rollout.vllm_engine import VllmEngine
 
         prompt, room = subject.longest - lengths.response, EPISODES * subject.longest
-        vllm = VllmEngine(subject.model, NO_END, prompt, lengths.response, room)
+        seldom = subject.model.config.vocab_size - 1  # vLLM wants a token that exists; `play` checks the lengths
+        vllm = VllmEngine(subject.model, seldom, prompt, lengths.response, room)
         found["engine=vllm"] = (generate_of(vllm), vllm.sync)
     return found
 
