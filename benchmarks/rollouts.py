@@ -177,7 +177,7 @@ def contestants(subject: Subject, lengths: Lengths) -> dict[str, tuple[Generate,
         from harness.rollout.vllm_engine import VllmEngine
 
         prompt, room = subject.longest - lengths.response, EPISODES * subject.longest
-        seldom = subject.model.config.vocab_size - 1  # vLLM wants a token that exists; `play` checks the lengths
+        seldom = subject.model.config.vocab_size - 1  # vLLM's end must exist; `play` checks the lengths
         vllm = VllmEngine(subject.model, seldom, prompt, lengths.response, room)
         found["engine=vllm"] = (generate_of(vllm), vllm.sync)
     return found
