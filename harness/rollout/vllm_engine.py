@@ -178,6 +178,8 @@ def start(model: PreTrainedModel, longest_context: int, cache_tokens: int) -> An
             block_size=BLOCK_TOKENS if cpu else None,
             gpu_memory_utilization=MEMORY_SHARE,
             enable_prefix_caching=True,
+            # A prompt read in parts winds its seeded generator back, which those of CPUs can't.
+            enable_chunked_prefill=not cpu,
             enforce_eager=cpu,
             worker_extension_cls="harness.rollout.vllm_worker.Weights",
             seed=0,

@@ -5,6 +5,7 @@ Runs where vLLM is installed (`make test-vllm`: an environment of its own, see d
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,13 @@ def test_log_probabilities_agree_before_and_after_every_update(pair):
         engine.sync()
         assert_agrees(model, engine, asked)
         assert engine.take_diagnostics()["mismatch_max"] < TOLERANCE
+
+
+def test_more_prompts_than_one_pass_reads(pair):
+    model, engine = pair
+    distinct = [replace(requests(1, length)[0], counter=(8, length, 0)) for length in range(180, 210)]
+    assert sum(len(each.prompt_ids) for each in distinct) > 4096, "vLLM reads so many tokens at once"
+    assert_agrees(model, engine, distinct)
 
 
 def test_a_twin_shares_the_machine_and_not_the_weights(pair):
