@@ -42,7 +42,10 @@ TRIVIAL = [
     "budget.limit=8",
 ]
 JOBS = ["launcher=slurm", "wait=true", f"launcher.cells_per_job={CELLS // CORES}"]
-BIG = ["+sweep=factorial", f"sweep.seeds=[{','.join(map(str, range(84)))}]", "launcher=slurm", "--dry-run"]
+BIG = [
+    *("+sweep=factorial", f"sweep.seeds=[{','.join(map(str, range(84)))}]", "launcher=slurm", "--dry-run"),
+    *("model.layers=1", "budget.limit=2e11", "evaluation.record=0"),  # a plan asks for the disk it can take
+]
 SWEEP = (sys.executable, "-m", "harness.sweep")
 
 
