@@ -5,22 +5,21 @@ configuration alone (on one thread of one machine), however often the run is int
 """
 
 import os
-import socket
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from harness.attempt import attempt, redone
 from harness.code_version import code_version
 from harness.config import CHECKPOINT_SECONDS, BudgetAxis, RunConfig, compose_run
 from harness.errors import UserError
-from harness.evaluate import evaluate, mean
-from harness.ledger import Ledger
+from harness.evaluate import evaluate
+from harness.ledger import COUNTED_AXES, Ledger
 from harness.parallel.books import Books
 from harness.parallel.peers import ranks_of
 from harness.parallel.player import SharedPlayer
@@ -35,14 +34,12 @@ from harness.rollout.engines import make_engine
 from harness.rollout.environments import EnvironmentPool
 from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
-from harness.store import Rewound, RunDir, append_line, read_json
+from harness.store import RunDir, append_line, read_json
 from harness.store.checkpoint import load_model, load_moments, save_model, save_moments
 from harness.store.checksums import file_hash, write_sealed
+from harness.summary import average, check_environments, summary
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
-
-COUNTED = ("flops", "tokens", "env_steps", "trajectories")
-"""Budget axes that are a function of the configuration."""
 
 Trained = tuple[list[Trajectory], dict[str, float], list[dict[str, float]]]
 """An iteration's trajectories, what playing them showed, and each mini-batch's metrics."""
@@ -256,7 +253,7 @@ class Run:
             append_line(self.run_dir.timing, line)
 
     def _record(self, kind: str, values: dict[str, float]) -> None:
-        spent: dict[str, float] = {axis: self.ledger.spent(axis) for axis in COUNTED}
+        spent: dict[str, float] = {axis: self.ledger.spent(axis) for axis in COUNTED_AXES}
         if self.config.budget.axis is BudgetAxis.gpu_seconds:
             spent["gpu_seconds"] = self.seconds
         if self.ranks.first:
@@ -325,32 +322,6 @@ class Run:
             self.ahead.version = max(0, self.iteration - 1)
 
 
-def attempt(iteration: int, again: dict[str, float], code: str) -> dict[str, object]:
-    """What is noted about an attempt when it starts."""
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "job": os.environ.get("SLURM_JOB_ID", ""),
-        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-        "code": code,
-        "iteration": iteration,
-        "redone": again,
-    }
-
-
-def redone(rewound: Rewound, ledger: Ledger) -> dict[str, float]:
-    """What an interruption cost: the finished iterations after the checkpoint, which are done again.
-
-    The iteration that was cut off in its middle left no trace and is not counted.
-    """
-    before = {axis: ledger.spent(axis) for axis in COUNTED}
-    last = next((line for line in reversed(rewound.metrics) if before.keys() <= line.keys()), before)
-    spent = {axis: last[axis] - before[axis] for axis in COUNTED}
-    parts = ("rollout", "update", "evaluation")
-    return {**spent, "seconds": sum(line.get(part, 0.0) for line in rewound.timing for part in parts)}
-
-
 class Clock:
     """Seconds by name."""
 
@@ -363,29 +334,6 @@ class Clock:
         now = time.monotonic()
         self.seconds[name] += now - self._last
         self._last = now
-
-
-def summary(trajectories: list[Trajectory]) -> dict[str, float]:
-    """What the rollouts were like."""
-    steps = [step for trajectory in trajectories for step in trajectory.steps]
-    return {
-        "train_success": mean([trajectory.success for trajectory in trajectories]),
-        "train_failures": mean([bool(trajectory.failure) for trajectory in trajectories]),
-        "train_steps": mean([len(trajectory.steps) for trajectory in trajectories]),
-        "train_valid_actions": mean([step.valid for step in steps]),
-    }
-
-
-def check_environments(trajectories: list[Trajectory]) -> None:
-    """Raise RuntimeError where no environment worked: one may crash, but nothing can be learnt from none."""
-    if all(trajectory.failure for trajectory in trajectories):
-        raise RuntimeError(f"every environment failed, the last one by {trajectories[-1].failure}")
-
-
-def average(metrics: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of each metric over an iteration's optimiser steps."""
-    names = dict.fromkeys(name for each in metrics for name in each)
-    return {name: mean([each[name] for each in metrics if name in each]) for name in names}
 
 
 def main(overrides: Sequence[str]) -> int:
