@@ -30,7 +30,7 @@ from harness.policy.warm_start import load_or_make
 from harness.record import Recorder
 from harness.records import Trajectory
 from harness.rollout.ahead import Ahead
-from harness.rollout.engines import make_engine
+from harness.rollout.engines import check_engine, make_engine
 from harness.rollout.environments import EnvironmentPool
 from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
@@ -342,6 +342,7 @@ def main(overrides: Sequence[str]) -> int:
         config = compose_run(overrides)
         config.env.check()
         check_model(config.model)
+        check_engine(config.engine)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -13,6 +13,7 @@ from harness.config.compose import CONFIG_DIR, group_options, run_config, to_pla
 from harness.config.help import field_docs, sweep_help
 from harness.config.preset import main as preset_main
 from harness.errors import UserError
+from harness.run import main as run_main
 from harness.store import cell_id
 from harness.sweep import main as sweep_main
 
@@ -254,7 +255,11 @@ def test_every_option_is_described():
 
 
 @pytest.mark.skipif(bool(find_spec("vllm")), reason="vllm is installed")
-def test_a_missing_engine_is_one_line(tmp_path, capsys):
+def test_a_missing_engine_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_main(["engine=vllm", "model.heads=2"]) == 2
+    assert "vllm isn't installed: pip install 'creditbench[vllm]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
     arguments = ["+sweep=smoke", "engine=vllm", "model.heads=2", f"sweep.out={tmp_path / 'sweep'}"]
     assert sweep_main(arguments) == 2
     assert "vllm isn't installed: pip install 'creditbench[vllm]'" in capsys.readouterr().err
