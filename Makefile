@@ -15,6 +15,8 @@ export TORCH_INDEX
 
 .PHONY: all_algos test test-vllm faults lint
 .DELETE_ON_ERROR:
+# Nothing is intermediate: make would remove the pip of an environment that it made.
+.SECONDARY:
 
 all_algos: $(VENV)/.installed-run
 	$(BIN)/python -m harness.sweep +sweep=all_algos $(ARGS)
