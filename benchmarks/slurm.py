@@ -4,8 +4,9 @@
 
 On a cluster of its own, two nodes of four CPUs on this machine: root and SLURM's packages are needed (see
 tests/slurm/conftest.py). Each cell is real: a process, an iteration of eight episodes of two steps, two
-evaluations, two checkpoints. There is a job for each of two cores, as each job imports torch once. Beside it
-the same cells by launcher=local, and as a yardstick an array of 300 jobs that only run `python -c pass`.
+evaluations, two checkpoints. There is a job for each of two cores, as each job imports torch once. Beside it,
+in turns, what one would write instead: submitit's own array, of 300 calls that compute nothing. Then the same
+cells by launcher=local, and an array of 300 jobs that only run `python -c pass`.
 """
 
 import os
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import submitit
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "tests" / "slurm"
 CELLS = 300
@@ -56,8 +59,8 @@ def timed(*command: str) -> float:
     return time.monotonic() - began
 
 
-def cells(what: str, out: Path, *options: str) -> None:
-    """Run the cells and print where the seconds go."""
+def cells(what: str, out: Path, *options: str) -> float:
+    """Run the cells and print where the seconds go; returns how many."""
     began = time.time()
     timed(*SWEEP, *TRIVIAL, *options, f"sweep.out={out}")
     ended = time.time()
@@ -69,12 +72,28 @@ def cells(what: str, out: Path, *options: str) -> None:
         f"{first - began:.1f} s, all cells {last - first:.1f} s, then the report {ended - last:.1f} s",
         flush=True,
     )
+    return ended - began
+
+
+def submitit_alone(folder: Path) -> float:
+    """Seconds of an array of submitit's whose tasks compute nothing, from submitting to the last result."""
+    began = time.monotonic()
+    executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
+    executor.update_parameters(timeout_min=5, slurm_array_parallelism=CELLS)
+    jobs = executor.map_array(abs, range(CELLS))
+    # Its own way to wait asks for accounting, each second and for each job.
+    while not all(job.paths.result_pickle.exists() for job in jobs):
+        time.sleep(0.5)
+    return time.monotonic() - began
 
 
 def measure(out: Path) -> None:
     """Print the times."""
     print(f"load average {os.getloadavg()[0]:.1f}", flush=True)
-    cells(f"launcher=slurm in {CORES} jobs", out / "slurm", *JOBS)
+    for turn in range(2):
+        ours = cells(f"launcher=slurm in {CORES} jobs", out / f"slurm-{turn}", *JOBS)
+        alone = submitit_alone(out / f"submitit-{turn}")
+        print(f"{CELLS} calls of abs by submitit alone: {alone:.1f} s; ratio {ours / alone:.2f}", flush=True)
     cells("launcher=local", out / "local", f"launcher.workers={CORES}")
     bare = ("sbatch", "--wait", f"--array=0-{CELLS - 1}", "-o", "/dev/null", "--wrap")
     seconds = timed(*bare, f"srun {sys.executable} -c pass")

@@ -19,11 +19,18 @@ def digest(path: Path) -> str:
 
 
 SOURCES = {
-    path: digest(path)
+    path: f"{path.relative_to(ROOT)} {digest(path)}"
     for folder in ("harness", "envs", "algorithms")
-    for path in (ROOT / folder).rglob("*.py")
+    for path in sorted((ROOT / folder).rglob("*.py"))
 }
 """Taken when this module is imported: what a file says later is not what runs."""
+
+ALGORITHMS = {
+    path
+    for path in SOURCES
+    if path.parent == ROOT / "algorithms" and path.stem not in ("__init__", "base", "factors")
+}
+"""The files that hold one algorithm's own code."""
 
 
 def code_version(algorithm: Algorithm) -> str:
@@ -35,12 +42,6 @@ def code_version(algorithm: Algorithm) -> str:
 def version_for(algorithm: type[Algorithm]) -> str:
     """The same by class."""
     mine = {Path(inspect.getfile(cls)) for cls in algorithm.__mro__ if cls is not object}
-    counted = {path: digest for path, digest in SOURCES.items() if path in mine or not is_an_algorithm(path)}
-    sources = [f"{path.relative_to(ROOT)} {counted[path]}" for path in sorted(counted)]
+    sources = [line for path, line in SOURCES.items() if path in mine or path not in ALGORITHMS]
     libraries = [f"{name} {number}" for name, number in LIBRARIES.items()]
     return hashlib.sha256("\n".join([*sources, *libraries]).encode()).hexdigest()[:12]
-
-
-def is_an_algorithm(path: Path) -> bool:
-    """Whether this file holds one algorithm's own code."""
-    return path.parent == ROOT / "algorithms" and path.stem not in ("__init__", "base", "factors")

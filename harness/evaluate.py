@@ -26,19 +26,17 @@ def evaluate(
     per_task = config.evaluation.episodes
     panel = config.env.evaluation_panel()
 
-    def episodes(rollouts: range) -> list[Episode]:
-        # The evaluation's number is part of the group's, so that evaluations of one run err independently.
-        return [
-            Episode(task, group=point * len(panel) + i, rollout=r, seed=r)
-            for i, task in enumerate(panel)
-            for r in rollouts
-        ]
-
-    sampled, greedy = episodes(range(per_task)), episodes(range(per_task, per_task + 1))
+    # The evaluation's number is part of the group's, so that evaluations of one run err independently.
+    episodes = [
+        Episode(task, group=point * len(panel) + i, rollout=r, seed=r, greedy=r == per_task)
+        for i, task in enumerate(panel)
+        for r in range(per_task + 1)
+    ]
+    greedy = [episode for episode in episodes if episode.greedy]
+    sampled = [episode for episode in episodes if not episode.greedy]
     account = Account(ledger, forms, Phase.evaluation)
     player.engine.sync()
-    player.play(sampled, "evaluation", account)
-    player.play(greedy, "evaluation", account, greedy=True)
+    player.play(episodes, "evaluation", account)
     player.engine.release()
     steps = [step for episode in sampled for step in episode.steps]
     metrics = {

@@ -25,9 +25,10 @@ POLL_SECONDS = 0.5
 """Between two looks at how far cells are; the end of one is noticed at once."""
 BUSY_SECONDS = 2.0
 PRELOADED = [
-    *("harness.launch.worker", "harness.rollout.torch_engine"),
+    *("harness.launch.worker", "harness.rollout.torch_engine", "harness.launch.local"),
     # What main modules import: multiprocessing runs the sweep's, or the job's, in each worker.
-    *("harness.plan_text", "harness.tracker", "submitit"),
+    *("harness.plan_text", "harness.config.contrasts", "harness.config.help", "harness.launch.outcome"),
+    *("harness.terminal", "harness.tracker", "harness.launch.slurm.job", "submitit.core.submission"),
 ]
 
 

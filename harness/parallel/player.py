@@ -38,11 +38,10 @@ class SharedPlayer(Player):
         purpose: str,
         account: Account,
         *,
-        greedy: bool = False,
         keep_snapshots: bool = False,
     ) -> None:
         mine = {i: episode for i, episode in enumerate(episodes) if self.plays(episode.group)}
-        super().play([*mine.values()], purpose, account, greedy=greedy, keep_snapshots=keep_snapshots)
+        super().play([*mine.values()], purpose, account, keep_snapshots=keep_snapshots)
         if self.ranks.size == 1:
             return
         for found in self.ranks.gathered({i: episode.trajectory() for i, episode in mine.items()}):

@@ -20,6 +20,8 @@ class Request:
     """The start of the response that is given and not sampled again."""
     counter: tuple[int, int, int]
     """(draw, rollout, step): with the token's number, the counter of its random number."""
+    greedy: bool = False
+    """The likeliest tokens, rather than sampled ones at temperature 1."""
 
     @property
     def context_ids(self) -> tuple[int, ...]:
@@ -93,11 +95,8 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def add(self, requests: Sequence[Request], seed: int, purpose: str, greedy: bool = False) -> None:
-        """Queue requests: sampled at temperature 1, or the likeliest tokens.
-
-        Until all are generated, seed, purpose and `greedy` must stay the same.
-        """
+    def add(self, requests: Sequence[Request], seed: int, purpose: str) -> None:
+        """Queue requests. Until all are generated, seed and purpose must stay the same."""
 
     @abstractmethod
     def step(self) -> list[Generation]:
@@ -126,10 +125,10 @@ class Engine(ABC):
         return None
 
     def generate(
-        self, requests: Sequence[Request], seed: int, purpose: str, greedy: bool = False
+        self, requests: Sequence[Request], seed: int, purpose: str
     ) -> tuple[list[Generation], Usage]:
         """All of `requests`, in their order."""
-        self.add(requests, seed, purpose, greedy)
+        self.add(requests, seed, purpose)
         finished: dict[Request, Generation] = {}
         while self.busy:
             finished |= {generation.request: generation for generation in self.step()}

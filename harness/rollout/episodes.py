@@ -45,6 +45,8 @@ class Episode:
     rollout: int
     seed: int
     """The environment's noise."""
+    greedy: bool = False
+    """Whether the likeliest tokens are taken."""
     environment: Environment | None = None
     observation: str = ""
     info: Info = NOWHERE
@@ -123,7 +125,6 @@ class Player:
         purpose: str,
         account: Account,
         *,
-        greedy: bool = False,
         keep_snapshots: bool = False,
     ) -> None:
         """Play `episodes` to their ends and book what that costs.
@@ -156,7 +157,7 @@ class Player:
                 playing -= len(answers) - len(going)
                 requests = {self._request(episodes[number]): number for number in going}
                 asked |= requests
-                self.engine.add(list(requests), self.seed, purpose, greedy)
+                self.engine.add(list(requests), self.seed, purpose)
             for generation in self.engine.step() if self.engine.busy else ():
                 number = asked.pop(generation.request)
                 acting[number] = generation
@@ -172,7 +173,8 @@ class Player:
         admissible = episode.info.admissible
         prompt = self.prompts.prompt(episode.task.goal, episode.past, episode.observation, admissible)
         kept = episode.kept.response_ids[: episode.branch.token] if episode.kept and episode.branch else ()
-        return Request(prompt, kept, (episode.group, episode.rollout, len(episode.steps)))
+        counter = (episode.group, episode.rollout, len(episode.steps))
+        return Request(prompt, kept, counter, episode.greedy)
 
     def _acted(self, episode: Episode, generation: Generation, answer: object, keep_snapshot: bool) -> Step:
         """Bring the environment's answer to an action into its episode; the step that it completes."""

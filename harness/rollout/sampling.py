@@ -22,10 +22,15 @@ def token_uniforms(requests: Sequence[Request], longest: int, seed: int, purpose
     return [list(islice(drawn, len(mine))) for mine in numbers]
 
 
-def sample(probability_SV: Tensor, index_A: Tensor, uniform_A: Tensor | None) -> Tensor:
-    """Tokens (A,) of the distributions `index_A`: by inverse transform of a number each, or the likeliest."""
-    if uniform_A is None:
-        return probability_SV.argmax(-1)[index_A]
+def sample(probability_SV: Tensor, index_A: Tensor, uniform_A: Tensor) -> Tensor:
+    """Tokens (A,) of the distributions `index_A`: the likeliest where `uniform_A` is nan, else drawn."""
+    drawn_A = draw(probability_SV, index_A, uniform_A)
+    greedy_A = uniform_A.isnan()
+    return torch.where(greedy_A, probability_SV.argmax(-1)[index_A], drawn_A) if greedy_A.any() else drawn_A
+
+
+def draw(probability_SV: Tensor, index_A: Tensor, uniform_A: Tensor) -> Tensor:
+    """Tokens (A,) by inverse transform of a number each."""
     cumulative_AV = probability_SV.cumsum(-1, dtype=torch.float64)[index_A]
     threshold_A1 = uniform_A[:, None] * cumulative_AV[:, -1:]
     token_A1 = torch.searchsorted(cumulative_AV, threshold_A1, right=True)

@@ -7,6 +7,7 @@ Distributions are kept too, where the vocabulary is small, so that equal context
 Shape suffixes: S distinct contexts, A generations, V vocabulary.
 """
 
+import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +52,7 @@ class TorchEngine(Engine):
         self._live: dict[bytes, list[Generation]] = {}
         """The generations in play, by what each continues."""
         self._uniforms: dict[Generation, list[float]] = {}
-        """The random numbers of a response's tokens; of none where the likeliest tokens are taken."""
+        """The random numbers of a response's tokens."""
         self._usage = Usage()
         self.sync()
 
@@ -87,14 +88,13 @@ class TorchEngine(Engine):
     def busy(self) -> bool:
         return bool(self._waiting or self._live)
 
-    def add(self, requests: Sequence[Request], seed: int, purpose: str, greedy: bool = False) -> None:
+    def add(self, requests: Sequence[Request], seed: int, purpose: str) -> None:
         if self._weights_version() != self._version:
             raise RuntimeError("the weights have changed since the engine's last sync")
         generations = [Generation(request) for request in requests]
         self._waiting += generations
-        if not greedy:
-            drawn = token_uniforms(requests, self.longest_response, seed, purpose)
-            self._uniforms |= zip(generations, drawn, strict=True)
+        drawn = token_uniforms(requests, self.longest_response, seed, purpose)
+        self._uniforms |= zip(generations, drawn, strict=True)
 
     def take_usage(self) -> Usage:
         usage, self._usage = self._usage, Usage()
@@ -191,16 +191,16 @@ class TorchEngine(Engine):
             generation.logprobs.append(logprob)
             generation.entropies.append(entropy)
             if token == self.end_id or generation.length == self.longest_response:
-                self._uniforms.pop(generation, None)
+                del self._uniforms[generation]
                 finished.append(generation)
             else:
                 self._live[contexts[index] + key_of([token])].append(generation)
         return finished
 
-    def _draws(self, generations: Sequence[Generation]) -> Tensor | None:
-        if not self._uniforms:
-            return None
-        draws = [self._uniforms[generation][len(generation.ids)] for generation in generations]
+    def _draws(self, generations: Sequence[Generation]) -> Tensor:
+        draws = [
+            math.nan if each.request.greedy else self._uniforms[each][len(each.ids)] for each in generations
+        ]
         return torch.tensor(draws, dtype=torch.float64, device=self._device)
 
     def _weights_version(self) -> int:

@@ -78,15 +78,15 @@ class VllmEngine(Engine):
         other._forget()
         return other
 
-    def add(self, requests: Sequence[Request], seed: int, purpose: str, greedy: bool = False) -> None:
+    def add(self, requests: Sequence[Request], seed: int, purpose: str) -> None:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         for request in requests:
             name = str(next(self._names))
             params = SamplingParams(
-                temperature=0.0 if greedy else 1.0,
-                seed=None if greedy else request_seed(request, seed, purpose),
+                temperature=0.0 if request.greedy else 1.0,
+                seed=None if request.greedy else request_seed(request, seed, purpose),
                 max_tokens=self.longest_response - len(request.kept_ids),
                 stop_token_ids=[self.end_id],
                 ignore_eos=True,  # the model's own end tokens: ours is named above

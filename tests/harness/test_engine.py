@@ -96,9 +96,13 @@ def test_sampled_logprobs_are_those_of_a_plain_pass(name):
 def test_greedy_tokens_are_those_of_transformers(name):
     model = make(name)
     draw = np.random.default_rng(0)
-    requests = [Request(words(draw, count), (), (0, count, 0)) for count in (5, 17, 30)]
-    generations, _ = engine_of(model).generate(requests, 1, "test", greedy=True)
-    for generation in generations:
+    prompts = [words(draw, count) for count in (5, 17, 30)]
+    likeliest = [Request(prompt, (), (0, len(prompt), 0), greedy=True) for prompt in prompts]
+    sampled = [Request(prompt, (), (0, len(prompt), 0)) for prompt in prompts]
+    generations, _ = engine_of(model).generate([*likeliest, *sampled], 1, "test")
+    alone, _ = engine_of(model).generate(sampled, 1, "test")
+    assert [each.ids for each in generations[3:]] == [each.ids for each in alone]
+    for generation in generations[:3]:
         prompt = torch.tensor([generation.request.prompt_ids])
         told = model.generate(
             input_ids=prompt, max_new_tokens=LONGEST, do_sample=False, eos_token_id=END, pad_token_id=0

@@ -42,7 +42,7 @@ def test_sampling_follows_the_distribution():
     uniform = (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000
     share = torch.bincount(sample(probability[None], index, uniform), minlength=4) / 20000
     torch.testing.assert_close(share, probability, atol=1e-4, rtol=0)
-    assert sample(probability[None], index[:2], None).tolist() == [2, 2]
+    assert sample(probability[None], index[:2], torch.full([2], torch.nan)).tolist() == [2, 2]
 
 
 def test_same_seed_same_episodes(player, roots, account):

@@ -142,10 +142,10 @@ def test_a_request_gets_the_same_alone_and_in_company(pair):
 
 def test_greedy_is_what_the_torch_engine_says(pair):
     model, engine = pair
-    asked = requests(2, 20) + requests(2, 50)
+    asked = [replace(each, greedy=True) for each in requests(2, 20) + requests(2, 50)]
     torch_engine = TorchEngine(model, END, 256 - LONGEST, LONGEST)
-    expected, _ = torch_engine.generate(asked, 3, "test", greedy=True)
-    found, _ = engine.generate(asked, 3, "test", greedy=True)
+    expected, _ = torch_engine.generate(asked, 3, "test")
+    found, _ = engine.generate(asked, 3, "test")
     assert [each.ids for each in found] == [each.ids for each in expected]
 
 

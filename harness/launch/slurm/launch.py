@@ -113,7 +113,7 @@ def follow(request: Request, cells: list[Cell], teller: "Teller") -> list[Cell]:
         if due:
             cells = submit_due(request)
             continue
-        time.sleep(pause(time.monotonic() - began))
+        rest(cells, pause(time.monotonic() - began))
         try:
             cells, answered = look(request), time.monotonic()
         except SlurmSilent as error:
@@ -125,6 +125,16 @@ def follow(request: Request, cells: list[Cell], teller: "Teller") -> list[Cell]:
 def pause(seconds: float) -> float:
     """Until SLURM is asked again after following jobs for so long: the end of short ones is seen soon."""
     return min(MOST_PAUSE_SECONDS, max(LEAST_PAUSE_SECONDS, seconds / 20))
+
+
+def rest(cells: Sequence[Cell], seconds: float) -> None:
+    """Wait so long, but no longer than until all that were alive are done: looking for files is cheap."""
+    until = time.monotonic() + seconds
+    alive = [cell.run_dir.result for cell in cells if cell.standing is Standing.alive]
+    while time.monotonic() < until:
+        time.sleep(LEAST_PAUSE_SECONDS)
+        if alive and all(result.exists() for result in alive):
+            return
 
 
 class Teller:
