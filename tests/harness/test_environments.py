@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.plan import plan
 from harness.plan_text import headline, tables
 from harness.store import cell_id
+from tests.harness import sweeps
 from tests.reports.synthetic import write_sweep
 
 BOTH = "sweep.envs=[vault,household]"
@@ -150,8 +151,7 @@ def test_it_runs_to_the_page_and_the_board_follows(tmp_path):
     """Real processes: two algorithms on two environments, from the warm starts to report and board."""
     tiny = ["sweep.algorithms=[grpo,steppo]", "batch.trajectories=16", "batch.minibatches=1"]
     tiny += ["model.clone_updates=20", "env.horizon=8", "evaluation.episodes=1", "budget.limit=2e10"]
-    run = [sys.executable, "-m", "harness.sweep", *SMOKE, *tiny, "sweep.out=store"]
-    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    done = sweeps.sweep(*SMOKE, *tiny, "sweep.out=store", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "4 cells, 0 done" in done.stdout
     starts = sorted(path.name.split("-s")[0] for path in (tmp_path / "store" / "warmstarts").iterdir())

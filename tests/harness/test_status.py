@@ -21,7 +21,7 @@ from harness.board.sweep import Sweep, by_arm, read_sweep
 from harness.lease import take
 from harness.status import main
 from tests.conftest import need
-from tests.harness.test_sweep import TINY
+from tests.harness.sweeps import TINY
 
 DONE, HALF, FAILED, TORN, WAITING, HELD = (
     "ppo-vault-tiny-s0-aa", "grpo-vault-tiny-s0-ab", "ppo-vault-tiny-s1-ac", "grpo-vault-tiny-s1-ad",

@@ -1,42 +1,21 @@
-"""The sweep as a user runs it: real processes, real failures."""
+"""The sweep as a user runs it: real cells, real failures."""
 
 import json
 import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from harness.config import compose_sweep
 from harness.store import cell_id
-
-TINY = [
-    "+sweep=smoke",
-    "sweep.algorithms=[grpo,steppo]",
-    "batch.trajectories=16",
-    "batch.minibatches=1",
-    "model.clone_updates=20",
-    "env.horizon=8",
-    "evaluation.episodes=1",
-    "budget.limit=2e10",
-]
-
-
-def sweep(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness.sweep", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
-
-
-def cells(out: Path) -> dict[str, bytes]:
-    return {p.parent.name: p.read_bytes() for p in sorted((out / "runs").glob("*/metrics.jsonl"))}
+from tests.harness.sweeps import TINY, cells, command, sweep, sweep_alone
 
 
 def test_a_sweep_ends_with_a_report_and_resumes_for_free(tmp_path):
-    first = sweep(*TINY, "sweep.out=store", cwd=tmp_path)
+    first = sweep_alone(*TINY, "sweep.out=store", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "[2/2]" in first.stdout
     assert "report: store/report.html" in first.stdout
@@ -50,8 +29,9 @@ def test_a_sweep_ends_with_a_report_and_resumes_for_free(tmp_path):
 def test_a_killed_sweep_goes_on_to_the_same_numbers(tmp_path):
     calm = sweep(*TINY, "sweep.out=calm", cwd=tmp_path)
     assert calm.returncode == 0, calm.stderr
-    command = [sys.executable, "-m", "harness.sweep", *TINY, "sweep.out=killed"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command(*TINY, "sweep.out=killed"), cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "killed").glob("runs/*/checkpoints/*/state.json")):
         assert time.monotonic() < deadline
@@ -65,8 +45,8 @@ def test_a_killed_sweep_goes_on_to_the_same_numbers(tmp_path):
 
 def test_two_sweeps_of_one_directory_share_the_work(tmp_path):
     """Each cell is run once, by one of them; both end with all of it done."""
-    command = [sys.executable, "-m", "harness.sweep", *TINY, "sweep.out=store"]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    here = command(*TINY, "sweep.out=store")
+    both = [subprocess.Popen(here, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0, said
@@ -77,9 +57,8 @@ def test_two_sweeps_of_one_directory_share_the_work(tmp_path):
 
 def test_an_interrupted_sweep_writes_checkpoints_first(tmp_path):
     long = [*TINY, "budget.limit=5e12", "sweep.out=store"]
-    command = [sys.executable, "-m", "harness.sweep", *long]
     process = subprocess.Popen(
-        command,
+        command(*long),
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -155,7 +134,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, tmp_path):
 
 def test_a_missing_extra_is_named_before_anything_starts(tmp_path):
     (tmp_path / "textworld.py").write_text("raise ImportError('no textworld here')")
-    done = sweep("+sweep=smoke", "env=textworld", cwd=tmp_path)
+    done = sweep_alone("+sweep=smoke", "env=textworld", cwd=tmp_path)
     assert done.returncode == 2
     assert "creditbench[textworld]" in done.stderr
     assert not (tmp_path / "runs").exists()
@@ -169,6 +148,6 @@ def test_dry_run_plans_and_writes_nothing(tmp_path):
 
 
 def test_help_says_everything(tmp_path):
-    done = sweep("--help", cwd=tmp_path)
+    done = sweep_alone("--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "budget.limit" in done.stdout

@@ -19,7 +19,7 @@ from harness.store import RunDir, append_line, cell_id, write_json
 from harness.track import main
 from harness.tracker import Mirror, check_tracker, writer
 from harness.tracker.points import Point, merge, read_points
-from tests.harness.test_sweep import TINY, cells, sweep
+from tests.harness.sweeps import TINY, cells, command, sweep, sweep_alone
 from tests.harness.tracked import held, owed
 
 TRACKERS = [tracker for tracker in Tracker if tracker is not Tracker.none]
@@ -226,20 +226,22 @@ def test_a_broken_tracker_costs_a_sweep_one_line_and_a_killed_sweep_is_copied_wh
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "tensorboard.py").write_text("raise OSError('broken')")
-    calm = sweep(*TINY, "sweep.out=store", "tracker=tensorboard", cwd=broken)
+    calm = sweep_alone(*TINY, "sweep.out=store", "tracker=tensorboard", cwd=broken)
     assert calm.returncode == 0, calm.stderr
     (warning,) = [line for line in calm.stderr.splitlines() if "tracker=" in line]
     assert warning.startswith("warning: tracker=tensorboard has not everything, the results are not affected")
 
-    command = [sys.executable, "-m", "harness.sweep", *TINY, "sweep.out=store", "tracker=tensorboard"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
+    mirrored = [*TINY, "sweep.out=store", "tracker=tensorboard"]
+    process = subprocess.Popen(
+        command(*mirrored), cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "store").glob("runs/*/checkpoints/*/state.json")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    again = sweep(*TINY, "sweep.out=store", "tracker=tensorboard", cwd=tmp_path)
+    again = sweep(*mirrored, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "tracker=" not in again.stderr
     assert cells(tmp_path / "store") == cells(broken / "store")

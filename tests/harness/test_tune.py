@@ -4,8 +4,6 @@ import math
 import re
 import shutil
 import statistics
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from harness.errors import UserError
 from harness.store import read_json, write_json
 from harness.store.checksums import file_hash, read_sealed, write_sealed
 from reports.compare import compare
+from tests.harness import sweeps
 
 SPACE = {
     "model.lr": Knob(1e-4, 1e-2, tied={"model.critic_lr": 2}),
@@ -167,8 +166,7 @@ def tuned(tmp_path_factory) -> Path:
 
 
 def run(folder: Path, arguments: list[str]) -> str:
-    command = [sys.executable, "-m", "harness.sweep", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=600)
+    done = sweeps.sweep(*arguments, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

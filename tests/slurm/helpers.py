@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from harness.config import compose_sweep
 from harness.run import Run
 from harness.store import RunDir
+from tests.harness import sweeps
 
 SMALL = [
     "+sweep=smoke",
@@ -40,9 +40,8 @@ SECONDS = 240
 
 
 def sweep(*arguments: str, out: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    command = [sys.executable, "-m", "harness.sweep", *arguments, f"sweep.out={out}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    """The command in this process; its jobs are processes of SLURM's."""
+    return sweeps.sweep(*arguments, f"sweep.out={out}", cwd=Path.cwd())
 
 
 def submitted(*arguments: str, out: Path) -> list[str]:

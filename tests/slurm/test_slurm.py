@@ -16,6 +16,7 @@ from harness.config import compose_sweep
 from harness.launch.slurm.launch import Request, submit_due
 from harness.store import cell_id
 from harness.sweep import main
+from tests.harness.sweeps import sweep_alone
 from tests.slurm.helpers import (
     LONG,
     SMALL,
@@ -53,8 +54,8 @@ def test_an_array_ends_with_a_report_and_two_commands_at_once_run_no_cell_twice(
     jobs = ["launcher.cells_per_job=2", "launcher.runs_per_gpu=2", "launcher.cpus=2", "launcher.gres=gpu:1"]
     out = tmp_path / "jobs"
     with ThreadPoolExecutor(2) as pool:
-        command = [*several, *jobs, "launcher=slurm", "wait=true"]
-        done = list(pool.map(lambda _: sweep(*command, out=out), range(2)))
+        command = [*several, *jobs, "launcher=slurm", "wait=true", f"sweep.out={out}"]
+        done = list(pool.map(lambda _: sweep_alone(*command, cwd=tmp_path), range(2)))
     assert sorted(each.returncode for each in done) in ([0, 0], [0, 2]), done
     for each in done:
         if each.returncode:
