@@ -2,9 +2,13 @@
 
 import contextlib
 import io
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from harness.sweep import main
 
@@ -18,6 +22,8 @@ TINY = [
     "evaluation.episodes=1",
     "budget.limit=2e10",
 ]
+SECONDS = 300
+"""Deadline of a sweep."""
 
 
 def command(*arguments: str) -> list[str]:
@@ -31,14 +37,26 @@ def sweep(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     The cells are processes of their own all the same.
     """
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with deadline(), contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(arguments)
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
+@contextlib.contextmanager
+def deadline() -> Iterator[None]:
+    """Fail the test if the block takes too long."""
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"no end after {SECONDS} s"))
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def sweep_alone(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
-    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=cwd, timeout=300)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=cwd, timeout=SECONDS)
 
 
 def cells(out: Path) -> dict[str, bytes]:

@@ -125,7 +125,7 @@ def test_a_cell_that_can_not_be_written_is_named_and_the_other_runs(tmp_path):
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, tmp_path):
-    done = sweep(*arguments, cwd=tmp_path)
+    done = sweep_alone(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
@@ -141,7 +141,7 @@ def test_a_missing_extra_is_named_before_anything_starts(tmp_path):
 
 
 def test_dry_run_plans_and_writes_nothing(tmp_path):
-    done = sweep("+sweep=all_algos", "--dry-run", cwd=tmp_path)
+    done = sweep_alone("+sweep=all_algos", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0
     assert "36 cells, 0 done" in done.stdout
     assert list(tmp_path.iterdir()) == []
