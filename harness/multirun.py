@@ -6,7 +6,6 @@ kept under `runs/single`, resume all the same. For comparisons there is harness.
 """
 
 import os
-import threading
 from pathlib import Path
 
 import hydra
@@ -30,7 +29,7 @@ def main(composed: DictConfig) -> float:
     with run_dir.lease(lost=lambda: os._exit(BUSY)) as lease:
         if lease is None:
             raise RuntimeError(f"another process runs {run_dir.path}")
-        code = attempt(config, run_dir, out, CHECKPOINT_SECONDS, None, threading.Event())
+        code = attempt(config, run_dir, out, CHECKPOINT_SECONDS, None, stopping=lambda: False)
     if code != DONE:
         # Hydra reports what is raised; a job that only ends looks like a success to it.
         raise RuntimeError(read_json(run_dir.failure)["reason"])

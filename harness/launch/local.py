@@ -2,43 +2,30 @@
 
 import json
 import math
-import multiprocessing
-import os
-import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
-from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from harness.config import LauncherConfig, RunConfig
 from harness.launch import BUSY, STOPPED, UNWRITABLE
+from harness.launch.processes import WorkerProcess, fork_server, wait_for_one
 from harness.launch.progress import Board, title
 from harness.store import RunDir, State, cell_id, read_json
 
 POLL_SECONDS = 0.5
 """Between two looks at how far cells are; the end of one is noticed at once."""
 BUSY_SECONDS = 2.0
-PRELOADED = [
-    *("harness.launch.worker", "harness.rollout.torch_engine", "harness.launch.local"),
-    # What main modules import: multiprocessing runs the sweep's, or the job's, in each worker.
-    *("harness.plan_text", "harness.config.contrasts", "harness.config.help", "harness.launch.outcome"),
-    *("harness.terminal", "harness.tracker", "harness.launch.slurm.job", "submitit.core.submission"),
-]
 
 
 @dataclass
 class Cell:
-    """A cell that is not done, and the process that runs it."""
+    """A cell that is not done."""
 
     config: RunConfig
     run_dir: RunDir
-    process: BaseProcess | None = None
     started: float = 0.0
     not_before: float = 0.0
     waits_until: float = math.inf
@@ -63,66 +50,51 @@ def run_cells(
     cells = [Cell(config, RunDir(out / "runs" / cell_id(config))) for config in configs]
     waiting = deque(cell for cell in cells if cell.run_dir.state() is not State.done)
     board = Board(len(cells), len(waiting))
-    running: list[Cell] = []
-    # One thread a process: on shared cores, spinning threads are many times slower. Set before torch loads.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    running: dict[WorkerProcess, Cell] = {}
     context = fork_server()
+
+    def start(cell: Cell, worker: WorkerProcess) -> None:
+        running[worker], cell.started = cell, time.monotonic()
+        worker.hand(cell.config, codes.get(cell.run_dir.path.name))
+
     with board.progress:
         try:
             while waiting or running:
                 while len(running) < at_once and (cell := take_ready(waiting)):
-                    start(context, cell, out, launcher, codes.get(cell.run_dir.path.name))
-                    running.append(cell)
-                wait([cell.process.sentinel for cell in running if cell.process], POLL_SECONDS)
-                for cell in [cell for cell in running if cell.process and not cell.process.is_alive()]:
-                    running.remove(cell)
-                    if not settle(cell, board, patience):
+                    start(cell, WorkerProcess(context, out, launcher.checkpoint_seconds))
+                wait_for_one(running, POLL_SECONDS)
+                for worker, cell in list(running.items()):
+                    if (code := worker.ended()) is None:
+                        continue
+                    del running[worker]
+                    if not settle(cell, code, board, patience):
                         waiting.append(cell)
-                now = ", ".join(f"{title(cell.config)} {progress(cell):.0%}" for cell in running)
+                    if worker.process.is_alive() and (following := take_ready(waiting)):
+                        start(following, worker)
+                    else:
+                        worker.dismiss()
+                now = ", ".join(f"{title(cell.config)} {progress(cell):.0%}" for cell in running.values())
                 board.show(f"running: {now}")
         finally:
             end(running)
     return board.failures
 
 
-def fork_server() -> ForkServerContext:
-    """A server that forks workers, so that they start without imports.
-
-    It ignores what SLURM tells all processes of a job: with the server, the word of how workers end is lost.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGUSR2)}
-    try:
-        forkserver.ensure_running()
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
-    return context
-
-
-def end(running: Sequence[Cell]) -> None:
+def end(workers: Collection[WorkerProcess]) -> None:
     """Let the workers write a checkpoint and end; a second interrupt ends them at once."""
-    processes = [cell.process for cell in running if cell.process]
     try:
-        for process in processes:
-            process.terminate()
-        if processes:
+        for worker in workers:
+            worker.dismiss()
+            worker.process.terminate()
+        if workers:
             print("stopping after the iteration in flight and a checkpoint; Ctrl-C: at once", file=sys.stderr)
-        for process in processes:
-            process.join()
+        for worker in workers:
+            worker.process.join()
     except KeyboardInterrupt:
-        for process in processes:
-            process.kill()
-            process.join()
+        for worker in workers:
+            worker.process.kill()
+            worker.process.join()
         raise
-
-
-def work(out: Path, config: RunConfig, checkpoint_seconds: float, code: str | None) -> None:
-    """The worker's process. Only the fork server imports torch, never the sweep."""
-    from harness.launch import worker
-
-    worker.work(out, config, checkpoint_seconds, code)
 
 
 def take_ready(waiting: deque[Cell]) -> Cell | None:
@@ -134,20 +106,12 @@ def take_ready(waiting: deque[Cell]) -> Cell | None:
     return None
 
 
-def start(
-    context: ForkServerContext, cell: Cell, out: Path, launcher: LauncherConfig, code: str | None
-) -> None:
-    """Start a worker on the cell."""
-    arguments = (out, cell.config, launcher.checkpoint_seconds, code)
-    cell.process = context.Process(target=work, args=arguments, daemon=True)
-    cell.started = time.monotonic()
-    cell.process.start()
+def settle(cell: Cell, code: int, board: Board, patience: float) -> bool:
+    """Book the end of a cell; False when another process holds the cell and it must wait.
 
-
-def settle(cell: Cell, board: Board, patience: float) -> bool:
-    """Book the end of a cell's process; False when another process holds the cell and it must wait."""
-    assert cell.process is not None
-    code, seconds = cell.process.exitcode, time.monotonic() - cell.started
+    `code`: how it ended, as `WorkerProcess.ended` has it.
+    """
+    seconds = time.monotonic() - cell.started
     if code == BUSY:
         cell.waits_until = min(cell.waits_until, time.monotonic() + patience)
         cell.not_before = time.monotonic() + BUSY_SECONDS

@@ -1,15 +1,17 @@
-"""Runs one cell in a process of its own. Imported by the fork server, so that cells start without imports."""
+"""Runs cells in this process, one after another. The fork server imports it, so that they start without."""
 
 import contextlib
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import parent_process
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,24 +24,42 @@ from harness.run import Run, Stopped
 from harness.store import RunDir, write_json
 
 
-def work(out: Path, config: RunConfig, checkpoint_seconds: float, code: str | None) -> None:
-    """Run the cell under `out`; exit with one of the codes of `harness.launch`.
+def serve(cells: Connection, out: Path, checkpoint_seconds: float, reused_seconds: float) -> NoReturn:
+    """Run the cells that are handed over, each with the version of the code that must run it, under `out`.
 
-    `code`: the version of the code that was asked to run it; None: any will do.
+    A cell that finished within the first `reused_seconds` is answered, and another one taken. The process
+    exits with the code of its last cell.
     """
     end_with_parent()
     stopping = stop_when_asked()
-    try:
-        status = run_leased(config, out, checkpoint_seconds, code, stopping)
-    except OSError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        status = UNWRITABLE
+    reused_until, status = time.monotonic() + reused_seconds, DONE
+    with contextlib.suppress(EOFError, ConnectionError):  # there are no more, or nobody who waits for them
+        while True:
+            config, code = cells.recv()
+            status = work(out, config, checkpoint_seconds, code, stopping)
+            if status != DONE or time.monotonic() > reused_until:
+                break
+            cells.send(status)
     # No interpreter shutdown: libraries' exit handlers have nothing to do here and may hang.
     os._exit(status)
 
 
+def work(
+    out: Path, config: RunConfig, checkpoint_seconds: float, code: str | None, stopping: Callable[[], bool]
+) -> int:
+    """Run the cell under `out`; returns one of the codes of `harness.launch`.
+
+    `code`: the version of the code that was asked to run it; None: any will do.
+    """
+    try:
+        return run_leased(config, out, checkpoint_seconds, code, stopping)
+    except OSError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return UNWRITABLE
+
+
 def run_leased(
-    config: RunConfig, out: Path, checkpoint_seconds: float, code: str | None, stopping: threading.Event
+    config: RunConfig, out: Path, checkpoint_seconds: float, code: str | None, stopping: Callable[[], bool]
 ) -> int:
     """One attempt at the cell if no other process holds it; raises OSError where a failure can't be noted."""
     run_dir = RunDir.create(out, config)
@@ -60,7 +80,7 @@ def attempt(
     out: Path,
     checkpoint_seconds: float,
     code: str | None,
-    stopping: threading.Event,
+    stopping: Callable[[], bool],
 ) -> int:
     """One attempt at the cell; an exception becomes `failure.json` and a traceback in the log."""
     if run_dir.result.exists():
@@ -70,7 +90,7 @@ def attempt(
     try:
         check_code(config, code)
         with ranks_of(config, run_dir, out, failed=partial(fail, run_dir)) as ranks:
-            Run(config, run_dir, out, checkpoint_seconds, ranks).finish(stopping.is_set)
+            Run(config, run_dir, out, checkpoint_seconds, ranks).finish(stopping)
     except Stopped:
         print(f"stopped by a signal, after a checkpoint, {datetime.now(UTC):%F %T} UTC")
         return STOPPED
@@ -101,13 +121,14 @@ def check_code(config: RunConfig, code: str | None) -> None:
         )
 
 
-def stop_when_asked() -> threading.Event:
-    """An event that SIGTERM or SIGUSR2 sets: stop after this iteration. Ctrl-C is the sweep's affair."""
-    asked = threading.Event()
+def stop_when_asked() -> Callable[[], bool]:
+    """Whether SIGTERM or SIGUSR2 has come: stop after this iteration. Ctrl-C is the sweep's affair."""
+    # No Event: SLURM and the job both tell, and a handler that interrupts another's `set` waits for its lock.
+    told: list[int] = []
     for number in (signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, lambda *_: asked.set())
+        signal.signal(number, lambda number, _: told.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return asked
+    return lambda: bool(told)
 
 
 def end_with_parent() -> None:

@@ -51,7 +51,8 @@ def attempt(request: dict[str, Any]) -> None:
         os.dup2(errors, stream)
     fault = Fault(**request["fault"]) if request["fault"] else None
     install(Watch(folder, trace, fault))
-    worker.work(folder, run_config(request["config"]), checkpoint_seconds=0, code=None)
+    stopping = worker.stop_when_asked()
+    os._exit(worker.work(folder, run_config(request["config"]), 0, code=None, stopping=stopping))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from harness.launch.local import PRELOADED
+from harness.launch.processes import PRELOADED
 
 MAINS = ("harness.sweep", "submitit.core._submit", "harness.launch.local")
 SCRIPT = """

@@ -1,4 +1,4 @@
-"""What one job of an array does: its cells, in processes of their own, as `launcher=local` runs them.
+"""What one job of an array does: its cells, in worker processes, as `launcher=local` runs them.
 
 SLURM sends SIGUSR2 some time before it ends or preempts a job: the cells write checkpoints and the job puts
 itself back into the queue. SIGTERM (scancel, or a preemption without warning) has checkpoints written too;
