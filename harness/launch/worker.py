@@ -1,4 +1,4 @@
-"""Runs cells in this process, one after another. The fork server imports it, so that they start without."""
+"""Runs cells in this process, one after another. The fork server imports it: they start without imports."""
 
 import contextlib
 import os
