@@ -131,7 +131,7 @@ def test_a_killed_rank_fails_the_run_with_its_reason(tmp_path, monkeypatch):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    status = worker.attempt(cell, run_dir, tmp_path, 60.0, None, threading.Event())
+    status = worker.attempt(cell, run_dir, tmp_path, 60.0, None, stopping=lambda: False)
     killer.join()
     assert status == FAILED
     assert read_json(run_dir.failure)["reason"] == "PeerFailed: rank 1: killed by signal 9"
