@@ -66,13 +66,13 @@ def run_cells(
                 for worker, cell in list(running.items()):
                     if (code := worker.ended()) is None:
                         continue
-                    del running[worker]
                     if not settle(cell, code, board, patience):
                         waiting.append(cell)
                     if worker.process.is_alive() and (following := take_ready(waiting)):
                         start(following, worker)
                     else:
                         worker.dismiss()
+                        del running[worker]
                 now = ", ".join(f"{title(cell.config)} {progress(cell):.0%}" for cell in running.values())
                 board.show(f"running: {now}")
         finally:
