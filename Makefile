@@ -2,7 +2,7 @@
 # make test        set up .venv, run the tests                                       (ARGS="-k vault")
 # make test-vllm   set up .venv-vllm with vLLM's CPU build, test engine=vllm         (ARGS="-k agree")
 # make faults      set up .venv, kill and break runs at every file operation (ARGS="--every 20")
-# make lint        set up .venv, check style and types
+# make lint        set up .venv, check style, types and the order of imports
 #
 # PYTHON=python3.12     the interpreter that .venv is made from
 # TORCH_INDEX=<url>     where torch comes from on a machine without CUDA: see tools/install_torch.sh
@@ -35,6 +35,7 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # What each kind of work needs installed. A stamp is younger than pyproject.toml: a second call is instant.
 $(VENV)/.installed-run: REQUIREMENT := .

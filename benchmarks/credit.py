@@ -24,7 +24,8 @@ from algorithms.factors import Equations
 from algorithms.graphgpo import next_distances
 from algorithms.shared.graph import StateGraph, graph_values, histories
 from algorithms.shared.kl_reward import with_kl_in_reward
-from harness.config.compose import compose_run, group_options
+from harness.compose import compose_run
+from harness.compose.composing import group_options
 from harness.records import Batch
 
 TRAJECTORIES, STEPS, TOKENS, GROUP, STATES = 128, 50, 200, 8, 40

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.config import compose_run
+from harness.compose import compose_run
 from harness.run import Run
 from harness.store import RunDir
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.config import compose_sweep
-from harness.config.compose import to_plain
+from harness.compose import compose_sweep
+from harness.config.plain import to_plain
 from harness.config.schema import RunConfig
 from harness.ledger import Phase
 from harness.store import cell_id, checksums

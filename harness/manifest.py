@@ -9,7 +9,7 @@ contrasts        by name, the cells on the `left` and on the `right`
 model            `factors` whose effects are estimated together, and the `cells` that are taken for it
 sesoi            the smallest effect of interest
 creditbench      the version, and the `commit`, that wrote it
-references, knobs, tuning, tuned    see `harness.config.arms.tuning_record`
+references, knobs, tuning, tuned    see `harness.compose.arms.tuning_record`
 """
 
 import json

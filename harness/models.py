@@ -7,8 +7,9 @@ Hugging Face hub. Runs themselves never download. Exit codes: 0 done, 2 bad inpu
 import sys
 from collections.abc import Sequence
 
-from harness.config import PretrainedModel, compose_run
-from harness.config.compose import group_options
+from harness.compose import compose_run
+from harness.compose.composing import group_options
+from harness.config import PretrainedModel
 from harness.errors import UserError
 from harness.policy.source import Damaged, Missing, locate
 

@@ -12,8 +12,8 @@ import hydra
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
+from harness.compose.composing import CONFIG_DIR, composed_run
 from harness.config import CHECKPOINT_SECONDS
-from harness.config.compose import CONFIG_DIR, composed_run
 from harness.launch import BUSY, DONE
 from harness.launch.worker import attempt
 from harness.store import RunDir, read_json

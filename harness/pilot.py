@@ -8,21 +8,15 @@ The pilot's spread is taken to be the sweep's: it should have the sweep's budget
 the sweep asks for a few seeds more than needed.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from harness.compose.sweeps import Settings
 from harness.config.schema import SweepConfig
 from harness.errors import UserError
 
 if TYPE_CHECKING:
     from reports.store import Store
-
-AUTO = "auto"
-
-
-Settings = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Options of the env and of the model, by environment."""
 
 
 def auto_seeds(sweep: SweepConfig, settings: Settings) -> list[int]:

@@ -16,30 +16,30 @@ import torch
 
 from harness.attempt import attempt, redone
 from harness.code_version import code_version
-from harness.config import CHECKPOINT_SECONDS, BudgetAxis, RunConfig, compose_run
+from harness.config import CHECKPOINT_SECONDS, BudgetAxis, RunConfig
 from harness.errors import UserError
 from harness.evaluate import evaluate
 from harness.ledger import COUNTED_AXES, Ledger
 from harness.parallel.books import Books
 from harness.parallel.peers import ranks_of
 from harness.parallel.player import SharedPlayer
-from harness.parallel.ranks import ALONE, Ranks
+from harness.policy.exact import TrueValues
 from harness.policy.model import fingerprint
 from harness.policy.source import check as check_model
-from harness.policy.warm_start import load_or_make
+from harness.ranks import ALONE, Ranks
 from harness.record import Recorder
 from harness.records import Trajectory
 from harness.rollout.ahead import Ahead
 from harness.rollout.engines import check_engine, make_engine
 from harness.rollout.environments import EnvironmentPool
-from harness.rollout.exact import TrueValues
 from harness.rollout.sampler import Sampler
 from harness.store import RunDir, append_line, read_json
-from harness.store.checkpoint import load_model, load_moments, save_model, save_moments
 from harness.store.checksums import file_hash, write_sealed
 from harness.summary import average, check_environments, summary
+from harness.update.checkpoint import load_model, load_moments, save_model, save_moments
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
+from harness.update.warm_start import load_or_make
 
 Trained = tuple[list[Trajectory], dict[str, float], list[dict[str, float]]]
 """An iteration's trajectories, what playing them showed, and each mini-batch's metrics."""
@@ -338,6 +338,9 @@ class Clock:
 
 def main(overrides: Sequence[str]) -> int:
     """`python -m harness.run [KEY=VALUE ...]`: one cell in this process, under `runs/single`, to debug it."""
+    # Only here: a cell's process takes its configuration ready-made, without Hydra.
+    from harness.compose import compose_run
+
     try:
         config = compose_run(overrides)
         config.env.check()

@@ -8,36 +8,26 @@ checkpoint. Exit codes: 0 all cells done or on their way, 1 some failed, 2 bad i
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from harness import __version__
 from harness.code_version import code_version
-from harness.config import (
-    Launcher,
-    RunConfig,
-    SlurmConfig,
-    SweepConfig,
-    Tracker,
-    compose_sweep,
-    compose_tracker,
-)
-from harness.config.arms import tuning_record
-from harness.config.contrasts import factorial, resolve
-from harness.config.frozen import tuned_path
-from harness.config.help import sweep_help
+from harness.compose import compose_sweep, compose_tracker
+from harness.compose.arms import tuning_record
+from harness.compose.contrasts import factorial, resolve
+from harness.compose.frozen import tuned_path
+from harness.compose.help import sweep_help
+from harness.config import Launcher, RunConfig, SlurmConfig, SweepConfig, Tracker
 from harness.errors import UserError
-from harness.labels import labels
 from harness.launch.outcome import Outcome
-from harness.ledger.predict import check_budget
-from harness.plan import Plan, check_disk, existing_folder, plan
-from harness.plan_text import headline, tables
-from harness.policy.source import check as check_model
-from harness.rollout.engines import check_engine
-from harness.store import RunDir, cell_id, write_json
+from harness.pilot import auto_seeds
+from harness.planning.checks import check, check_slurm
+from harness.planning.labels import labels
+from harness.planning.plan import Plan
+from harness.planning.text import headline, tables
+from harness.store import cell_id, write_json
 from harness.terminal import show
 from harness.tracker import check_tracker, following
 
@@ -54,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         for flag in overrides:
             if flag.startswith("-"):
                 raise UserError(f"{flag} is no flag: there are --dry-run and --help, the rest is KEY=VALUE")
-        sweep, launcher, cells = compose_sweep(overrides)
+        sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
         resolve(sweep, cells)
         factorial(sweep, cells)
         tracker = compose_tracker(overrides).name
@@ -174,60 +164,6 @@ def cancel(sweep: SweepConfig) -> int:
     print(f"{number} {'job' if number == 1 else 'jobs'} cancelled")
     print("what was written is kept: the same command without cancel=true goes on from there")
     return 0
-
-
-def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) -> Plan:
-    """The plan; raise `UserError` for what would fail later: no model, a useless budget, a full disk."""
-    check_parts(cells)
-    planned = plan(sweep, launcher, cells)
-    for arm in planned.arms:
-        check_budget(arm.config)
-    try:
-        with tempfile.TemporaryFile(dir=existing_folder(Path(sweep.out))):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"sweep.out={sweep.out} can't be written ({error.strerror}): set sweep.out=DIR"
-        ) from error
-    check_disk(planned)
-    if not launcher.allow_mixed_code:
-        check_code(Path(sweep.out), cells)
-    return planned
-
-
-def check_slurm() -> None:
-    """Raise `UserError` where jobs can't be submitted from."""
-    from harness.launch.slurm.cluster import require_slurm
-
-    if not find_spec("submitit"):
-        raise UserError("launcher=slurm needs submitit: pip install 'creditbench[slurm]'")
-    require_slurm()
-
-
-def check_parts(cells: Sequence[RunConfig]) -> None:
-    """Raise `UserError` if an environment, a model or an engine is not on this machine."""
-    for env in dict.fromkeys(cell.env for cell in cells):
-        env.check()
-    for model in dict.fromkeys(cell.model for cell in cells):
-        check_model(model)
-    for engine in dict.fromkeys(cell.engine for cell in cells):
-        check_engine(engine)
-
-
-def check_code(out: Path, cells: Sequence[RunConfig]) -> None:
-    """Raise `UserError` if other code than this has made a part of the store."""
-    others: set[str] = set()
-    mixed = 0
-    for cell in cells if (out / "runs").exists() else ():
-        other = RunDir(out / "runs" / cell_id(cell)).codes() - {code_version(cell.algorithm)}
-        others |= other
-        mixed += bool(other)
-    if mixed:
-        raise UserError(
-            f"{mixed} of {len(cells)} cells in sweep.out={out} were run by other code or library versions "
-            f"({', '.join(sorted(others))}): set sweep.out=DIR for a new store, or "
-            "launcher.allow_mixed_code=true to mix them"
-        )
 
 
 def command(overrides: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from harness.config.frozen import TUNED_DIR, Frozen, load, to_yaml
+from harness.compose.frozen import TUNED_DIR, Frozen, load, to_yaml
 from harness.errors import UserError
 from harness.store import write_atomically
 from reports.store import read_store

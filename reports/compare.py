@@ -17,8 +17,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.cells import Record
-from harness.config.compose import run_config
-from harness.config.overrides import overrides_of
+from harness.compose.overrides import overrides_of
+from harness.config.plain import run_config
 from harness.errors import UserError
 from harness.store import write_atomically
 from reports import export, wording

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from algorithms.base import Algorithm
 from harness.cells import Record
-from harness.config.compose import group_options, run_config
+from harness.compose.composing import group_options
+from harness.config.plain import run_config
 from harness.credit import built, chosen
 from harness.errors import UserError
 from reports.store import Store, read_store

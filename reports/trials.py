@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from harness.cells import Record
-from harness.config.compose import run_config
-from harness.config.frozen import METRIC, Frozen, Trial, Tuned, setting_of
+from harness.compose.frozen import METRIC, Frozen, Trial, Tuned, setting_of
+from harness.config.plain import run_config
 from reports import stats
 from reports.settings import by_cell
 from reports.store import Store

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harness.config.frozen import Frozen, from_plain
+from harness.compose.frozen import Frozen, from_plain
 from reports.comparisons import Family, compare_columns
 from reports.figures import Picture, to_csv
 from reports.settings import Setting

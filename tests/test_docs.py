@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness import credit, sweep
-from harness.config import compose_run, compose_sweep
-from harness.config.compose import compose, group_options
+from harness.compose import compose_run, compose_sweep
+from harness.compose.composing import compose, group_options
 from harness.launch.slurm.submit import sbatch_text
 
 ROOT = Path(__file__).parents[1]

@@ -8,14 +8,13 @@ from harness.checkup.finding import Finding, fail, ok, warn
 from harness.config import Launcher, SlurmConfig
 from harness.errors import UserError
 from harness.launch.slurm.cluster import Unreachable, ask
+from harness.planning.checks import check_slurm
 
 
 def slurm(launcher: Launcher) -> Iterator[Finding]:
     """Where it is asked for, it must be there and have the partition; elsewhere it is for information."""
     asked = isinstance(launcher, SlurmConfig)
     if asked:
-        from harness.sweep import check_slurm
-
         try:
             check_slurm()
         except UserError as error:

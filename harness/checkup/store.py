@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 from harness.checkup.finding import Finding, fail, ok, warn
 from harness.errors import UserError
-from harness.plan import Plan, check_disk, existing_folder
+from harness.planning.plan import Plan, check_disk, existing_folder
 from harness.store.files import sync_folder, write_durably
 
 REPLACEMENTS = 200

@@ -3,7 +3,6 @@
 Imports neither torch nor transformers, so that planning a sweep is instant.
 """
 
-from harness.config.compose import compose_run, compose_sweep, compose_tracker
 from harness.config.launchers import CHECKPOINT_SECONDS, Launcher, LauncherConfig, LocalConfig, SlurmConfig
 from harness.config.model import ModelConfig, PretrainedModel, TinyModel
 from harness.config.schema import (
@@ -38,7 +37,4 @@ __all__ = [
     "TinyModel",
     "Tracker",
     "TrackerConfig",
-    "compose_run",
-    "compose_sweep",
-    "compose_tracker",
 ]

@@ -15,7 +15,13 @@ from harness.config import RunConfig
 PRELOADED = [
     *("harness.launch.worker", "harness.rollout.torch_engine", "harness.launch.local"),
     # What main modules import: multiprocessing runs the sweep's, or the job's, in each worker.
-    *("harness.plan_text", "harness.config.contrasts", "harness.config.help", "harness.launch.outcome"),
+    *(
+        "harness.planning.text",
+        "harness.planning.checks",
+        "harness.compose.contrasts",
+        "harness.compose.help",
+    ),
+    *("harness.pilot", "harness.launch.outcome"),
     *("harness.terminal", "harness.tracker", "harness.launch.slurm.job", "submitit.core.submission"),
 ]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from harness.ledger import Ledger
-from harness.parallel.ranks import Ranks
+from harness.ranks import Ranks
 
 Plain = dict[str, Any]
 

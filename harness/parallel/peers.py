@@ -15,9 +15,9 @@ from typing import Any
 from torch import distributed
 
 from harness.config import RunConfig
-from harness.config.compose import to_plain
-from harness.parallel.ranks import ALONE, Ranks, join
+from harness.config.plain import to_plain
 from harness.policy.precision import Placement
+from harness.ranks import ALONE, Ranks, join
 from harness.store import RunDir
 
 GRACE_SECONDS = 15.0
@@ -73,7 +73,7 @@ def ranks_of(
 
 
 class Peers:
-    """Processes of `python -m harness.parallel.peer`."""
+    """Processes of `python -m harness.launch.peer`."""
 
     def __init__(self, tasks: Sequence[dict[str, Any]], log: Any, failed: Callable[[str], object]) -> None:
         """`log`: the file that takes what they print."""
@@ -83,7 +83,7 @@ class Peers:
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._processes = []
-        command = [sys.executable, "-m", "harness.parallel.peer"]
+        command = [sys.executable, "-m", "harness.launch.peer"]
         pipe = subprocess.PIPE
         before = signal.pthread_sigmask(signal.SIG_BLOCK, KEPT_FROM_PEERS)  # is inherited
         try:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from harness.config import RolloutConfig
-from harness.parallel.ranks import Ranks
 from harness.policy.prompting import Prompting
+from harness.ranks import Ranks
 from harness.rollout.account import Account
 from harness.rollout.engine import Engine
 from harness.rollout.environments import EnvironmentPool

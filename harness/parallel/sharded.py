@@ -16,7 +16,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from harness.parallel.ranks import Ranks
+from harness.ranks import Ranks
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.config.compose import suggest
-from harness.errors import UserError
+from harness.errors import UserError, suggest
 from harness.records.batch import Floats, Ints
 
 LARGEST = 1e30

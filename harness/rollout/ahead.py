@@ -18,12 +18,12 @@ from harness.config import RunConfig
 from harness.ledger import Ledger, Phase
 from harness.policy.model import load_weights, weights
 from harness.policy.prompting import Prompting
+from harness.policy.scoring import Scorer
 from harness.records import Trajectory
 from harness.rollout.engine import Engine
 from harness.rollout.environments import EnvironmentPool
 from harness.rollout.episodes import Player
 from harness.rollout.sampler import Sampler
-from harness.update.learner import Learner
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ class Ahead:
         engine: Engine,
         prompts: Prompting,
         pool: EnvironmentPool,
-        learner: Learner,
+        scorer: Scorer,
     ) -> None:
         """`engine`: the run's, which generates nothing while a rollout is played."""
-        self.learner = learner
-        self.policy = deepcopy(learner.policy)
+        self.scorer = scorer
+        self.policy = deepcopy(scorer.policy)
         """The behaviour policy: plays the rollout in hand, and is not trained."""
         self.version = 0
         """Iterations that have trained it."""
         self.hidden = 0.0
         """Seconds of the last rollout that passed while an update went on."""
         player = Player(engine.twin(self.policy), prompts, pool, config.seed, config.rollout)
-        self.sampler = Sampler(config, player, prompts, learner, Ledger())
+        self.sampler = Sampler(config, player, prompts, scorer, Ledger())
         self._rollout: Rollout | None = None
 
     @property
@@ -77,17 +77,17 @@ class Ahead:
 
     @contextmanager
     def playing(self, draws: range, version: int) -> Iterator[None]:
-        """Meanwhile, play the tasks number `draws` with the learner's policy as it is now; wait for them.
+        """Meanwhile, play the tasks number `draws` with the scorer's policy as it is now; wait for them.
 
         `version`: iterations that have trained it. What fails in the other thread is raised in this one.
         """
-        load_weights(self.policy, weights(self.learner.policy))
+        load_weights(self.policy, weights(self.scorer.policy))
         self.version = version
         played, updated = Future[Rollout](), threading.Event()
 
         def play() -> None:
             # Whoever leaves autocast empties the casts that all threads keep, an update's among them.
-            with self.learner.placement.autocast():
+            with self.scorer.placement.autocast():
                 try:
                     played.set_result(self._play(draws))
                 except BaseException as error:

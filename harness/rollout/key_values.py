@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedConfig
 
-from harness.rollout.prefixes import TOKEN
+from harness.policy.prefixes import TOKEN
 
 ROWS = "creditbench_rows"
 WORTH_A_CALL = 2**17

@@ -5,8 +5,8 @@ from heapq import heappop, heappush
 
 import torch
 
+from harness.policy.prefixes import TOKEN, Prefixes
 from harness.rollout.key_values import KeyValues, Placed
-from harness.rollout.prefixes import TOKEN, Prefixes
 
 LEAST_COLUMNS = 64
 

@@ -16,12 +16,12 @@ from envs.base import Task
 from harness.config import RunConfig
 from harness.ledger import Ledger, Phase
 from harness.policy.prompting import Prompting
+from harness.policy.scoring import Scorer
 from harness.records import Batch, Trajectory
 from harness.rng import generator
 from harness.rollout.account import Account
 from harness.rollout.branching import continuation
 from harness.rollout.episodes import Episode, Player
-from harness.update.learner import Learner
 
 Floats = NDArray[np.float64]
 MOST_ROLLOUTS = 2**16
@@ -32,9 +32,9 @@ class Sampler:
     """Plays the tasks of an iteration by the algorithm's rollout plan."""
 
     def __init__(
-        self, config: RunConfig, player: Player, prompts: Prompting, learner: Learner, ledger: Ledger
+        self, config: RunConfig, player: Player, prompts: Prompting, scorer: Scorer, ledger: Ledger
     ) -> None:
-        self.config, self.player, self.prompts, self.learner = config, player, prompts, learner
+        self.config, self.player, self.prompts, self.scorer = config, player, prompts, scorer
         self.ledger = ledger
         self.algorithm, self.plan = config.algorithm, config.algorithm.plan()
         self.panel = config.env.training_panel()
@@ -70,10 +70,10 @@ class Sampler:
             batch = self.batch(trajectories)
             if "current_logprob_T" in self.plan.reads:
                 known = self.plan.each_minibatch and sampler_is_current
-                current_T = batch.logprob_T if known else self._score(trajectories, self.learner.policy)
+                current_T = batch.logprob_T if known else self._score(trajectories, self.scorer.policy)
                 batch = replace(batch, current_logprob_T=current_T)
             if "previous_logprob_T" in self.plan.reads:
-                previous = self.learner.previous
+                previous = self.scorer.previous
                 previous_T = self._score(trajectories, previous) if previous else batch.logprob_T
                 batch = replace(batch, previous_logprob_T=previous_T)
             random = generator(self.config.seed, "branch points", roots[0].group, turn)
@@ -90,7 +90,7 @@ class Sampler:
         return Batch.of(trajectories, end_id=end_id, vocabulary=vocabulary, seed=seed)
 
     def _score(self, trajectories: list[Trajectory], policy: PreTrainedModel) -> Floats:
-        return self.learner.score(trajectories, policy, Phase.branch_scoring)
+        return self.scorer.score(trajectories, policy, Phase.branch_scoring)
 
     def _continuations(self, episodes: list[Episode], points: list[BranchPoint]) -> list[Episode]:
         """Episodes that leave others at `points`, with what they reuse booked."""
@@ -110,13 +110,13 @@ class Sampler:
         return branches
 
     def _play(self, episodes: list[Episode], decode: Phase) -> None:
-        account = Account(self.ledger, self.learner.policy_forms, decode)
-        with self.learner.placement.autocast():
+        account = Account(self.ledger, self.scorer.policy_forms, decode)
+        with self.scorer.placement.autocast():
             self.player.play(episodes, "rollout", account, keep_snapshots=self.plan.branches > 0)
 
     def _book_prefix(self, parent: Episode, point: BranchPoint) -> None:
         """What a continuation need not do again: its parent's steps before the point, and the kept tokens."""
-        forms = self.learner.policy_forms
+        forms = self.scorer.policy_forms
         for number, step in enumerate(parent.steps[: point.step + 1]):
             prompt, whole = len(step.prompt_ids), number < point.step
             sampled = len(step.response_ids) if whole else point.token

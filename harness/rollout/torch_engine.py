@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from harness.policy.prefixes import TOKEN, ids_of, key_of
 from harness.rollout.engine import Engine, Generation, Request, Usage
 from harness.rollout.key_values import KeyValues, Pass, Placed, attention_over_rows
-from harness.rollout.prefixes import TOKEN, ids_of, key_of
 from harness.rollout.row_cache import RowCache
 from harness.rollout.sampling import sample, token_uniforms
 

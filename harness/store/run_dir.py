@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
-from harness.config.compose import to_plain
+from harness.config.plain import to_plain
 from harness.lease import Lease, held, take
 from harness.store.checksums import (
     Damaged,

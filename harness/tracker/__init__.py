@@ -2,6 +2,6 @@
 
 from harness.tracker.follow import following
 from harness.tracker.mirror import Mirror
-from harness.tracker.writer import check_tracker
+from harness.tracker.opening import check_tracker
 
 __all__ = ["Mirror", "check_tracker", "following"]

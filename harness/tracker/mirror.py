@@ -9,8 +9,9 @@ from pathlib import Path
 from harness.config import Tracker
 from harness.lease import Lease, LeaseLost, take
 from harness.store import RunDir, read_json, write_json
+from harness.tracker.opening import open_writer
 from harness.tracker.points import read_points
-from harness.tracker.writer import Cell, Writer, open_writer
+from harness.tracker.writer import Cell, Writer
 
 
 def mirror_folder(store: Path, tracker: Tracker) -> Path:

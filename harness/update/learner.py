@@ -1,13 +1,12 @@
-"""The models that learn: scoring passes and optimiser steps, each booked in the ledger.
+"""The models that learn: optimiser steps, each booked in the ledger.
 
-With several ranks, each takes a share of the trajectories at hand, and what they find is gathered.
+With several ranks, each takes a share of a mini-batch.
 
 Shape suffixes: T action tokens of the trajectories at hand, in their order.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -19,34 +18,31 @@ from algorithms.base import Algorithm
 from algorithms.factors import RatioUnit
 from harness.config import BatchConfig, ModelConfig, PretrainedModel
 from harness.ledger import Ledger, Phase, TransformerFlops
-from harness.parallel.ranks import ALONE, Ranks
 from harness.parallel.sharded import full, load_moments, moments_of, publish, take_over, twin_of
-from harness.policy.lora import lora_of
 from harness.policy.model import (
     Critic,
     HeadCritic,
     block_forms,
-    closed_forms,
     head_forms,
-    new_critic,
     training,
 )
+from harness.policy.packing import packed
 from harness.policy.passes import CriticPass, PolicyPass
-from harness.policy.precision import Placement
-from harness.policy.rows import Row, Rows, hidden_states, logprobs, rows_of, spread
+from harness.policy.rows import Rows, logprobs, rows_of
+from harness.policy.scoring import Scorer, all_rows
+from harness.ranks import ALONE, Ranks
 from harness.records import Trajectory
 from harness.update.loss import token_weights, value_loss
 from harness.update.minibatch import Minibatch
 from harness.update.objective import Tokens, kl_in_loss, objective
-from harness.update.packing import packed
 
 Floats = NDArray[np.float64]
 PER_TOKEN = ("entropy", "ratio", "clip_fraction")
 """Metrics that are means over tokens."""
 
 
-class Learner:
-    """Policy, frozen start policy and critic, with their optimisers."""
+class Learner(Scorer):
+    """The models with their optimisers."""
 
     def __init__(
         self,
@@ -59,18 +55,8 @@ class Learner:
         ranks: Ranks = ALONE,
     ) -> None:
         """`longest`: the most action tokens a trajectory can have."""
-        self.policy, self.algorithm, self.batch = policy, algorithm, batch
+        super().__init__(policy, algorithm, model, batch, ledger, ranks)
         self.longest = longest
-        self.ledger, self.ranks = ledger, ranks
-        self.model = model
-        self.placement, self.lora = Placement.of(model), lora_of(model)
-        self.policy_forms = closed_forms(policy, policy.config, self.lora)
-        self.reference = frozen_copy(policy) if algorithm.kl_coef else None
-        self.previous: PreTrainedModel | None = None
-        """The policy before the last iteration's updates, once `remember` was called."""
-        self.critic = new_critic(policy, model.critic) if algorithm.has_critic else None
-        if self.critic:
-            self.critic_forms = closed_forms(self.critic, policy.config, self.lora)
         self._prepare_policy()
         self.critic_optimizer: torch.optim.AdamW | None = None
         if isinstance(self.critic, Critic):
@@ -102,10 +88,6 @@ class Learner:
             self._critic_group["lr"] = self.model.critic_lr * factor
         return self.model.lr * factor
 
-    def remember(self) -> None:
-        """Keep the policy as it is now as `previous`."""
-        self.previous = frozen_copy(self.policy)
-
     def moments(self) -> dict[str, dict[str, Tensor]]:
         """The optimisers' states, whole, by model; on the first rank only, but all take part."""
         optimizers = {"policy": self.policy_optimizer, "critic": self.critic_optimizer}
@@ -118,29 +100,6 @@ class Learner:
         if self.critic_optimizer:
             take_over(self.trained_critic, self.critic_pass)
             load_moments(self.critic_optimizer, moments["critic"])
-
-    @torch.no_grad()
-    def score(self, trajectories: Sequence[Trajectory], model: PreTrainedModel, phase: Phase) -> Floats:
-        """Log-probabilities (T,) of the action tokens under `model`."""
-        parts = []
-        with self.placement.autocast():
-            for rows in self._row_batches(trajectories):
-                parts.append(logprobs(model, rows)[0].double().numpy())
-                self._book(phase, rows, self.policy_forms.forward)
-        return self.ranks.joined(parts)
-
-    @torch.no_grad()
-    def values(self, trajectories: Sequence[Trajectory], phase: Phase) -> Floats | None:
-        """The critic's values (T,) of the state before each action token; None without a critic."""
-        if self.critic is None:
-            return None
-        parts = []
-        with self.placement.autocast():
-            for rows in self._row_batches(trajectories):
-                value_M = self.critic.values(hidden_states(self.critic.backbone, rows))
-                parts.append(spread(value_M, rows).double().numpy())
-                self._book(phase, rows, self.critic_forms.forward)
-        return self.ranks.joined(parts)
 
     def update(self, minibatch: Minibatch) -> dict[str, float]:
         """One optimiser step of the policy, after one of the critic if there is one; returns its metrics.
@@ -277,15 +236,6 @@ class Learner:
             yield slice(first, first + tokens), Rows.of(all_rows(trajectories))
             first += tokens
 
-    def _row_batches(self, trajectories: Sequence[Trajectory]) -> Iterator[Rows]:
-        for part in packed(trajectories[self._share(trajectories)], self.batch.micro_tokens):
-            yield Rows.of(all_rows(part))
-
-    def _share(self, trajectories: Sequence[Trajectory]) -> slice:
-        """Which of the trajectories are this rank's."""
-        rows = [rows_of(trajectory.steps) for trajectory in trajectories]
-        return self.ranks.share([sum(len(prompt) + len(response) for prompt, response in r) for r in rows])
-
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
         """Book a training pass; activations that are computed twice are computed work, not nominal."""
         computed = forms.train(rows.length_B, rows.positions)
@@ -294,25 +244,10 @@ class Learner:
         self.ledger.add(phase, int(rows.length_R.sum()), forms.train(rows.length_R), computed)
         self.ledger.meter.lap(phase)
 
-    def _book(self, phase: Phase, rows: Rows, form: Callable[..., int]) -> None:
-        computed = form(rows.length_B, rows.positions)
-        self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), computed)
-        self.ledger.meter.lap(phase)
-
 
 def action_tokens(trajectory: Trajectory) -> int:
     """How many tokens the policy chose."""
     return sum(len(step.response_ids) for step in trajectory.steps)
-
-
-def all_rows(trajectories: Sequence[Trajectory]) -> list[Row]:
-    """The rows of trajectories."""
-    return rows_of([step for trajectory in trajectories for step in trajectory.steps])
-
-
-def frozen_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy that is never trained."""
-    return deepcopy(model).requires_grad_(False)
 
 
 def value_weights(minibatch: Minibatch) -> Floats:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from algorithms.base import Algorithm, Credit
 from algorithms.shared.kl_reward import with_kl_in_reward
 from harness.ledger import Phase
+from harness.policy.exact import TrueValues
 from harness.policy.rows import Rows
 from harness.records import Batch, Trajectory
-from harness.rollout.exact import TrueValues
 from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch
 

@@ -16,7 +16,9 @@ from omegaconf import OmegaConf
 
 from algorithms.base import Algorithm
 from algorithms.factors import Baseline, CreditUnit
-from harness.config.compose import CONFIG_DIR, compose_run, group_options, to_plain
+from harness.compose import compose_run
+from harness.compose.composing import CONFIG_DIR, group_options
+from harness.config.plain import to_plain
 from harness.ledger import Phase
 from harness.policy.model import weights
 from harness.records import Batch
@@ -231,7 +233,7 @@ def test_yaml_is_the_dataclass_defaults(name):
 
 
 def test_every_option_is_described(name):
-    from harness.config.help import field_docs
+    from harness.compose.help import field_docs
 
     cls = type(algorithm(name))
     described = field_docs(cls)

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.config import compose_run
-from harness.config.compose import to_plain
+from harness.compose import compose_run
+from harness.config.plain import to_plain
 from harness.launch import DONE
 from harness.store import RunDir
 from harness.store.checksums import Damaged

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.config.compose import run_config
+from harness.config.plain import run_config
 from harness.launch import worker
 from harness.run import Run
 from harness.store import RunDir

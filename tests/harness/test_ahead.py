@@ -16,7 +16,8 @@ import torch
 
 from envs.base import Task
 from envs.vault import Vault, VaultSpec
-from harness.config import RunConfig, compose_run
+from harness.compose import compose_run
+from harness.config import RunConfig
 from harness.errors import UserError
 from harness.ledger import Phase
 from harness.policy.model import fingerprint

@@ -1,9 +1,9 @@
 """Names of arms, told by a sweep and, where it says nothing, by the cells' configurations."""
 
 from harness.cells import PARTS, arm_names, is_cell
-from harness.config import compose_sweep
-from harness.config.compose import SECTIONS, TARGETED
-from harness.labels import labels
+from harness.compose import compose_sweep
+from harness.config.plain import SECTIONS, TARGETED
+from harness.planning.labels import labels
 
 FIRST, SECOND, OTHER = "grpo-vault-tiny-s0-00", "grpo-vault-tiny-s0-01", "ppo-vault-tiny-s0-02"
 OPTIONS = {

@@ -8,10 +8,12 @@ from importlib.util import find_spec
 import pytest
 from omegaconf import OmegaConf
 
-from harness.config import PretrainedModel, RolloutConfig, TinyModel, compose_run, compose_sweep
-from harness.config.compose import CONFIG_DIR, group_options, run_config, to_plain
-from harness.config.help import field_docs, sweep_help
-from harness.config.preset import main as preset_main
+from harness.compose import compose_run, compose_sweep
+from harness.compose.composing import CONFIG_DIR, group_options
+from harness.compose.help import field_docs, sweep_help
+from harness.compose.preset import main as preset_main
+from harness.config import PretrainedModel, RolloutConfig, TinyModel
+from harness.config.plain import run_config, to_plain
 from harness.errors import UserError
 from harness.run import main as run_main
 from harness.store import cell_id
@@ -195,7 +197,7 @@ def test_a_class_that_is_not_there_is_one_line(target, capsys, caplog):
 
 def test_planning_imports_neither_torch_nor_transformers():
     code = (
-        "import sys; from harness.config import compose_sweep; import harness.sweep, harness.launch.local;"
+        "import sys; from harness.compose import compose_sweep; import harness.sweep, harness.launch.local;"
         "compose_sweep(['+sweep=all_algos']);"
         "print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
     )

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.config import compose_sweep
-from harness.config.compose import group_options
-from harness.config.contrasts import resolve
+from harness.compose import compose_sweep
+from harness.compose.composing import group_options
+from harness.compose.contrasts import resolve
 from harness.errors import UserError
 
 BASE = ["+sweep=step_vs_token", "sweep.seeds=[0,1]"]

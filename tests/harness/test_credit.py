@@ -18,7 +18,7 @@ from scipy.special import ndtri
 
 from algorithms.base import Credit
 from algorithms.grpo import GRPO
-from harness.config.compose import group_options
+from harness.compose.composing import group_options
 from harness.credit import built, credited, main
 from harness.records.batch import Batch
 from harness.records.files import (

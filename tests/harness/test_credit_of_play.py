@@ -8,7 +8,7 @@ import pytest
 
 from algorithms.shared.kl_reward import with_kl_in_reward
 from harness import record
-from harness.config import compose_run
+from harness.compose import compose_run
 from harness.credit import built, credited, main, read
 from harness.records.writer import packed
 from harness.run import Run

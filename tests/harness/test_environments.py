@@ -8,11 +8,11 @@ import pytest
 
 from envs.vault import VaultSpec
 from harness import sweep as command
-from harness.config import compose_sweep
-from harness.config.contrasts import resolve
+from harness.compose import compose_sweep
+from harness.compose.contrasts import resolve
 from harness.errors import UserError
-from harness.plan import plan
-from harness.plan_text import headline, tables
+from harness.planning.plan import plan
+from harness.planning.text import headline, tables
 from harness.store import cell_id
 from tests.harness import sweeps
 from tests.reports.synthetic import write_sweep

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from envs.vault import VaultSpec
-from harness.config import compose_run
+from harness.compose import compose_run
 from harness.errors import UserError
 from harness.ledger import Phase
+from harness.policy.exact import Situations
 from harness.records import Trajectory
 from harness.rollout.account import Account
 from harness.rollout.episodes import Episode
-from harness.rollout.exact import Situations
 from harness.run import Run
 from harness.store import RunDir
 from tests.harness.conftest import SPEC
@@ -94,7 +94,7 @@ def test_an_environment_that_is_not_repeatable_is_not_branched(monkeypatch):
 
 
 def test_too_many_situations_are_refused(monkeypatch):
-    monkeypatch.setattr("harness.rollout.exact.MOST_SITUATIONS", 5)
+    monkeypatch.setattr("harness.policy.exact.MOST_SITUATIONS", 5)
     spec = replace(SPEC, train_tasks=1, eval_tasks=1)
     with pytest.raises(UserError, match="more than 5 situations"):
         Situations.of(spec, spec.training_panel()[0])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.config import compose_run
-from harness.config.overrides import overrides_of
+from harness.compose import compose_run
+from harness.compose.overrides import overrides_of
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from algorithms.factors import Aggregation, KLEstimator
 from algorithms.grpo import GRPO
 from harness.config import BatchConfig, TinyModel
 from harness.ledger import Ledger
+from harness.policy.packing import Extent, packed
 from harness.records import Batch, Step, Trajectory
 from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch
-from harness.update.packing import Extent, packed
 
 VOCABULARY, END, LONGEST = 31, 1, 64
 SMALL = {

@@ -2,10 +2,11 @@
 
 import pytest
 
-from harness.config import compose_sweep
+from harness.compose import compose_sweep
 from harness.errors import UserError
-from harness.plan import plan
-from harness.plan_text import headline
+from harness.pilot import auto_seeds
+from harness.planning.plan import plan
+from harness.planning.text import headline
 from reports.power import seeds_needed
 from reports.store import read_store
 from tests.reports.synthetic import write_sweep
@@ -18,14 +19,14 @@ def test_seeds_are_as_many_as_power_says_and_none_of_the_pilots(tmp_path):
     pilot = tmp_path / "pilot"
     write_sweep(pilot, ARMS, seeds=4)
     overrides = [*AUTO, f"sweep.pilot={pilot}", f"sweep.out={tmp_path / 'confirmed'}"]
-    sweep, launcher, cells = compose_sweep([*overrides, "sweep.effect=0.2"])
+    sweep, launcher, cells = compose_sweep([*overrides, "sweep.effect=0.2"], auto_seeds)
     needed = seeds_needed(read_store(pilot), 0.2)
     assert sweep.seeds == tuple(range(4, 4 + needed))
     assert len(cells) == 3 * needed
     said = headline(plan(sweep, launcher, cells))
     assert f"seeds 4 to {3 + needed} ({needed} fresh ones, to find a difference of 0.2 by {pilot})" in said
-    assert len(compose_sweep([*overrides, "sweep.effect=0.05"])[0].seeds) > needed
-    assert compose_sweep([*overrides, "sweep.effect=0.2"])[0].seeds == sweep.seeds, (
+    assert len(compose_sweep([*overrides, "sweep.effect=0.05"], auto_seeds)[0].seeds) > needed
+    assert compose_sweep([*overrides, "sweep.effect=0.2"], auto_seeds)[0].seeds == sweep.seeds, (
         "the same again: it resumes"
     )
 
@@ -53,6 +54,6 @@ def test_mistakes_are_one_line(overrides, words, tmp_path):
     write_sweep(folders["pilot"], ARMS, seeds=2)
     write_sweep(folders["one"], ARMS, seeds=1)
     with pytest.raises(UserError) as error:
-        compose_sweep([*AUTO, *(each.format(**folders) for each in overrides)])
+        compose_sweep([*AUTO, *(each.format(**folders) for each in overrides)], auto_seeds)
     assert words in str(error.value)
     assert "\n" not in str(error.value)

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import plan as planning
 from harness import sweep as command
 from harness.cells import arm_names, options_of
-from harness.config import compose_run, compose_sweep
-from harness.config.compose import to_plain
+from harness.compose import compose_run, compose_sweep
+from harness.config.plain import to_plain
 from harness.errors import UserError
 from harness.ledger import Ledger, Phase
-from harness.plan import Plan, check_disk, plan
-from harness.plan_text import NAMED, batch_table, cost_table, headline, standing_text, tables
+from harness.planning import plan as planning
+from harness.planning.disk import cell_bytes, checkpoint_bytes
+from harness.planning.plan import Plan, check_disk, plan
+from harness.planning.text import NAMED, batch_table, cost_table, headline, standing_text, tables
 from harness.run import Run
 from harness.store import RunDir, cell_id, write_json
-from harness.store.disk import cell_bytes, checkpoint_bytes
 from harness.store.run_dir import KEPT_CHECKPOINTS, cell_ids
 from tests.harness.test_predict import SMALL
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from harness.config import compose_run
+from harness.compose import compose_run
 from harness.errors import UserError
-from harness.ledger.predict import check_budget, forms, predict, prompt_tokens
+from harness.planning.predict import check_budget, forms, predict, prompt_tokens
 from harness.policy.model import Critic, closed_forms, new_policy
 from harness.policy.text import Prompts
 from harness.run import Run

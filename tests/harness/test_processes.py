@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import CHECKPOINT_SECONDS, RunConfig, compose_sweep
+from harness.compose import compose_sweep
+from harness.config import CHECKPOINT_SECONDS, RunConfig
 from harness.launch import DONE, FAILED
 from harness.launch.processes import WorkerProcess, fork_server, wait_for_one
 from harness.store import RunDir, cell_id

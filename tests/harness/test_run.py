@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import harness.run
-from harness.config import RunConfig, compose_run
+from harness.compose import compose_run
+from harness.config import RunConfig
 from harness.ledger import Phase
 from harness.run import Run
 from harness.store import RunDir, read_json

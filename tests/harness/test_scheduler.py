@@ -8,7 +8,8 @@ import pytest
 
 from envs.base import Task, Transition
 from envs.vault import Vault, VaultSpec
-from harness.config import RolloutConfig, compose_run
+from harness.compose import compose_run
+from harness.config import RolloutConfig
 from harness.errors import UserError
 from harness.rollout.environments import EnvironmentPool
 from harness.rollout.episodes import Episode, Player

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 import harness.store.run_dir
-from harness.config import compose_run
+from harness.compose import compose_run
 from harness.store import RunDir, State, append_line, read_json, write_json
 from harness.store.checksums import Damaged
 from harness.store.files import replacing

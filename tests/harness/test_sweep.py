@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness.config import compose_sweep
+from harness.compose import compose_sweep
 from harness.store import cell_id
 from tests.harness.sweeps import TINY, cells, command, sweep, sweep_alone
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import Tracker, compose_run, compose_sweep, compose_tracker
-from harness.config.compose import group_options
+from harness.compose import compose_run, compose_sweep, compose_tracker
+from harness.compose.composing import group_options
+from harness.config import Tracker
 from harness.errors import UserError
 from harness.store import RunDir, append_line, cell_id, write_json
 from harness.track import main

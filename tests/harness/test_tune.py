@@ -16,10 +16,10 @@ from envs.household import HouseholdSpec
 from envs.textworld import TextWorldSpec
 from envs.vault import VaultSpec
 from harness import sweep, tune
-from harness.config import compose_sweep, frozen
-from harness.config.arms import sweep_arms
+from harness.compose import compose_sweep, frozen
+from harness.compose.arms import sweep_arms
+from harness.compose.space import points
 from harness.config.schema import Knob, Scale
-from harness.config.space import points
 from harness.errors import UserError
 from harness.store import read_json, write_json
 from harness.store.checksums import file_hash, read_sealed, write_sealed

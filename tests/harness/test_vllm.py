@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
 pytest.importorskip("vllm")
 
-from harness.config import compose_run
+from harness.compose import compose_run
 from harness.ledger import Phase
 from harness.policy.rows import Rows, logprobs
 from harness.rollout.engine import Request

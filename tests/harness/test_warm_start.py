@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from harness.config import RunConfig
-from harness.config.compose import run_config
+from harness.config.plain import run_config
 from harness.ledger import Ledger, Phase
-from harness.policy import warm_start
 from harness.policy.model import fingerprint
+from harness.update import warm_start
 from tests.faults.cells import cell
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.compose import compose_run
 from harness.config import RunConfig
-from harness.config.compose import compose_run, to_plain
+from harness.config.plain import to_plain
 from harness.store import cell_id, write_json
 
 LIMIT = 7e11

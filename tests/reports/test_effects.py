@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from harness.config import compose_sweep
-from harness.config.contrasts import factorial
+from harness.compose import compose_sweep
+from harness.compose.contrasts import factorial
 from harness.errors import UserError
 from harness.store import read_json, write_json
 from reports.compare import compare

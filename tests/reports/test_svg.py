@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from matplotlib.colors import to_rgb
 
-from harness.config.compose import group_options
+from harness.compose.composing import group_options
 from reports.svg import MOST_DOTS, canvas, drawn, palette, to_svg
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.config import compose_sweep
+from harness.compose import compose_sweep
 from harness.run import Run
 from harness.store import RunDir
 from tests.harness import sweeps

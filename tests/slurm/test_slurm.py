@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.checkup.slurm import slurm as checkup
-from harness.config import compose_sweep
+from harness.compose import compose_sweep
 from harness.launch.slurm.launch import Request, submit_due
 from harness.store import cell_id
 from harness.sweep import main

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.config import RunConfig, SlurmConfig
-from harness.config.compose import run_config
+from harness.config.plain import run_config
 from harness.launch.local import run_cells
 from harness.launch.slurm.cluster import ask
 from harness.lease import STALE_SECONDS

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import SlurmConfig
-from harness.config.compose import to_plain
+from harness.config.plain import to_plain
 from harness.errors import UserError
 from harness.launch.slurm.cluster import largest_array, own_environment
 from harness.launch.slurm.job import Job

@@ -23,8 +23,8 @@ from algorithms.ppo import PPO
 from harness.config import BatchConfig, ModelConfig, PretrainedModel, TinyModel
 from harness.config.model import CriticKind
 from harness.ledger import Ledger, Phase
-from harness.parallel.ranks import Ranks, join
 from harness.policy.model import load_pretrained, new_policy, weights
+from harness.ranks import Ranks, join
 from harness.records import Batch, Step, Trajectory
 from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch

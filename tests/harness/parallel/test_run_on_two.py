@@ -13,7 +13,8 @@ import torch
 
 import harness.launch.worker as worker
 import harness.parallel.peers as peers
-from harness.config import RunConfig, compose_run
+from harness.compose import compose_run
+from harness.config import RunConfig
 from harness.errors import UserError
 from harness.launch import FAILED
 from harness.ledger import Phase

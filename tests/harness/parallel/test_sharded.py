@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.ledger.ledger import Entry
-from harness.parallel.ranks import ALONE, Ranks
+from harness.ranks import ALONE, Ranks
 from tests.harness.parallel.cases import CASES, make_models, outcome
 
 pytestmark = pytest.mark.slow

@@ -8,16 +8,17 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from harness.config import RunConfig, compose_run
+from harness.compose import compose_run
+from harness.config import RunConfig
 from harness.errors import UserError
 from harness.ledger import Phase
-from harness.ledger.predict import check_budget, forms, predict
+from harness.planning.disk import checkpoint_bytes, critic_weights
+from harness.planning.disk import weights as stored_weights
+from harness.planning.predict import check_budget, forms, predict
 from harness.policy.model import HeadCritic, every_weight, fingerprint, weights
 from harness.policy.precision import Placement, multiplies_bf16
 from harness.run import Run
 from harness.store import RunDir, read_json
-from harness.store.disk import checkpoint_bytes, critic_weights
-from harness.store.disk import weights as stored_weights
 from tests.harness.policy.folders import TEMPLATES, save_model
 
 SMALL = [

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness import models
-from harness.config import PretrainedModel, compose_run
-from harness.config.compose import group_options
+from harness.compose import compose_run
+from harness.compose.composing import group_options
+from harness.config import PretrainedModel
 from harness.errors import UserError
 from harness.policy import source
 from harness.policy.source import (

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from harness.config import BudgetAxis, SweepConfig
-from harness.plan import Arm, Cell, Plan
+from harness.planning.plan import Arm, Cell, Plan
 from harness.store import State
 
 NAME_WIDTH = 24

@@ -17,11 +17,11 @@ from typing import Any
 from harness.cells import CELL
 from harness.config import BudgetAxis, Launcher, RunConfig, SweepConfig
 from harness.errors import UserError
-from harness.labels import Label, labels
 from harness.ledger import Ledger
-from harness.ledger.predict import Iteration, predict
+from harness.planning.disk import FLOAT, cell_bytes, checkpoint_bytes, weights
+from harness.planning.labels import Label, labels
+from harness.planning.predict import Iteration, predict
 from harness.store import RunDir, State, read_json
-from harness.store.disk import FLOAT, cell_bytes, checkpoint_bytes, weights
 from harness.store.run_dir import cell_ids, cell_prefix
 
 WORK = ("rollout", "update", "evaluation")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.cells import arm_names, options_of
+from harness.compose.arms import sweep_arms
 from harness.config import RunConfig, SweepConfig
-from harness.config.arms import sweep_arms
-from harness.config.compose import to_plain
+from harness.config.plain import to_plain
 from harness.store import cell_id
 
 

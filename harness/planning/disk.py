@@ -2,7 +2,7 @@
 
 from harness.config import PretrainedModel, RunConfig, TinyModel
 from harness.config.model import CriticKind
-from harness.ledger.predict import forms, head_forms
+from harness.planning.predict import forms, head_forms
 from harness.policy.source import locate, parameters
 from harness.store.run_dir import KEPT_CHECKPOINTS
 

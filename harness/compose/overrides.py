@@ -6,7 +6,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from harness.cells import PARTS
-from harness.config.compose import CONFIG_DIR, compose_run, targeted, to_options, to_plain
+from harness.compose import compose_run
+from harness.compose.composing import CONFIG_DIR
+from harness.config.plain import targeted, to_options, to_plain
 from harness.config.schema import RunConfig
 
 

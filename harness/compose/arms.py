@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config.frozen import load
+from harness.compose.frozen import load
+from harness.compose.space import points
 from harness.config.schema import SweepConfig
-from harness.config.space import points
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from itertools import pairwise
 
 from omegaconf import DictConfig, OmegaConf
 
+from harness.compose.composing import CONFIG_DIR, group_options
 from harness.config.classes import class_of
-from harness.config.compose import CONFIG_DIR, SECTIONS, group_options
 from harness.config.launchers import LAUNCHERS
+from harness.config.plain import SECTIONS
 from harness.config.schema import RunConfig, SweepConfig, TrackerConfig
 
 USAGE = """\

@@ -1,4 +1,4 @@
-"""`python -m harness.config.preset MODULE.CLASS`: the YAML of an algorithm, from its class's defaults."""
+"""`python -m harness.compose.preset MODULE.CLASS`: the YAML of an algorithm, from its class's defaults."""
 
 import sys
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import fields
 from omegaconf import OmegaConf
 
 from harness.config.classes import class_of
-from harness.config.compose import json_able
+from harness.config.plain import json_able
 from harness.errors import UserError
 
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
     try:
         if len(arguments) != 1:
-            raise UserError("name one class: python -m harness.config.preset MODULE.CLASS")
+            raise UserError("name one class: python -m harness.compose.preset MODULE.CLASS")
         sys.stdout.write(preset(arguments[0]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

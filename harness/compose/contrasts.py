@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from itertools import product
 
 from algorithms.base import Algorithm
-from harness.config.compose import to_plain
+from harness.config.plain import to_plain
 from harness.config.schema import RunConfig, SweepConfig
 from harness.errors import UserError
 

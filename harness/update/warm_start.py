@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from envs.base import Environment, Task
 from harness.config import PretrainedModel, RunConfig, TinyModel
-from harness.config.compose import to_plain
+from harness.config.plain import to_plain
 from harness.lease import turn
 from harness.ledger import Ledger, Phase
 from harness.policy.chat import ChatPrompts

@@ -1,4 +1,4 @@
-"""`python -m harness.parallel.peer`: a rank beside the first one. That one's process starts it (`peers`)."""
+"""`python -m harness.launch.peer`: a rank beside the first one. That one's process starts it (`peers`)."""
 
 import contextlib
 import json
@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from harness.config.compose import run_config
-from harness.parallel.ranks import Ranks, join
+from harness.config.plain import run_config
 from harness.policy.precision import Placement
+from harness.ranks import Ranks, join
 from harness.run import Run, Stopped
 from harness.store import RunDir
 

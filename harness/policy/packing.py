@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from harness.policy.prefixes import Prefixes, key_of
 from harness.policy.rows import Row, rows_of
 from harness.records import Trajectory
-from harness.rollout.prefixes import Prefixes, key_of
 
 
 def packed(trajectories: Sequence[Trajectory], most: int) -> Iterator[list[Trajectory]]:

@@ -1,0 +1,68 @@
+"""What would fail later is refused before anything is written: no model, a useless budget, a full disk."""
+
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from harness.code_version import code_version
+from harness.config import Launcher, RunConfig, SweepConfig
+from harness.errors import UserError
+from harness.launch.slurm.cluster import require_slurm
+from harness.planning.plan import Plan, check_disk, existing_folder, plan
+from harness.planning.predict import check_budget
+from harness.policy.source import check as check_model
+from harness.rollout.engines import check_engine
+from harness.store import RunDir, cell_id
+
+
+def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) -> Plan:
+    """The plan; raise `UserError` for what would fail later: no model, a useless budget, a full disk."""
+    check_parts(cells)
+    planned = plan(sweep, launcher, cells)
+    for arm in planned.arms:
+        check_budget(arm.config)
+    try:
+        with tempfile.TemporaryFile(dir=existing_folder(Path(sweep.out))):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"sweep.out={sweep.out} can't be written ({error.strerror}): set sweep.out=DIR"
+        ) from error
+    check_disk(planned)
+    if not launcher.allow_mixed_code:
+        check_code(Path(sweep.out), cells)
+    return planned
+
+
+def check_slurm() -> None:
+    """Raise `UserError` where jobs can't be submitted from."""
+    if not find_spec("submitit"):
+        raise UserError("launcher=slurm needs submitit: pip install 'creditbench[slurm]'")
+    require_slurm()
+
+
+def check_parts(cells: Sequence[RunConfig]) -> None:
+    """Raise `UserError` if an environment, a model or an engine is not on this machine."""
+    for env in dict.fromkeys(cell.env for cell in cells):
+        env.check()
+    for model in dict.fromkeys(cell.model for cell in cells):
+        check_model(model)
+    for engine in dict.fromkeys(cell.engine for cell in cells):
+        check_engine(engine)
+
+
+def check_code(out: Path, cells: Sequence[RunConfig]) -> None:
+    """Raise `UserError` if other code than this has made a part of the store."""
+    others: set[str] = set()
+    mixed = 0
+    for cell in cells if (out / "runs").exists() else ():
+        other = RunDir(out / "runs" / cell_id(cell)).codes() - {code_version(cell.algorithm)}
+        others |= other
+        mixed += bool(other)
+    if mixed:
+        raise UserError(
+            f"{mixed} of {len(cells)} cells in sweep.out={out} were run by other code or library versions "
+            f"({', '.join(sorted(others))}): set sweep.out=DIR for a new store, or "
+            "launcher.allow_mixed_code=true to mix them"
+        )
