@@ -341,6 +341,38 @@ def test_the_documented_example_runs(tmp_path, capsys, monkeypatch):
     }, "the example's first step shows every field"
 
 
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def documented() -> list[tuple[str, ...]]:
+    """The words after `python -m harness.credit` in every line of a page that begins so."""
+    lines = (line for page in PAGES for line in page.read_text().replace("\\\n", " ").splitlines())
+    found = [
+        shlex.split(line, comments=True) for line in lines if line.startswith("python -m harness.credit ")
+    ]
+    return [tuple(words[3:]) for words in found]
+
+
+def test_every_page_of_an_algorithm_shows_its_credit():
+    assert len(documented()) >= len(list((ROOT / "docs" / "algorithms").glob("*.md"))) - 1
+
+
+@pytest.mark.parametrize("arguments", dict.fromkeys(documented()), ids=" ".join)
+def test_documented_commands_run_on_the_documented_example(arguments, tmp_path, capsys, monkeypatch):
+    """A path that names another file than the example's stands for any file of the format."""
+    monkeypatch.chdir(tmp_path)
+    Path("trajectories.jsonl").write_text(blocks("json")[0])
+    assert main(["trajectories.jsonl", *arguments[1:]]) == 0, capsys.readouterr().err
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path, capsys):
+    marked = tmp_path / "marked.jsonl"
+    marked.write_text(text(complete()), encoding="utf-8-sig")
+    assert marked.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert main([str(marked), "--algorithms", "grpo"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(complete())
+
+
 def table(section: str) -> dict[str, str]:
     """The first and the last cell of a documented table."""
     part = DOCUMENT.split(f"\n## {section}\n")[1].split("\n## ")[0]

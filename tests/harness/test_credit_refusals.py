@@ -110,6 +110,7 @@ def bad_files() -> dict[str, tuple[bytes, list[str]]]:
     first = text([trajectory("first", step(0, 2))])
     cases: dict[str, tuple[bytes, list[str]]] = {
         "empty": (b"", ["in.jsonl is empty"]),
+        "UTF-16": (first.encode("utf-16"), ["in.jsonl:1:", "not UTF-8 but UTF-16", "save it as UTF-8"]),
         "blank": (b"\n\n", ["in.jsonl is empty"]),
     }
     for name, (line, words) in BAD_LINES.items():
