@@ -14,15 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Algorithm, BranchPoint, Computes, Credit, RolloutPlan
-from algorithms.factors import Aggregation, Baseline, CreditUnit, Equations, NormaliseUnit, RatioUnit
+from algorithms.factors import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Aggregation,
+    Baseline,
+    CreditUnit,
+    Equations,
+    KLPlace,
+    NormaliseUnit,
+    Ranges,
+    RatioUnit,
+)
+from algorithms.shared.groups import beyond_rounding, largest, reward_size, z_scores
 from algorithms.shared.returns import suffix_sums
 from harness.errors import UserError
 from harness.records.batch import Batch
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 SCORE_CLIP = (0.8, 1.2)
 FUTURE_CLIP = (1.0, 1.2)
+LARGEST_Z = 10.0
+"""Of a reward against a group that it is no member of, which is unbounded: a root that pays 1 is 20,000
+standard deviations away from branches that pay 0 and 0.0001. Among 100 rewards no member's is above 10."""
 
 
 class Gain(Enum):
@@ -49,8 +66,16 @@ class APPO(Algorithm):
         "credit_unit": (CreditUnit.trajectory,),
         "baseline": (Baseline.group_mean,),
         "normalise_unit": (NormaliseUnit.trajectories_of_group,),
+        # A KL would set the rewards of all trajectories apart by next to nothing, and eq. 6 divide by that.
+        "kl_place": (KLPlace.loss,),
     }
     reads: ClassVar[tuple[str, ...]] = ("logprob_T", "current_logprob_T")
+    ranges: ClassVar[Ranges] = {
+        **Algorithm.ranges,
+        "roots": COUNT,
+        "future_weight": NOT_NEGATIVE,
+        "half_life": POSITIVE,
+    }
 
     credit_unit: CreditUnit = CreditUnit.trajectory
     baseline: Baseline = Baseline.group_mean
@@ -85,13 +110,10 @@ class APPO(Algorithm):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.roots < 1 or self.rollouts < self.roots or self.rollouts % self.roots:
+        if self.rollouts % self.roots:
             raise UserError(
-                f"algorithm.roots={self.roots} must be at least 1, and algorithm.rollouts={self.rollouts} a "
-                "multiple of it"
+                f"algorithm.rollouts={self.rollouts} must be a multiple of algorithm.roots={self.roots}"
             )
-        if not self.half_life > 0:
-            raise UserError(f"algorithm.half_life={self.half_life} must be above 0")
         if self.score is Score.entropy and self.gain is not Gain.minibatch:
             raise UserError(
                 f"algorithm.gain={self.gain.value} clashes with algorithm.score=entropy, which has no gain: "
@@ -160,9 +182,9 @@ class APPO(Algorithm):
     def base_advantage(self, batch: Batch) -> Floats:
         """A_base of every token."""
         if not self.dual_group:
-            return pooled_advantage(batch.reward_N, batch.group_N)[batch.trajectory_T]
+            return z_scores(batch.reward_N, batch.group_N, reward_size(batch))[batch.trajectory_T]
         if self.equations is Equations.paper:
-            return dual_group_advantage(batch.reward_N, batch.group_N, batch.root_N)[batch.trajectory_T]
+            return dual_group_advantage(batch)[batch.trajectory_T]
         return prefix_local_advantage(batch, keep_split_token=self.keep_split_token)
 
     def future(self, batch: Batch) -> Floats:
@@ -207,9 +229,8 @@ def future_value(delta_T: Floats, tokens_N: Ints, gamma: float, low: float, high
 
 
 def z_score(x_L: Floats) -> Floats:
-    """Population z-score; all zeros where nothing varies."""
-    spread = x_L.std()
-    return (x_L - x_L.mean()) / spread if spread > 1e-12 else np.zeros_like(x_L)
+    """Population z-score over all elements; all zeros where nothing varies."""
+    return z_scores(x_L, np.zeros(len(x_L), dtype=np.int64))
 
 
 def branching_score(gain_L: Floats, entropy_L: Floats) -> Floats:
@@ -221,7 +242,7 @@ def branching_score(gain_L: Floats, entropy_L: Floats) -> Floats:
     return z_gain_L * z_entropy_L if z_gain_L.any() else z_entropy_L
 
 
-def select_tokens(gain_L: Floats, entropy_L: Floats, choice_L: NDArray[np.bool_], count: int) -> list[int]:
+def select_tokens(gain_L: Floats, entropy_L: Floats, choice_L: Bools, count: int) -> list[int]:
     """The `count` best branch tokens of one rollout.
 
     Strict rule: gain and entropy both above their means, so that a product of two negatives never wins.
@@ -237,41 +258,43 @@ def select_tokens(gain_L: Floats, entropy_L: Floats, choice_L: NDArray[np.bool_]
     return [order[i % len(order)] for i in range(count)]
 
 
-def dual_group_advantage(reward_N: Floats, group_N: Ints, root_N: NDArray[np.bool_]) -> Floats:
-    """Eq. 6: the mean of a trajectory's z-scores against its task's roots and against its task's branches.
+def dual_group_advantage(batch: Batch) -> Floats:
+    """Eq. 6, (N,): the mean of a trajectory's z-scores against its task's roots and against its branches.
 
     Population std; a reference group without spread contributes 0, one without members does not count.
     """
-    advantage_N = np.zeros(len(reward_N))
-    for group in np.unique(group_N):
-        members = group_N == group
-        references = [reward_N[members & root_N], reward_N[members & ~root_N]]
-        references = [reference for reference in references if len(reference)]
-        for reference in references:
-            if reference.std() > 1e-12:
-                z_score_N = (reward_N[members] - reference.mean()) / reference.std()
-                advantage_N[members] += z_score_N / len(references)
-    return advantage_N
+    total_N, references_N = np.zeros(len(batch.steps_N)), np.zeros(len(batch.steps_N))
+    for reference_N in (batch.root_N, ~batch.root_N):
+        z_N, exists_N = z_against(batch, reference_N)
+        total_N += z_N
+        references_N += exists_N
+    return total_N / references_N
 
 
-def pooled_advantage(reward_N: Floats, group_N: Ints) -> Floats:
-    """A trajectory's z-score among all of its task's, roots and branches together."""
-    advantage_N = np.zeros(len(reward_N))
-    for group in np.unique(group_N):
-        members = group_N == group
-        advantage_N[members] = z_score(reward_N[members])
-    return advantage_N
+def z_against(batch: Batch, reference_N: Bools) -> tuple[Floats, Bools]:
+    """Each trajectory's z-score among the reference trajectories of its task, and whether there are any.
+
+    At most `LARGEST_Z` in size; 0 where the references' rewards do not differ.
+    """
+    _, index_N = np.unique(batch.group_N, return_inverse=True)
+    groups, mine_N = int(index_N.max()) + 1, index_N[reference_N]
+    members_G = np.bincount(mine_N, minlength=groups)
+    count_G = np.maximum(members_G, 1)
+    mean_G = np.bincount(mine_N, batch.reward_N[reference_N], groups) / count_G
+    size_N = largest(reward_size(batch), index_N)
+    centred_N = beyond_rounding(batch.reward_N - mean_G[index_N], size_N)
+    std_N = np.sqrt(np.bincount(mine_N, centred_N[reference_N] ** 2, groups) / count_G)[index_N]
+    z_N = np.where(std_N > 0, centred_N / np.where(std_N > 0, std_N, 1.0), 0.0)
+    return np.clip(z_N, -LARGEST_Z, LARGEST_Z), (members_G > 0)[index_N]
 
 
 def prefix_local_advantage(batch: Batch, *, keep_split_token: bool) -> Floats:
     """The released code's A_base: z-score among the roots, plus for token t the mean z-score (among the
     task's branches) of the root's own branches that left at t or later.
     """
-    z_N = np.zeros(len(batch.reward_N))
+    z_N, size_N = np.zeros(len(batch.reward_N)), reward_size(batch)
     for kind_N in (batch.root_N, ~batch.root_N):
-        for group in np.unique(batch.group_N[kind_N]):
-            members = kind_N & (batch.group_N == group)
-            z_N[members] = z_score(batch.reward_N[members])
+        z_N[kind_N] = z_scores(batch.reward_N[kind_N], batch.group_N[kind_N], size_N[kind_N])
     total_T, count_T = np.zeros(len(batch.logprob_T)), np.zeros(len(batch.logprob_T))
     for branch in np.flatnonzero(~batch.root_N):
         parent = batch.parent_N[branch]

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import BranchPoint, Computes, RolloutPlan
-from algorithms.factors import Equations, KLEstimator
+from algorithms.factors import COUNT, SHARE, Equations, KLEstimator, Ranges
 from algorithms.grpo import GRPO
+from algorithms.shared.groups import members
 from algorithms.shared.plain import PLAIN
 from harness.errors import UserError
 from harness.records.batch import Batch
@@ -27,6 +28,13 @@ class ARPO(GRPO):
 
     name: ClassVar[str] = "arpo"
     computes: ClassVar[Computes] = {**PLAIN, "equations": (Equations.paper,)}
+    ranges: ClassVar[Ranges] = {
+        **GRPO.ranges,
+        "roots": COUNT,
+        "branch_probability": SHARE,
+        "entropy_tokens": COUNT,
+        "beam": COUNT,
+    }
 
     kl_estimator: KLEstimator = KLEstimator.none
     kl_coef: float = 0.0
@@ -48,11 +56,8 @@ class ARPO(GRPO):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.roots <= self.rollouts:
+        if self.roots > self.rollouts:
             raise UserError(f"algorithm.roots={self.roots} must be 1 to algorithm.rollouts={self.rollouts}")
-        for name in ("entropy_tokens", "beam"):
-            if getattr(self, name) < 1:
-                raise UserError(f"algorithm.{name}={getattr(self, name)} must be at least 1")
 
     def plan(self) -> RolloutPlan:
         """The roots, and the rest as branches."""
@@ -63,14 +68,13 @@ class ARPO(GRPO):
         boundary = turn + 1
         entropy_S = self.normalised_entropy(batch)
         points: list[BranchPoint] = []
-        for group in np.unique(batch.group_N):
-            members = np.flatnonzero(batch.group_N == group)
-            spare = self.plan().branches - int((~batch.root_N[members]).sum())
-            if (batch.steps_N[members] <= boundary).all():
+        for group in members(batch.group_N):
+            spare = self.plan().branches - int((~batch.root_N[group]).sum())
+            if (batch.steps_N[group] <= boundary).all():
                 # Nothing is left to branch from: the rest are fresh rollouts.
-                points += [BranchPoint(int(members[i % self.roots]), 0, 0) for i in range(spare)]
+                points += [BranchPoint(int(group[i % self.roots]), 0, 0) for i in range(spare)]
                 continue
-            for trajectory in members.tolist():
+            for trajectory in group.tolist():
                 # A continuation that starts here has just been made and is not asked again.
                 new = not batch.root_N[trajectory] and batch.branch_step_N[trajectory] >= boundary
                 if batch.steps_N[trajectory] <= boundary or new:

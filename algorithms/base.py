@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.factors import Baseline, Clash, Factors, KLPlace
+from algorithms.factors import COUNT, Baseline, Clash, Factors, KLPlace, Ranges
 from harness.errors import UserError
 from harness.records.batch import Batch
 
@@ -84,7 +84,8 @@ class Algorithm(Factors, ABC):
     name: ClassVar[str]
     """The algorithm's name, as in `algorithm=NAME`."""
     computes: ClassVar[Computes]
-    """By option, the values that this file's credit function honours; for one not named, all legal ones."""
+    """By option, the values that `credit` implements. Options that are not named may take any legal value."""
+    ranges: ClassVar[Ranges] = {**Factors.ranges, "rollouts": COUNT}
     reads: ClassVar[tuple[str, ...]] = ()
     """Columns of the batch that `credit` reads beside rewards, counts, groups and success."""
     control: ClassVar[bool] = False

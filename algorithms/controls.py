@@ -16,6 +16,7 @@ from algorithms.factors import (
     Baseline,
     CreditUnit,
     KLEstimator,
+    KLPlace,
     NormaliseUnit,
     RatioUnit,
 )
@@ -27,8 +28,9 @@ NO_CREDIT: Computes = {
     "credit_unit": (CreditUnit.step,),
     "baseline": (Baseline.none,),
     "normalise_unit": (NormaliseUnit.none,),
+    "kl_place": (KLPlace.loss,),
 }
-"""Nothing to switch: the credit is no function of the outcome."""
+"""Nothing to switch: the credit is no function of the outcome, nor of a KL in the rewards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class Constant(Control):
     """Plays and never trains: what a learning rate of 0 does, weight decay included."""
 
     name: ClassVar[str] = "constant"
-    computes: ClassVar[Computes] = NO_CREDIT
+    computes: ClassVar[Computes] = {**NO_CREDIT, "kl_estimator": (KLEstimator.none,)}
 
     kl_estimator: KLEstimator = KLEstimator.none
     kl_coef: float = 0.0
@@ -105,6 +107,7 @@ class Oracle(Control):
         "credit_unit": (CreditUnit.step,),
         "baseline": (Baseline.true_value,),
         "normalise_unit": (NormaliseUnit.none, NormaliseUnit.steps_of_batch),
+        "kl_place": (KLPlace.loss,),
     }
     reads: ClassVar[tuple[str, ...]] = ("true_advantage_S",)
 
@@ -116,5 +119,6 @@ class Oracle(Control):
         assert batch.true_advantage_S is not None, "needs exact values (Batch.true_advantage_S)"
         advantage_S = batch.true_advantage_S
         if self.normalise_unit is NormaliseUnit.steps_of_batch:
-            advantage_S = whiten(advantage_S)
+            # Differences of probabilities.
+            advantage_S = whiten(advantage_S, size=1.0)
         return Credit.of_steps(batch, advantage_S)

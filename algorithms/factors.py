@@ -1,7 +1,9 @@
 """The factor space: what an algorithm *is*, as typed data, and which combinations are legal."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
+from typing import ClassVar
 
 from harness.errors import UserError
 
@@ -67,7 +69,11 @@ class DiscountUnit(Enum):
 
 
 class KLEstimator(Enum):
-    """Schulman's estimators of KL(policy || start policy)."""
+    """Schulman's estimators of KL(policy || start policy).
+
+    k1 is the log-ratio itself: right as a penalty on rewards, but in the loss its gradient is that of the
+    log-probability alone, 0 in expectation.
+    """
 
     none = "none"
     k1 = "k1"
@@ -123,9 +129,53 @@ class Clash(UserError):
     """Factors that are each legal and mean nothing together."""
 
 
+@dataclass(frozen=True)
+class Range:
+    """The legal values of a numeric option, ends included. NaN and infinities are in none.
+
+    The default ends are far beyond any sensible setting, and near enough that no product or square of options
+    and rewards overflows: a credit that overflows can come out as 0.
+    """
+
+    least: float = -1e6
+    most: float = 1e6
+    open: bool = False
+    """Whether `least` itself is left out."""
+
+    def __contains__(self, value: float) -> bool:
+        return (self.least < value if self.open else self.least <= value) and value <= self.most
+
+    def __str__(self) -> str:
+        """As in a message: `0 to 1`."""
+        return (
+            f"above {self.least:g}, at most {self.most:g}"
+            if self.open
+            else f"{self.least:g} to {self.most:g}"
+        )
+
+
+Ranges = Mapping[str, Range]
+NOT_NEGATIVE = Range(least=0)
+POSITIVE = Range(least=0, open=True)
+COUNT = Range(least=1)
+SHARE = Range(least=0, most=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Factors:
     """A point in the factor space. Every factor can be switched alone where the combination is legal."""
+
+    ranges: ClassVar[Ranges] = {
+        "gamma": SHARE,
+        "lam": SHARE,
+        "clip_low": SHARE,
+        "clip_high": NOT_NEGATIVE,
+        "dual_clip": NOT_NEGATIVE,
+        "kl_coef": NOT_NEGATIVE,
+        "entropy_coef": NOT_NEGATIVE,
+        "value_clip": POSITIVE,
+    }
+    """By numeric option, its legal values; subclasses add theirs. One that is not named has `Range()`."""
 
     credit_unit: CreditUnit
     """What one advantage value belongs to: token, step or trajectory."""
@@ -165,8 +215,8 @@ class Factors:
     """Largest change of a value prediction that the value loss rewards; read with a critic."""
 
     def __post_init__(self) -> None:
-        self._check_combination()
         self._check_ranges()
+        self._check_combination()
 
     def _check_combination(self) -> None:
         if self.credit_unit not in (units := CREDIT_UNITS_OF[self.baseline]):
@@ -202,6 +252,11 @@ class Factors:
                 "algorithm.kl_place=reward clashes with algorithm.kl_estimator=none: "
                 "choose an estimator (k1) and a kl_coef, or kl_place=loss"
             )
+        if self.kl_place is KLPlace.loss and self.kl_estimator is KLEstimator.k1:
+            raise Clash(
+                "algorithm.kl_estimator=k1 clashes with algorithm.kl_place=loss, where its gradient does not "
+                "depend on the start policy: choose kl_estimator=k2 or k3, or kl_place=reward"
+            )
 
     def _normalise_units(self) -> tuple[NormaliseUnit, ...]:
         if own := OWN_NORMALISE_UNIT.get(self.baseline):
@@ -209,18 +264,13 @@ class Factors:
         return (NormaliseUnit.none, *NORMALISE_UNITS_OF[self.credit_unit])
 
     def _check_ranges(self) -> None:
-        for name in ("gamma", "lam", "clip_low"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise UserError(f"algorithm.{name}={value} must be 0 to 1")
-        for name in ("clip_high", "dual_clip", "kl_coef", "entropy_coef"):
-            value = getattr(self, name)
-            if not value >= 0:
-                raise UserError(f"algorithm.{name}={value} must not be negative")
+        for field in fields(self):
+            value, legal = getattr(self, field.name), self.ranges.get(field.name, Range())
+            # A boolean is a number to Python.
+            if type(value) in (int, float) and value not in legal:
+                raise UserError(f"algorithm.{field.name}={value} must be {legal}")
         if 0 < self.dual_clip <= 1:
             raise UserError(f"algorithm.dual_clip={self.dual_clip} must be above 1, or 0 for none")
-        if not self.value_clip > 0:
-            raise UserError(f"algorithm.value_clip={self.value_clip} must be above 0")
 
     @property
     def has_critic(self) -> bool:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
 
 from algorithms.base import Credit
+from algorithms.factors import NOT_NEGATIVE, POSITIVE, Ranges
 from algorithms.shared.anchors import AnchorMethod
 from algorithms.shared.graph import StateGraph
 from algorithms.shared.groups import shared_share, standardise
-from harness.records.batch import Batch
+from harness.records.batch import Batch, Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +23,14 @@ class GraphGPO(AnchorMethod):
     """Graph-based group policy optimisation."""
 
     name: ClassVar[str] = "graphgpo"
+    ranges: ClassVar[Ranges] = {**AnchorMethod.ranges, "step_weight": NOT_NEGATIVE, "success_value": POSITIVE}
 
     gamma: float = 0.1
     step_weight: float = 1.0
     """Weight w of the step term."""
-    success_value: float = 1.0
-    """What a step that reaches success is worth (the code: 10, as its reward)."""
+    success_value: float = 10.0
+    """What a step that reaches success is worth: the code's reward, whatever the task pays. A smaller one
+    lets the 1e-6 beside the std drown steps far from success."""
 
     def credit(self, batch: Batch) -> Credit:
         """r_t = success_value gamma^d(s'), standardised among the steps that left s, plus GRPO's term."""
@@ -43,13 +47,22 @@ class GraphGPO(AnchorMethod):
         )
 
 
-def next_distances(batch: Batch, graph: StateGraph) -> NDArray[np.float64]:
+def distances(graph: StateGraph) -> Floats:
+    """Fewest traversed edges from each node (K,) to success; infinite where nothing led there."""
+    ends = np.ones(len(graph.node_S)), (graph.next_S, graph.node_S)
+    reverse = csr_array(ends, shape=(graph.nodes + 2, graph.nodes + 2))
+    distance: Floats = dijkstra(reverse, indices=[graph.nodes], unweighted=True)[0]
+    return distance[: graph.nodes]
+
+
+def next_distances(batch: Batch, graph: StateGraph) -> Floats:
     """Unit-cost distance (S,) to success from the state each step reaches.
 
     What never led to success is one farther than the farthest state of its group that did.
     """
-    reached_S = np.append(graph.distance_K, [0.0, np.inf])[graph.next_S]
-    own_S = graph.distance_K[graph.node_S]
+    distance_K = distances(graph)
+    reached_S = np.append(distance_K, [0.0, np.inf])[graph.next_S]
+    own_S = distance_K[graph.node_S]
     _, group_S = np.unique(batch.group_S, return_inverse=True)
     farthest_G = np.zeros(int(group_S.max()) + 1)
     np.maximum.at(farthest_G, group_S, np.where(np.isfinite(own_S), own_S, 0.0))

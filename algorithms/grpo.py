@@ -7,6 +7,8 @@ Source: GRPO as verl-agent runs it against GiGPO and G2PO (8 rollouts, token mea
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from algorithms.base import Computes, Credit
 from algorithms.factors import (
     Aggregation,
@@ -18,7 +20,7 @@ from algorithms.factors import (
     RatioUnit,
 )
 from algorithms.shared.episode import GroupMethod
-from algorithms.shared.groups import score_over_steps
+from algorithms.shared.groups import reward_size, score_over_steps
 from algorithms.shared.plain import PLAIN, compare, plain_credit
 from harness.errors import UserError
 from harness.records.batch import Batch
@@ -58,7 +60,9 @@ class GRPO(GroupMethod):
         """(R - mean) / (std + 1e-6) over the trajectories of a group; a group of one gives 0."""
         if self.equations is Equations.released:
             score_S = score_over_steps(batch, self.invalid_penalty)
-            return Credit.of_steps(batch, compare(score_S, batch.group_S, self))
+            # As published: `leave_one_out` leaves out one row, and a row is a step.
+            row_S, size_S = np.arange(len(score_S)), reward_size(batch)[batch.trajectory_S]
+            return Credit.of_steps(batch, compare(score_S, batch.group_S, row_S, size_S, self))
         return plain_credit(batch, self)
 
 

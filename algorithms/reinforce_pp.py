@@ -20,6 +20,7 @@ from algorithms.factors import (
     NormaliseUnit,
     RatioUnit,
 )
+from algorithms.shared.groups import reward_size
 from algorithms.shared.plain import PLAIN, normalise, plain_credit
 from algorithms.shared.returns import discount, suffix_sums
 from harness.records.batch import Batch
@@ -63,7 +64,7 @@ class ReinforcePPUnlinked(ReinforcePP):
         """A_t = sum over k >= t of gamma^(k-t) r_k to the step's end, whitened."""
         gamma = discount(batch, self.gamma, self.credit_unit, self.discount_unit)
         return_T = suffix_sums(batch.reward_T, batch.tokens_S, gamma)
-        advantage_T = normalise(batch, return_T, self)
+        advantage_T = normalise(batch, return_T, self, float(reward_size(batch).max()))
         return Credit(advantage_T, diagnostics={"advantage_std": float(advantage_T.std())})
 
 

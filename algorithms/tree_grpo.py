@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from algorithms.base import BranchPoint, Computes, Credit, RolloutPlan
 from algorithms.factors import (
+    COUNT,
     Aggregation,
     Baseline,
     CreditUnit,
     Equations,
     KLEstimator,
     NormaliseUnit,
+    Ranges,
     RatioUnit,
 )
 from algorithms.shared.episode import GroupMethod
-from algorithms.shared.groups import standardise
+from algorithms.shared.groups import members, reward_size, standardise
 from harness.errors import UserError
 from harness.records.batch import Batch
 
@@ -37,6 +39,7 @@ class TreeGRPO(GroupMethod):
         "normalise_unit": (NormaliseUnit.none, NormaliseUnit.trajectories_of_group),
         "equations": (Equations.paper,),
     }
+    ranges: ClassVar[Ranges] = {**GroupMethod.ranges, "nodes": COUNT, "rounds": COUNT}
 
     credit_unit: CreditUnit = CreditUnit.trajectory
     baseline: Baseline = Baseline.group_mean
@@ -54,10 +57,10 @@ class TreeGRPO(GroupMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         leaves = self.nodes * self.rounds + 1
-        if self.nodes < 1 or self.rounds < 1 or self.rollouts % leaves:
+        if self.rollouts % leaves:
             raise UserError(
-                f"algorithm.rollouts={self.rollouts} must be a multiple of the {leaves} leaves a tree "
-                "(algorithm.nodes x algorithm.rounds + 1, both at least 1)"
+                f"algorithm.rollouts={self.rollouts} must be a multiple of the {leaves} leaves per tree "
+                "(algorithm.nodes x algorithm.rounds + 1)"
             )
 
     def plan(self) -> RolloutPlan:
@@ -67,12 +70,11 @@ class TreeGRPO(GroupMethod):
 
     def select_branches(self, batch: Batch, turn: int, random: np.random.Generator) -> list[BranchPoint]:
         """N nodes of each tree, uniformly among those that are no leaves, the start included."""
-        tree_N = trees(batch)
         points: list[BranchPoint] = []
-        for tree in np.unique(tree_N):
+        for tree in members(trees(batch)):
             nodes = [
                 BranchPoint(int(trajectory), step, 0)
-                for trajectory in np.flatnonzero(tree_N == tree)
+                for trajectory in tree
                 for step in own_steps(batch, int(trajectory))
             ]
             points += [nodes[i] for i in random.integers(len(nodes), size=self.nodes)]
@@ -80,7 +82,7 @@ class TreeGRPO(GroupMethod):
 
     def credit(self, batch: Batch) -> Credit:
         """A_intra + A_inter: the reward standardised over the leaves of its tree, and of its task's trees."""
-        within_N = standardise(batch.reward_N, trees(batch), divide=self.divides)
+        within_N = standardise(batch.reward_N, trees(batch), size_X=reward_size(batch), divide=self.divides)
         between_S = self.episode_advantage(batch)
         return Credit.of_steps(batch, within_N[batch.trajectory_S] + between_S)
 

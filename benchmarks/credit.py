@@ -21,8 +21,10 @@ from torch import Tensor
 
 from algorithms.base import Algorithm
 from algorithms.factors import Equations
+from algorithms.g2po import graph_values
 from algorithms.graphgpo import next_distances
-from algorithms.shared.graph import StateGraph, graph_values, histories
+from algorithms.hgpo import histories
+from algorithms.shared.graph import StateGraph
 from algorithms.shared.kl_reward import with_kl_in_reward
 from harness.compose import compose_run
 from harness.compose.composing import group_options

@@ -10,14 +10,13 @@ import contextlib
 import gzip
 import io
 import json
-import math
 import os
 import re
 import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algorithms.base import Algorithm, Credit
+from algorithms.shared.checked import checked_credit
 from algorithms.shared.kl_reward import with_kl_in_reward
 from harness.compose.composing import CONFIG_DIR, explain, group_options
 from harness.config.classes import class_of
@@ -182,10 +182,6 @@ def built(name: str, options: dict[str, Any]) -> Algorithm:
     values = {str(option): value for option, value in node.items()}
     algorithm = typed(class_of(values.pop("_target_"), name), {**values, **options}, name)
     assert isinstance(algorithm, Algorithm)
-    for field in fields(algorithm):
-        value = getattr(algorithm, field.name)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"{name}.{field.name}={value} must be finite")
     return algorithm
 
 
@@ -211,24 +207,18 @@ def opened(file: str) -> io.BufferedIOBase:
 def credited(
     records: Sequence[RecordedTrajectory], algorithms: Sequence[Algorithm], seed: int
 ) -> list[Result]:
-    """Every algorithm's credit. Raises `UserError` where the file lacks what one asks for."""
+    """Every algorithm's credit. Raises `UserError` where the file lacks what one asks for, and `CreditError`
+    for what is no credit.
+    """
     for algorithm in algorithms:
         require(records, algorithm.columns, algorithm.name)
     batch = batch_of(records, seed)
-    return [Result(each.name, batch, finite_credit(each, batch)) for each in algorithms]
+    return [Result(each.name, batch, credit_of(each, batch)) for each in algorithms]
 
 
-def finite_credit(algorithm: Algorithm, batch: Batch) -> Credit:
-    """The algorithm's credit; RuntimeError where it is not finite, which is the algorithm's fault."""
-    credit = algorithm.credit(with_kl_in_reward(batch, algorithm))
-    wrong = [name for name, value in credit.diagnostics.items() if not math.isfinite(value)]
-    if not np.isfinite(credit.advantage_T).all():
-        wrong.append("advantages")
-    if credit.return_T is not None and not np.isfinite(credit.return_T[trains_critic(credit)]).all():
-        wrong.append("returns")
-    if wrong:
-        raise RuntimeError(f"the credit of algorithm {algorithm.name} is not finite: {', '.join(wrong)}")
-    return credit
+def credit_of(algorithm: Algorithm, batch: Batch) -> Credit:
+    """The algorithm's credit of recorded trajectories, any KL taken from the rewards first; checked."""
+    return checked_credit(algorithm, with_kl_in_reward(batch, algorithm))
 
 
 def result_lines(result: Result, records: Sequence[RecordedTrajectory]) -> Iterator[str]:

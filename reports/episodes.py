@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.credit import by_step, finite_credit
+from harness.credit import by_step, credit_of
 from harness.errors import UserError
 from harness.records.batch import Batch, Floats
 from harness.records.files import (
@@ -45,8 +45,8 @@ def checkpoint(records: Sequence[RecordedTrajectory], entrants: Sequence[Entrant
     for entrant in entrants:
         try:
             require(records, entrant)
-            credit = finite_credit(entrant.algorithm, batch)
-        except (UserError, RuntimeError) as error:
+            credit = credit_of(entrant.algorithm, batch)
+        except UserError as error:
             missing.append({"name": entrant.name, "reason": str(error)})
             continue
         made = column(entrant.name, f"per {entrant.algorithm.credit_unit.value}", credit.advantage_T)

@@ -8,9 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Computes
-from algorithms.factors import Aggregation, Baseline, CreditUnit, KLEstimator, NormaliseUnit, RatioUnit
+from algorithms.factors import (
+    Aggregation,
+    Baseline,
+    CreditUnit,
+    KLEstimator,
+    NormaliseUnit,
+    Range,
+    Ranges,
+    RatioUnit,
+)
 from algorithms.shared.episode import GroupMethod
-from harness.errors import UserError
 from harness.records.batch import Batch
 
 
@@ -19,6 +27,7 @@ class AnchorMethod(GroupMethod):
     """verl-agent's ALFWorld setting: gamma 0.95, mean_std_norm, 8 rollouts, k3 KL 0.01, entropy 0.001."""
 
     computes: ClassVar[Computes] = {"baseline": (Baseline.state_group_mean,)}
+    ranges: ClassVar[Ranges] = {**GroupMethod.ranges, "similarity": Range(least=0, most=1, open=True)}
 
     credit_unit: CreditUnit = CreditUnit.step
     baseline: Baseline = Baseline.state_group_mean
@@ -34,11 +43,6 @@ class AnchorMethod(GroupMethod):
     similarity: float = 1.0
     """Below 1: steps share an anchor when their observations are at least this alike
     (`difflib.SequenceMatcher`), whatever their states; 1: when their states are equal."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.similarity <= 1:
-            raise UserError(f"algorithm.similarity={self.similarity} must be above 0 and at most 1")
 
     @property
     def columns(self) -> frozenset[str]:

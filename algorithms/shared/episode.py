@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Algorithm
-from algorithms.factors import Equations, NormaliseUnit
-from algorithms.shared.groups import score_over_steps, standardise
+from algorithms.factors import NOT_NEGATIVE, Equations, NormaliseUnit, Ranges
+from algorithms.shared.groups import reward_size, score_over_steps, standardise
 from harness.errors import UserError
 from harness.records.batch import Batch
 
@@ -18,6 +18,7 @@ class GroupMethod(Algorithm):
     """What methods that compare the trajectories of a task have in common."""
 
     fewest_rollouts: ClassVar[int] = 2
+    ranges: ClassVar[Ranges] = {**Algorithm.ranges, "invalid_penalty": NOT_NEGATIVE}
 
     equations: Equations = Equations.paper
     """`paper`: episode statistics over trajectories. `released`: over steps, as verl-agent's code runs them,
@@ -41,10 +42,13 @@ class GroupMethod(Algorithm):
 
     def episode_advantage(self, batch: Batch) -> NDArray[np.float64]:
         """GRPO's advantage of each step's trajectory, (S,)."""
+        size_N = reward_size(batch)
         if self.equations is Equations.released:
             score_S = score_over_steps(batch, self.invalid_penalty)
-            return standardise(score_S, batch.group_S, divide=self.divides)
-        return standardise(batch.reward_N, batch.group_N, divide=self.divides)[batch.trajectory_S]
+            size_S = size_N[batch.trajectory_S]
+            return standardise(score_S, batch.group_S, size_X=size_S, divide=self.divides)
+        advantage_N = standardise(batch.reward_N, batch.group_N, size_X=size_N, divide=self.divides)
+        return advantage_N[batch.trajectory_S]
 
     def penalty(self, batch: Batch) -> NDArray[np.float64]:
         """What the step itself loses for being invalid, (S,): nothing under `equations=paper`."""

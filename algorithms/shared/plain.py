@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from algorithms.base import Computes, Credit
 from algorithms.factors import Baseline, CreditUnit, Factors, NormaliseUnit
-from algorithms.shared.groups import against_others, centre, spread, whiten, whiten_tokens
+from algorithms.shared.groups import (
+    against_others,
+    beyond_rounding,
+    centre,
+    reward_size,
+    spread,
+    whiten,
+    whiten_tokens,
+)
 from algorithms.shared.returns import discount, gae, suffix_sums
 from harness.records.batch import Batch
 
@@ -53,17 +61,25 @@ def critic_credit(batch: Batch, factors: Factors) -> Credit:
         raw_T, return_T = raw_U[batch.step_T], return_S[batch.step_T]
         critic_T = np.zeros(len(return_T), dtype=bool)
         critic_T[batch.first_token_S] = True
-    residual = (return_T - batch.value_T)[critic_T]
-    variance = float(np.var(return_T[critic_T]))
+    size = max(float(reward_size(batch).max()), float(np.abs(batch.value_T).max()))
     return Credit(
-        advantage_T=normalise(batch, raw_U, factors),
+        advantage_T=normalise(batch, raw_U, factors, size),
         return_T=return_T,
         critic_T=critic_T,
         diagnostics={
             "advantage_std": float(np.std(raw_T)),
-            "explained_variance": 1.0 - float(np.var(residual)) / variance if variance > 0 else 0.0,
+            "explained_variance": explained_variance(return_T[critic_T], batch.value_T[critic_T], size),
         },
     )
+
+
+def explained_variance(return_X: Floats, value_X: Floats, size: float) -> float:
+    """1 - var(return - value) / var(return): 1 is a perfect critic; 0 where all returns are equal.
+
+    `size` is that of the rewards and values which the returns are sums of.
+    """
+    variance = float((beyond_rounding(return_X - return_X.mean(), size) ** 2).mean())
+    return 1.0 - float(np.var(return_X - value_X)) / variance if variance else 0.0
 
 
 def group_credit(batch: Batch, factors: Factors) -> Credit:
@@ -71,39 +87,49 @@ def group_credit(batch: Batch, factors: Factors) -> Credit:
 
     The return is the trajectory's reward, or the discounted reward to go from the step or token on.
     """
-    return_U, group_U = returns(batch, factors)
-    compared_U = compare(return_U, group_U, factors)
-    advantage_T = normalise(batch, compared_U, factors)
+    return_U, owner_U = returns(batch, factors)
+    size_N = reward_size(batch)
+    compared_U = compare(return_U, batch.group_N[owner_U], owner_U, size_N[owner_U], factors)
+    advantage_T = normalise(batch, compared_U, factors, float(size_N.max()))
     return Credit(advantage_T, diagnostics={"advantage_std": float(advantage_T.std())})
 
 
 def returns(batch: Batch, factors: Factors) -> tuple[Floats, Ints]:
-    """The return and the group of every credit unit."""
+    """The return of every credit unit, and the trajectory that it belongs to."""
     unit = factors.credit_unit
     if unit is CreditUnit.trajectory:
-        return batch.reward_N, batch.group_N
+        return batch.reward_N, np.arange(len(batch.steps_N))
     gamma = discount(batch, factors.gamma, unit, factors.discount_unit)
     if unit is CreditUnit.step:
-        return suffix_sums(batch.reward_S, batch.steps_N, gamma), batch.group_S
-    return suffix_sums(batch.reward_T, batch.tokens_N, gamma), batch.group_S[batch.step_T]
+        return suffix_sums(batch.reward_S, batch.steps_N, gamma), batch.trajectory_S
+    return suffix_sums(batch.reward_T, batch.tokens_N, gamma), batch.trajectory_T
 
 
-def compare(return_U: Floats, group_U: Ints, factors: Factors) -> Floats:
-    """Return minus baseline; over the group's std with normalise_unit=trajectories_of_group."""
+def compare(return_U: Floats, group_U: Ints, owner_U: Ints, size_U: Floats, factors: Factors) -> Floats:
+    """Return minus baseline; over the group's std with normalise_unit=trajectories_of_group.
+
+    What has one owner is left out of its own baseline together (`leave_one_out`). `size_U` is the size of the
+    rewards that each return is a sum of.
+    """
     if factors.baseline is Baseline.none:
         return return_U
-    against = centre if factors.baseline is Baseline.group_mean else against_others
+    centred_U = compared_U = centre(return_U, group_U, size_U)
+    if factors.baseline is Baseline.leave_one_out:
+        compared_U = against_others(return_U, group_U, owner_U, size_U)
     if factors.normalise_unit is NormaliseUnit.trajectories_of_group:
-        return against(return_U, group_U) / (spread(return_U, group_U) + 1e-6)
-    return against(return_U, group_U)
+        return compared_U / (spread(centred_U, group_U) + 1e-6)
+    return compared_U
 
 
-def normalise(batch: Batch, advantage_U: Floats, factors: Factors) -> Floats:
-    """The advantages of tokens, whitened over the batch's steps or tokens where the factors say so."""
+def normalise(batch: Batch, advantage_U: Floats, factors: Factors, size: float) -> Floats:
+    """The advantages of tokens, whitened over the batch's steps or tokens where the factors say so.
+
+    `size` is that of the rewards (and values) that the advantages are differences of.
+    """
     unit, over = factors.credit_unit, factors.normalise_unit
     if unit is CreditUnit.trajectory:
         unit, advantage_U = CreditUnit.step, advantage_U[batch.trajectory_S]
     if over is NormaliseUnit.steps_of_batch:
-        advantage_U = whiten(advantage_U)
+        advantage_U = whiten(advantage_U, size)
     advantage_T = advantage_U[batch.step_T] if unit is CreditUnit.step else advantage_U
-    return whiten_tokens(advantage_T) if over is NormaliseUnit.tokens_of_batch else advantage_T
+    return whiten_tokens(advantage_T, size) if over is NormaliseUnit.tokens_of_batch else advantage_T

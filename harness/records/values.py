@@ -4,6 +4,7 @@ Each function returns what it was given, or raises `UserError` with what is wron
 Shape suffixes: L tokens of one step.
 """
 
+import codecs
 import json
 from collections import Counter
 from typing import Any
@@ -26,10 +27,15 @@ class NotJSON(UserError):
 
 
 def decode(line: bytes) -> object:
-    """The JSON value of a line. Python's extensions (NaN, Infinity) and repeated keys are refused."""
+    """The JSON value of a line; a UTF-8 byte-order mark before it is skipped.
+
+    Python's extensions (NaN, Infinity) and repeated keys are refused.
+    """
     try:
-        return DECODER.decode(line.decode())
+        return DECODER.decode(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise NotJSON("not UTF-8 but UTF-16, as its byte-order mark says: save it as UTF-8") from error
         raise NotJSON("not UTF-8 (the name of a gzip file must end in .gz)") from error
     except RecursionError as error:
         raise UserError("nested too deeply") from error

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Algorithm, Credit
+from algorithms.shared.checked import checked_credit
 from algorithms.shared.kl_reward import with_kl_in_reward
 from harness.ledger import Phase
 from harness.policy.exact import TrueValues
@@ -52,7 +53,7 @@ class Trainer:
         return metrics
 
     def _credit(self, batch: Batch) -> Credit:
-        credit = self.algorithm.credit(batch)
+        credit = checked_credit(self.algorithm, batch)
         self.learner.ledger.meter.lap(Phase.credit)
         return credit
 

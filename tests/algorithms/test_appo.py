@@ -15,12 +15,13 @@ from algorithms.appo import (
     branching_score,
     dual_group_advantage,
     future_value,
-    pooled_advantage,
     select_tokens,
     z_score,
 )
 from algorithms.factors import Aggregation, Equations, RatioUnit
+from algorithms.shared.groups import z_scores
 from harness.update.loss import clipped_loss, importance_ratio, token_weights
+from tests.conftest import make_batch
 
 UP, DOWN, ROOT2 = np.log(1.2), np.log(0.8), np.sqrt(2)
 ENTROPY = np.array([[0.0, 2, 1, 1], [1, 1, 2, 0]])
@@ -65,16 +66,49 @@ def test_end_tokens_are_never_chosen_and_short_rollouts_repeat():
     assert select_tokens(np.ones(1), np.zeros(1), np.array([True]), 3) == [0, 0, 0]
 
 
+def roots_and_branches(roots, branches, **columns):
+    """One task; every branch leaves the first root at its start."""
+    parent = [-1] * len(roots) + [0] * len(branches)
+    return make_batch([[reward] for reward in [*roots, *branches]], parent_N=np.array(parent), **columns)
+
+
 def test_dual_group():
-    advantage = dual_group_advantage(
-        np.array([1, 0, 0.25, 0.75]), np.zeros(4, int), np.array([True, True, False, False])
-    )
+    advantage = dual_group_advantage(roots_and_branches([1, 0], [0.25, 0.75]))
     np.testing.assert_allclose(advantage[:2], [1.5, -1.5], atol=1e-12)
 
 
 def test_a_group_without_spread_contributes_nothing():
-    advantage = dual_group_advantage(np.ones(4), np.zeros(4, int), np.array([True, True, False, False]))
+    advantage = dual_group_advantage(roots_and_branches([1, 1], [1, 1]))
     np.testing.assert_array_equal(advantage, np.zeros(4))
+
+
+def test_a_reward_far_from_its_reference_counts_ten_standard_deviations():
+    """Roots 1 and 0 are +-1 among themselves; branches 0 and 0.0001 put them at 19,999 and -1."""
+    advantage = dual_group_advantage(roots_and_branches([1, 0], [0, 0.0001]))
+    np.testing.assert_allclose(advantage[:2], [(1 + 10) / 2, -1], atol=1e-9)
+
+
+def test_dual_group_by_brute_force_over_many_groups():
+    """Every task by itself, in any order, with tasks that have no branches or equal rewards."""
+    draw = np.random.default_rng(0)
+    group_N = draw.permutation(np.repeat(np.arange(12), 6))
+    root_N = draw.random(72) < 0.5
+    reward_N = np.where(group_N == 3, 0.1, draw.integers(0, 4, 72) / 3)
+    parent_N = np.where(root_N, -1, 0)
+    batch = make_batch([[r] for r in reward_N], groups=group_N.tolist(), parent_N=parent_N)
+    expected = []
+    for reward, group in zip(reward_N, group_N, strict=True):
+        mine = group_N == group
+        parts = [reward_N[mine & kind] for kind in (root_N, ~root_N) if (mine & kind).any()]
+        scores = [(reward - part.mean()) / part.std() if np.ptp(part) > 0 else 0 for part in parts]
+        expected.append(np.mean(scores))
+    np.testing.assert_allclose(dual_group_advantage(batch), expected, atol=1e-9)
+
+
+def test_equal_rewards_give_no_credit_at_any_scale():
+    equal = roots_and_branches([54321.7] * 3, [54321.7] * 3, current_logprob_T=np.zeros(6))
+    for algorithm in (APPO(), APPO(dual_group=False), APPO(equations=Equations.released)):
+        np.testing.assert_array_equal(algorithm.credit(equal).advantage_T, 0)
 
 
 def whole_batch(batch_of):
@@ -127,7 +161,7 @@ def test_ablation_without_the_dual_group(batch_of):
     """Rewards 1, 0, 1/4, 3/4 have mean 1/2 and population variance 5/32; another task's do not matter."""
     advantage = np.array([1, -1, -0.5, 0.5]) / 2 / np.sqrt(5 / 32)
     rewards = np.array([1, 0, 0.25, 0.75, 1, 1, 1, 1])
-    pooled = pooled_advantage(rewards, np.repeat([0, 1], 4))
+    pooled = z_scores(rewards, np.repeat([0, 1], 4))
     np.testing.assert_allclose(pooled, [*advantage, 0, 0, 0, 0], atol=1e-12)
     credit = APPO(rollouts=4, roots=2, future_weight=0.0, dual_group=False).credit(whole_batch(batch_of))
     expected = [*np.repeat(advantage[:2], 4), 0, 0]

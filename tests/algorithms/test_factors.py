@@ -10,6 +10,7 @@ from algorithms.appo import APPO, Gain, Score
 from algorithms.arpo import ARPO
 from algorithms.base import Algorithm
 from algorithms.capo import CAPO
+from algorithms.controls import Constant, Oracle, RandomCredit
 from algorithms.factors import (
     Baseline,
     CreditUnit,
@@ -142,8 +143,8 @@ PUBLISHED: dict[type[Algorithm], dict[str, object]] = {
     },
     # verl-agent, recipe/hgpo: history K 2, alpha 1.
     HGPO: {**VERL_AGENT_STEPS, "history": 2, "alpha": 1.0, "episode_term": False},
-    # verl-agent, recipe/GraphGPO: omega .1 on ALFWorld, weights 1 and 1.
-    GraphGPO: {**VERL_AGENT_STEPS, "gamma": 0.1, "step_weight": 1.0},
+    # verl-agent, recipe/GraphGPO: omega .1 on ALFWorld, weights 1 and 1, 10 for success.
+    GraphGPO: {**VERL_AGENT_STEPS, "gamma": 0.1, "step_weight": 1.0, "success_value": 10.0},
     # Nala-YN/G2PO @ b8ffaf5: w 1, gamma .95 (hard-coded there), mean_std_norm.
     G2PO: {
         **VERL_AGENT_STEPS,
@@ -230,6 +231,7 @@ GRAPH = {
     "normalise_unit": NormaliseUnit.edges_of_graph,
 }
 KL_REWARD = {"kl_place": KLPlace.reward, "kl_estimator": KLEstimator.none, "kl_coef": 0.0}
+K1_REWARD = {"kl_place": KLPlace.reward, "kl_estimator": KLEstimator.k1, "kl_coef": 0.1}
 NO_BASELINE = {"baseline": Baseline.none}
 
 
@@ -262,6 +264,17 @@ NO_BASELINE = {"baseline": Baseline.none}
         (PPO, {"dual_clip": 0.5}, ("dual_clip", "above 1")),
         (GRPO, {"kl_estimator": KLEstimator.none}, ("kl_coef=0.01", "kl_estimator=none")),
         (GRPO, KL_REWARD, ("kl_place=reward", "kl_estimator=none")),
+        (GRPO, {"kl_estimator": KLEstimator.k1}, ("kl_estimator=k1", "kl_place=loss", "k2 or k3", "reward")),
+        (APPO, K1_REWARD, ("kl_place=reward", "appo", "kl_place=loss")),
+        (Oracle, K1_REWARD, ("kl_place=reward", "oracle", "kl_place=loss")),
+        (RandomCredit, K1_REWARD, ("kl_place=reward", "random_credit", "kl_place=loss")),
+        (Constant, {"kl_estimator": KLEstimator.k3, "kl_coef": 0.1}, ("kl_estimator=k3", "constant", "none")),
+        (HGPO, {"alpha": 1000.0}, ("alpha=1000.0", "0 to 100")),
+        (GiGPO, {"step_weight": 1e308}, ("step_weight=1e+308", "0 to 1e+06")),
+        (GraphGPO, {"success_value": 1e200}, ("success_value=1e+200", "above 0, at most 1e+06")),
+        (GRPO, {"equations": Equations.released, "invalid_penalty": -0.1}, ("invalid_penalty=-0.1", "0 to")),
+        (GRPO, {"kl_coef": float("nan")}, ("kl_coef=nan", "0 to 1e+06")),
+        (PPO, {"value_clip": float("inf")}, ("value_clip=inf", "above 0, at most 1e+06")),
         (GRPO, {"rollouts": 1}, ("at least 2",)),
         (GRPO, {"invalid_penalty": 0.1}, ("invalid_penalty=0.1", "equations=released")),
         (G2PO, {"rollouts": 1}, ("at least 2",)),
@@ -278,6 +291,7 @@ NO_BASELINE = {"baseline": Baseline.none}
             ("equations=released", "normalise_unit=tokens_of_batch", "equations=paper"),
         ),
         (APPO, {"roots": 3}, ("roots=3", "multiple")),
+        (APPO, {"roots": 0}, ("roots=0", "1 to")),
         (APPO, {"score": Score.entropy, "gain": Gain.lagged}, ("gain=lagged", "score=entropy", "minibatch")),
         (
             APPO,
@@ -337,9 +351,28 @@ def test_group_baselines_on_every_unit_by_brute_force(batch_of):
     mean = GRPO(**point).credit(batch).advantage_T[[0, 1, 3]]
     np.testing.assert_allclose(mean, to_go - to_go.mean(), atol=1e-12)
     others = replace(GRPO(**point), baseline=Baseline.leave_one_out).credit(batch).advantage_T[[0, 1, 3]]
-    np.testing.assert_allclose(others, [2 - 3, 2 - 3, 4 - 2], atol=1e-12)
+    np.testing.assert_allclose(others, [2 - 4, 2 - 4, 4 - 2], atol=1e-12)
     nothing = replace(GRPO(**point), baseline=Baseline.none).credit(batch).advantage_T[[0, 1, 3]]
     np.testing.assert_allclose(nothing, to_go, atol=1e-12)
+
+
+def test_leaving_one_out_leaves_out_the_whole_trajectory(batch_of):
+    """The mean over all steps (tokens) of the other trajectories of the task; alone in a task, nothing."""
+    draw = np.random.default_rng(0)
+    shape = [[1, 3], [2], [1, 1, 2], [2, 2]]
+    groups = [0, 0, 0, 1]
+    batch = batch_of([draw.normal(size=len(t)).tolist() for t in shape], tokens=shape, groups=groups)
+    options = {"baseline": Baseline.leave_one_out, "normalise_unit": NormaliseUnit.none}
+    for unit, owner_U in ((CreditUnit.step, batch.trajectory_S), (CreditUnit.token, batch.trajectory_T)):
+        algorithm = GRPO(credit_unit=unit, **options)
+        return_T = replace(algorithm, baseline=Baseline.none).credit(batch).advantage_T
+        return_U = return_T[batch.first_token_S] if unit is CreditUnit.step else return_T
+        expected_U = []
+        for value, owner in zip(return_U, owner_U, strict=True):
+            others = return_U[(batch.group_N[owner_U] == batch.group_N[owner]) & (owner_U != owner)]
+            expected_U.append(value - others.mean() if len(others) else 0.0)
+        expected_T = np.array(expected_U)[batch.step_T] if unit is CreditUnit.step else np.array(expected_U)
+        np.testing.assert_allclose(algorithm.credit(batch).advantage_T, expected_T, atol=1e-12)
 
 
 def test_variants_are_options_not_copies():

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.factors import CreditUnit, DiscountUnit, Equations, NormaliseUnit
-from algorithms.g2po import G2PO
+from algorithms.g2po import G2PO, graph_values
 from algorithms.gigpo import GiGPO
-from algorithms.graphgpo import GraphGPO, next_distances
+from algorithms.graphgpo import GraphGPO, distances, next_distances
 from algorithms.grpo import GRPO, DrGRPO
 from algorithms.gspo import GSPO
 from algorithms.hgpo import HGPO
 from algorithms.ppo import PPO
 from algorithms.reinforce_pp import ReinforcePP, ReinforcePPBaseline, ReinforcePPUnlinked
 from algorithms.rloo import RLOO
-from algorithms.shared.graph import StateGraph, graph_values
+from algorithms.shared.graph import StateGraph
 from algorithms.shared.kl_reward import with_kl_in_reward
 from algorithms.steppo import StepPO
 from tests.conftest import make_batch
@@ -204,7 +204,7 @@ def test_graphgpo(batch_of):
     batch = graph_batch(batch_of)
     expected = GRAPH["graphgpo,gamma=0.1"]
     graph = StateGraph.of(batch, batch.state_S)
-    assert graph.distance_K.tolist() == [expected["dist"][node] for node in NODES]
+    assert distances(graph).tolist() == [expected["dist"][node] for node in NODES]
     assert next_distances(batch, graph)[5] == expected["dist"]["X"]
     algorithm = GraphGPO(gamma=0.1, success_value=10.0, **RELEASED)
     np.testing.assert_allclose(algorithm.credit(batch).advantage_T, expected["A"], **CLOSE)

@@ -5,22 +5,26 @@ from collections import defaultdict, deque
 import numpy as np
 import pytest
 
-from algorithms.g2po import G2PO
+from algorithms.factors import Equations
+from algorithms.g2po import G2PO, graph_values
 from algorithms.graphgpo import next_distances
+from algorithms.hgpo import HGPO, histories
 from algorithms.shared.anchors import similar_anchors
-from algorithms.shared.graph import StateGraph, graph_values, histories
+from algorithms.shared.graph import StateGraph
 from algorithms.shared.groups import standardise
+from harness.errors import UserError
 
 WALKS = range(6)
 
 
 def walk(batch_of, seed):
-    """Two groups of random walks over few states; about half of them end in success."""
+    """Two groups of random walks over few states; about half of them end in success, whatever they paid."""
     draw = np.random.default_rng(seed)
     lengths = draw.integers(1, 8, size=9)
     states = [[str(draw.integers(5)) for _ in range(n)] for n in lengths]
-    rewards = [[0.0] * (n - 1) + [float(draw.integers(2))] for n in lengths]
-    return batch_of(rewards, states=states, groups=sorted(draw.integers(0, 2, size=9).tolist()))
+    rewards = [draw.normal(size=n).tolist() for n in lengths]
+    groups = sorted(draw.integers(0, 2, size=9).tolist())
+    return batch_of(rewards, states=states, groups=groups, success_N=draw.random(9) < 0.5)
 
 
 def edges(batch) -> list[tuple[int, int | str]]:
@@ -40,8 +44,10 @@ def test_values_are_means_over_all_visits(seed, batch_of):
         for j in range(steps):
             visits[batch.state_S[batch.first_step_N[n] + j]].append(gamma ** (steps - j) * batch.reward_N[n])
     expected = [np.mean(visits[state]) for state in batch.state_S]
-    ends = {"success": 1.0, "failure": 0.0}
-    following = [ends[to] if isinstance(to, str) else np.mean(visits[to]) for _, to in edges(batch)]
+    following = [
+        batch.reward_N[n] if isinstance(to, str) else np.mean(visits[to])
+        for n, (_, to) in zip(batch.trajectory_S, edges(batch), strict=True)
+    ]
     value_S, next_value_S = graph_values(batch, StateGraph.of(batch, batch.state_S), gamma)
     np.testing.assert_allclose(value_S, expected, atol=1e-12)
     np.testing.assert_allclose(next_value_S, following, atol=1e-12)
@@ -91,7 +97,8 @@ def test_g2po_without_shared_states_is_its_episode_and_edge_terms(seed, batch_of
     """Every node is then visited once: A_NC is 0, and V is the step's own discounted outcome."""
     draw = np.random.default_rng(seed)
     lengths = draw.integers(1, 6, size=4)
-    batch = batch_of([[0.0] * (n - 1) + [float(draw.integers(2))] for n in lengths])
+    rewards = [draw.normal(size=n).tolist() for n in lengths]
+    batch = batch_of(rewards, success_N=draw.random(4) < 0.5)
     gamma = 0.95
     own = [gamma ** (n - j) * r for n, r in zip(lengths, batch.reward_N, strict=True) for j in range(n)]
     after = [
@@ -102,6 +109,32 @@ def test_g2po_without_shared_states_is_its_episode_and_edge_terms(seed, batch_of
     edge_S = standardise(np.subtract(after, own), batch.group_S)
     episode_S = standardise(batch.reward_N, batch.group_N)[batch.trajectory_S]
     np.testing.assert_allclose(G2PO(gamma=gamma).credit(batch).advantage_T, episode_S + edge_S, atol=1e-9)
+
+
+def test_g2po_prefers_the_smaller_cost(batch_of):
+    """One state, left once by a solved and once by a failed trajectory: each of the three terms is the
+    z-score of two numbers, 1 / sqrt(2)."""
+    batch = batch_of([[-0.1], [-1.0]], states=[["s"], ["s"]], success_N=np.array([True, False]))
+    advantage = np.array([3, -3]) / np.sqrt(2)
+    np.testing.assert_allclose(G2PO().credit(batch).advantage_T, advantage, atol=1e-4)
+
+
+def test_g2po_sees_what_failures_were_paid(batch_of):
+    """All three terms order 0.9 (failed), 0 (failed) and 1 (solved) by what they paid."""
+    batch = batch_of([[0.9], [0.0], [1.0]], states=[["s"]] * 3, success_N=np.array([False, False, True]))
+    rewards = np.array([0.9, 0, 1])
+    expected = 3 * (rewards - rewards.mean()) / rewards.std(ddof=1)
+    np.testing.assert_allclose(G2PO().credit(batch).advantage_T, expected, atol=1e-4)
+    with pytest.raises(UserError, match=r"equations=released clashes .* paid 0\.9: .* equations=paper"):
+        G2PO(equations=Equations.released).credit(batch)
+
+
+def test_hgpo_does_not_average_rounding_errors(batch_of):
+    """0.1 + 0.2 - 0.3 is 2.8e-17: from the start, all three earn nothing; so A_1 alone decides there."""
+    states = [["s", "a", "b"], ["s", "a", "b"], ["s", "c", "b"]]
+    batch = batch_of([[0.1, 0.2, -0.3], [0.0] * 3, [0.0] * 3], states=states)
+    advantage_S = HGPO(gamma=1.0).credit(batch).advantage_T
+    np.testing.assert_array_equal(advantage_S[batch.first_step_N], 0)
 
 
 def test_similar_anchors_join_the_first_cluster_that_is_alike(batch_of):

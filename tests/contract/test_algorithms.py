@@ -4,9 +4,12 @@ Algorithms are picked up from `sweeps/algorithm/*.yaml`; for one alone:
 `python -m pytest tests/contract --algorithm NAME`.
 """
 
+import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -15,10 +18,13 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from algorithms.base import Algorithm
-from algorithms.factors import Baseline, CreditUnit
+from algorithms.factors import Baseline, Clash, CreditUnit, KLEstimator, KLPlace, NormaliseUnit, Range
+from algorithms.shared.checked import checked_credit
+from algorithms.shared.kl_reward import with_kl_in_reward
 from harness.compose import compose_run
 from harness.compose.composing import CONFIG_DIR, group_options
 from harness.config.plain import to_plain
+from harness.errors import UserError
 from harness.ledger import Phase
 from harness.policy.model import weights
 from harness.records import Batch
@@ -28,6 +34,11 @@ from harness.store import RunDir
 from tests.conftest import make_batch
 
 OPTIONAL = ("value_T", "current_logprob_T", "reference_logprob_T")
+COMPARING = (
+    *(Baseline.group_mean, Baseline.leave_one_out),
+    *(Baseline.state_group_mean, Baseline.graph_value),
+)
+"""Baselines that are made of the same group's returns."""
 ANYTIME = {"logprob_T", "entropy_T", "uniform_S", "true_advantage_S", *OPTIONAL}
 """Columns of floats that only algorithms which name them may read."""
 
@@ -109,14 +120,8 @@ def picked(batch: Batch, order: np.ndarray) -> tuple[Batch, np.ndarray]:
 
 
 def assert_sound(chosen: Algorithm, batch: Batch) -> np.ndarray:
-    """A credit is finite and whole; returns the advantages."""
-    credit = chosen.credit(batch)
-    assert credit.advantage_T.shape == batch.logprob_T.shape
-    assert np.isfinite(credit.advantage_T).all()
-    assert all(np.isfinite(value) for value in credit.diagnostics.values())
-    assert (credit.return_T is not None) == (credit.critic_T is not None) == chosen.has_critic
-    if credit.return_T is not None:
-        assert np.isfinite(credit.return_T[credit.critic_T]).all()
+    """A credit is finite and whole (`checked_credit`); returns the advantages."""
+    credit = checked_credit(chosen, batch)
     if credit.trained_N is not None:
         assert (credit.advantage_T[~credit.trained_N[batch.trajectory_T]] == 0).all()
     return credit.advantage_T
@@ -135,10 +140,10 @@ def test_credit_is_sound_and_blind_to_order(name, batch, seed):
 @settings(max_examples=10, deadline=None)
 @given(batch=batches())
 def test_other_groups_do_not_matter(name, batch):
-    """However long the others are: credit pads nothing. What is normalised over the batch is not meant."""
+    """However long the others are: credit pads nothing."""
     chosen = algorithm(name)
     if chosen.normalise_unit.value.endswith("of_batch") or chosen.discount_unit.value == "mean_step":
-        return
+        pytest.skip("normalises or discounts by statistics of the whole batch")
     mine = np.flatnonzero(batch.group_N == batch.group_N[0])
     alone, tokens = picked(batch, mine)
     together_T = chosen.credit(batch).advantage_T[tokens]
@@ -172,18 +177,30 @@ def test_credit_reads_only_the_columns_it_names(name, batch):
     assert all(np.isfinite(value) for value in again.diagnostics.values())
 
 
-@settings(max_examples=10, deadline=None)
-@given(batch=batches(), more=st.integers(1, 3))
-def test_tokens_of_a_step_share_its_credit(name, batch, more):
-    """The token counts decide who gets credit: a longer step's new tokens get the step's."""
+def crediting_steps(name: str) -> Algorithm:
+    """The algorithm; skips the test where it credits single tokens."""
     chosen = algorithm(name)
     if chosen.credit_unit is CreditUnit.token or "current_logprob_T" in chosen.columns:
-        return  # credit of single tokens
-    advantage_T = chosen.credit(batch).advantage_T
+        pytest.skip("credits single tokens")
+    return chosen
+
+
+@settings(max_examples=10, deadline=None)
+@given(batch=batches())
+def test_tokens_of_a_step_share_its_credit(name, batch):
+    advantage_T = crediting_steps(name).credit(batch).advantage_T
     for step in range(len(batch.tokens_S)):
         assert np.ptp(advantage_T[batch.step_T == step]) == 0
-    if chosen.normalise_unit.value == "tokens_of_batch":
-        return  # whitening counts tokens, so longer steps weigh more
+
+
+@settings(max_examples=10, deadline=None)
+@given(batch=batches(), more=st.integers(1, 3))
+def test_tokens_that_a_step_has_more_get_its_credit(name, batch, more):
+    """The token counts decide who gets credit; how much, they do not."""
+    chosen = crediting_steps(name)
+    if chosen.normalise_unit is NormaliseUnit.tokens_of_batch:
+        pytest.skip("whitening counts tokens, so that longer steps weigh more")
+    advantage_T = chosen.credit(batch).advantage_T
     source_T = np.sort(np.append(np.arange(len(batch.logprob_T)), [batch.last_token_S[-1]] * more))
     longer = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name.endswith("_T")}
     longer = {column: value[source_T] for column, value in longer.items() if value is not None}
@@ -196,19 +213,122 @@ def test_tokens_of_a_step_share_its_credit(name, batch, more):
 @settings(max_examples=10, deadline=None)
 @given(batch=batches(groups=1), constant=st.floats(-3, 3))
 def test_a_constant_reward_more_changes_no_group_method(name, batch, constant):
-    """Methods that compare trajectories of a task, or at gamma 1 steps of a state, see differences only.
-
-    G2PO is none: it values a failed end at 0, whatever it paid.
-    """
+    """Methods that compare trajectories of a task, or at gamma 1 steps of a state, see differences only."""
     chosen = algorithm(name)
-    compares = (Baseline.group_mean, Baseline.leave_one_out, Baseline.state_group_mean)
-    if chosen.baseline not in compares:
-        return
+    if chosen.baseline not in COMPARING:
+        pytest.skip(f"baseline={chosen.baseline.value} compares nothing within a group")
     chosen = replace(chosen, gamma=1.0)
     reward_S = batch.reward_S.copy()
     reward_S[batch.last_step_N] += constant
     more_T = chosen.credit(replace(batch, reward_S=reward_S)).advantage_T
     np.testing.assert_allclose(more_T, chosen.credit(batch).advantage_T, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 54321.7, 1e8, 1e12])
+def test_rounding_errors_are_no_differences(name, scale):
+    """Four attempts that are alike, but that two were paid 0.1 + 0.2 and two 0.3, get the same credit."""
+    chosen = algorithm(name)
+    if "uniform_S" in chosen.columns:
+        pytest.skip("random on purpose")
+    paid = [scale * 0.3, scale * (0.1 + 0.2)] * 2
+    assert paid[0] != paid[1]
+    drawn = columns(np.random.default_rng(2), [[2, 1]])
+    drawn["value_T"] = scale * drawn["value_T"]
+    alike = {column: np.tile(drawn[column], 4) for column in ANYTIME}
+    batch = make_batch([[0.0, each] for each in paid], [[2, 1]] * 4, [["a", "b"]] * 4, **alike, vocabulary=20)
+    advantage = chosen.credit(batch).advantage_T.reshape(4, 3)
+    np.testing.assert_allclose(advantage, advantage[:1].repeat(4, axis=0), rtol=1e-9, atol=1e-9)
+    if chosen.baseline in (Baseline.group_mean, Baseline.leave_one_out, Baseline.state_group_mean):
+        np.testing.assert_array_equal(advantage, 0)
+
+
+def test_a_kl_in_the_reward_is_refused_or_changes_the_credit(name):
+    """Its reference pass is paid for."""
+    try:
+        chosen = replace(algorithm(name), kl_place=KLPlace.reward, kl_estimator=KLEstimator.k1, kl_coef=0.5)
+    except Clash:
+        pytest.skip("refused")
+    noise = np.random.default_rng(3)
+    tokens = [[2, 1], [1, 1], [1, 2], [1]] * 2
+    rewards = [[0.0] * (len(each) - 1) + [float(i % 2)] for i, each in enumerate(tokens)]
+    states = [["a", "b"][: len(each)] for each in tokens]
+    batch = make_batch(rewards, tokens, states, **columns(noise, tokens))
+    other = replace(batch, reference_logprob_T=noise.normal(size=len(batch.logprob_T)))
+    one_T, other_T = (chosen.credit(with_kl_in_reward(each, chosen)).advantage_T for each in (batch, other))
+    assert np.abs(one_T - other_T).max() > 1e-3
+
+
+def numeric(name: str) -> list[str]:
+    """The names of the algorithm's numeric options."""
+    chosen = algorithm(name)
+    return [f.name for f in fields(chosen) if type(getattr(chosen, f.name)) in (int, float)]
+
+
+def test_numbers_beyond_any_sense_are_refused_in_one_line(name):
+    for option in numeric(name):
+        for value in (np.nan, np.inf, -np.inf, 1e308, -1e308):
+            with pytest.raises(UserError, match=f"^algorithm.{option}=.* must be .*") as error:
+                replace(algorithm(name), **{option: value})
+            assert "\n" not in str(error.value)
+
+
+def test_credit_is_sound_at_the_ends_of_every_range(name):
+    """Neither overflow nor division by zero at any legal value of any one option, on large rewards too."""
+    chosen, tried = algorithm(name), 0
+    noise = np.random.default_rng(4)
+    tokens = [[2, 1], [1, 1], [1, 2], [1]]
+    states = [["a", "b"], ["a", "a"], ["b", "a"], ["a"]]
+    for option in numeric(name):
+        legal = chosen.ranges.get(option, Range())
+        for value in (np.nextafter(legal.least, 1) if legal.open else legal.least, legal.most):
+            try:
+                extreme = replace(chosen, **{option: type(getattr(chosen, option))(value)})
+            except UserError:
+                continue  # an end that clashes with another option
+            tried += 1
+            for reward in (1.0, 1e30):
+                batch = make_batch(
+                    [[0.0] * (len(t) - 1) + [reward * (i % 2)] for i, t in enumerate(tokens)],
+                    tokens,
+                    states,
+                    **columns(noise, tokens),
+                )
+                assert_sound(extreme, batch)
+    assert tried >= 2 * len(numeric(name)) / 3
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions, Python's and C's, the work calls."""
+    count = 0
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_no_function_is_called_for_each_group(name):
+    """A loop over groups that looks at the whole batch in each turn is quadratic in the number of groups."""
+    chosen, counts = algorithm(name), []
+    for groups in (10, 100):
+        tokens = [[1, 2]] * (2 * groups)
+        batch = make_batch(
+            [[0.0, 1.0], [0.0, 0.0]] * groups,
+            tokens,
+            [["a", "b"]] * (2 * groups),
+            sorted([*range(groups)] * 2),
+            parent_N=np.array([-1, 0] * groups)
+            + np.array([0, 1] * groups) * np.repeat(np.arange(groups), 2) * 2,
+            **columns(np.random.default_rng(5), tokens),
+        )
+        counts.append(calls(lambda batch=batch: chosen.credit(batch)))
+    assert counts[1] <= counts[0] + 20
 
 
 def test_credit_does_not_change_its_input(name):
@@ -247,13 +367,13 @@ def test_branches_come_turn_by_turn_until_all_are_there(name):
     plan = chosen.plan()
     assert plan.trajectories == chosen.rollouts
     if not plan.branches:
-        return
+        pytest.skip("plans no branches")
     shape = [2, 2, 2]
     parent, step, token = [-1] * plan.roots, [0] * plan.roots, [0] * plan.roots
     for turn in range(5):
         count = len(parent)
         if count == plan.trajectories:
-            return
+            break
         noise = np.random.default_rng(turn)
         batch = make_batch(
             [[0, 0, 1.0]] * count,
@@ -272,7 +392,7 @@ def test_branches_come_turn_by_turn_until_all_are_there(name):
             parent.append(point.trajectory)
             step.append(point.step)
             token.append(point.token)
-    raise AssertionError(f"{name} plans {plan.branches} branches and made {len(parent) - plan.roots}")
+    assert len(parent) == plan.trajectories, f"{name} plans {plan.branches} branches"
 
 
 def test_it_plays_and_learns_in_the_skeleton(name, tmp_path_factory):

@@ -18,6 +18,7 @@ from scipy.special import ndtri
 
 from algorithms.base import Credit
 from algorithms.grpo import GRPO
+from algorithms.shared.checked import CreditError
 from harness.compose.composing import group_options
 from harness.credit import built, credited, main
 from harness.records.batch import Batch
@@ -175,7 +176,7 @@ class Broken(GRPO):
 
 def test_credit_that_is_not_finite_is_the_algorithms_fault():
     records = read_trajectories([text([trajectory()]).encode()], "in.jsonl")
-    with pytest.raises(RuntimeError, match=r"algorithm broken is not finite: .*advantages"):
+    with pytest.raises(CreditError, match=r"algorithm broken is not finite: advantage_T"):
         credited(records, [Broken()], seed=0)
 
 
@@ -338,6 +339,38 @@ def test_the_documented_example_runs(tmp_path, capsys, monkeypatch):
     assert set(json.loads(example.splitlines()[0])["steps"][0]) == {
         *(*REQUIRED_STEP_KEYS, *OPTIONAL_STEP_KEYS, INFO)
     }, "the example's first step shows every field"
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def documented() -> list[tuple[str, ...]]:
+    """The words after `python -m harness.credit` in every line of a page that begins so."""
+    lines = (line for page in PAGES for line in page.read_text().replace("\\\n", " ").splitlines())
+    found = [
+        shlex.split(line, comments=True) for line in lines if line.startswith("python -m harness.credit ")
+    ]
+    return [tuple(words[3:]) for words in found]
+
+
+def test_every_page_of_an_algorithm_shows_its_credit():
+    assert len(documented()) >= len(list((ROOT / "docs" / "algorithms").glob("*.md"))) - 1
+
+
+@pytest.mark.parametrize("arguments", dict.fromkeys(documented()), ids=" ".join)
+def test_documented_commands_run_on_the_documented_example(arguments, tmp_path, capsys, monkeypatch):
+    """A path that names another file than the example's stands for any file of the format."""
+    monkeypatch.chdir(tmp_path)
+    Path("trajectories.jsonl").write_text(blocks("json")[0])
+    assert main(["trajectories.jsonl", *arguments[1:]]) == 0, capsys.readouterr().err
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path, capsys):
+    marked = tmp_path / "marked.jsonl"
+    marked.write_text(text(complete()), encoding="utf-8-sig")
+    assert marked.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert main([str(marked), "--algorithms", "grpo"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(complete())
 
 
 def table(section: str) -> dict[str, str]:

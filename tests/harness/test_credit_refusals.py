@@ -110,6 +110,7 @@ def bad_files() -> dict[str, tuple[bytes, list[str]]]:
     first = text([trajectory("first", step(0, 2))])
     cases: dict[str, tuple[bytes, list[str]]] = {
         "empty": (b"", ["in.jsonl is empty"]),
+        "UTF-16": (first.encode("utf-16"), ["in.jsonl:1:", "not UTF-8 but UTF-16", "save it as UTF-8"]),
         "blank": (b"\n\n", ["in.jsonl is empty"]),
     }
     for name, (line, words) in BAD_LINES.items():
@@ -222,7 +223,7 @@ BAD_ARGUMENTS = [
     (["in.jsonl", "--algorithms", "steppo", "--set", "steppo.gamma={a"], ["--set steppo.gamma={a"]),
     (["in.jsonl", "--algorithms", "steppo", "--set", "steppo.gamma=${x"], ["--set steppo.gamma=${x"]),
     (["in.jsonl", "--algorithms", "steppo", "--set", "steppo.gamma=2"], ["gamma=2.0 must be 0 to 1"]),
-    (["in.jsonl", "--algorithms", "g2po", "--set", "g2po.graph_weight=.nan"], ["graph_weight=nan", "finite"]),
+    (["in.jsonl", "--algorithms", "g2po", "--set", "g2po.graph_weight=.nan"], ["graph_weight=nan must be 0"]),
     (["in.jsonl", "--algorithms", "grpo", "--set", "grpo.gamma=0.9"], ["gamma=0.9 clashes with"]),
     (["in.jsonl", "--algorithms", "g2po", "--set", "g2po.baseline=none"], ["clashes with"]),
     (["in.jsonl", "--algorithms", "grpo", "--seed", "-1"], ["--seed"]),

@@ -21,7 +21,7 @@ from harness.update.objective import Tokens, objective
 from tests.harness.conftest import SPEC
 
 VOCABULARY, END, LONGEST = 12, 1, 40
-KLS = [(KLEstimator.none, 0.0), (KLEstimator.k1, 0.3), (KLEstimator.k2, 0.3), (KLEstimator.k3, 0.3)]
+KLS = [(KLEstimator.none, 0.0), (KLEstimator.k2, 0.3), (KLEstimator.k3, 0.3)]
 CLIPS = {RatioUnit.token: 0.1, RatioUnit.step: 0.04, RatioUnit.step_sqrt: 0.06, RatioUnit.sequence: 0.02}
 """Chosen so that some units are clipped and some are not (asserted)."""
 
