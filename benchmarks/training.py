@@ -17,7 +17,7 @@ from harness.policy.packing import packed
 from harness.policy.precision import Placement
 from harness.policy.rows import Row, Rows, rows_of
 from harness.policy.source import locate
-from harness.records import Batch, Step, Trajectory
+from harness.records import Batch, Step, StopReason, Trajectory
 from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch
 
@@ -140,7 +140,9 @@ def trajectory(number: int, row: Row) -> Trajectory:
     """A one-step episode."""
     zeros = np.zeros(len(row[1]), dtype=np.float32)
     step = Step(*row, zeros, zeros, "", "", state_key="", reward=0.0, valid=True)
-    return Trajectory(str(number // GROUP), number // GROUP, number % GROUP, (step,), False, False)
+    return Trajectory(
+        str(number // GROUP), number // GROUP, number % GROUP, (step,), False, StopReason.failed, 0.0
+    )
 
 
 def done(model: PreTrainedModel, minibatch: Minibatch, micro_tokens: int) -> int:

@@ -22,7 +22,7 @@ from benchmarks.machine import Took, gemm_peak, measured
 from benchmarks.training import ALGORITHM, END, GROUP, SMOLLM2, Case, Ours, done, load
 from harness.ledger import TransformerFlops
 from harness.policy.source import locate
-from harness.records import Batch, Step, Trajectory
+from harness.records import Batch, Step, StopReason, Trajectory
 from harness.rollout.engine import Request
 from harness.rollout.torch_engine import TorchEngine
 from harness.update.minibatch import Minibatch
@@ -147,7 +147,9 @@ class Iterations:
             step = Step(
                 self.ids[i], tuple(generation.ids), logprob_L, entropy_L, "", "", "", reward, valid=True
             )
-            trajectories.append(Trajectory(str(i // GROUP), i // GROUP, i % GROUP, (step,), False, False))
+            trajectories.append(
+                Trajectory(str(i // GROUP), i // GROUP, i % GROUP, (step,), False, StopReason.failed, 0.0)
+            )
         batch = Batch.of(trajectories, end_id=self.end, vocabulary=self.ours.model.config.vocab_size, seed=0)
         members_N = np.ones(len(trajectories), dtype=bool)
         self.lengths.append(float(np.mean([len(g.ids) for g in generations])))

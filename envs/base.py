@@ -1,19 +1,21 @@
 """The environment protocol: Gymnasium's vocabulary, text in and text out.
 
 An `EnvironmentSpec` is an environment's typed configuration (one YAML in `sweeps/env/`). It names the
-tasks, the vocabulary, and makes `Environment` objects. An `Environment` plays one episode at a time,
-holds no shared state, and never touches a global random generator, so that episodes may be stepped in any
-order, interleaved, or from threads.
+tasks, says how they are scored and put into words, and makes `Environment` objects. An `Environment` plays
+one episode at a time, holds no shared state, and never touches a global random generator, so that episodes
+may be stepped in any order, interleaved, or from threads.
 """
 
 import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import ClassVar, NamedTuple, Self
 
+from envs.frame import TEXT_GAME, Frame
 from harness.errors import UserError
 
 STREAMS = ("train", "eval", "tuning-train", "tuning-eval")
@@ -41,12 +43,22 @@ class Info:
 
     state_key: str
     """Names the environment's state: equal keys inside one task mean the same state (anchor, graph node)."""
-    admissible: tuple[str, ...]
-    """The actions that are valid here, in normalised words."""
+    admissible: tuple[str, ...] = ()
+    """The actions that are valid here; empty where actions are free text (see `lists_actions`)."""
     valid: bool = True
     """Whether the action just taken was valid."""
     success: bool = False
     """Whether the task is solved."""
+    score: float | None = None
+    """How well the task is done so far, 0 to 1, where the environment is graded."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Numbers of the environment's own. An episode keeps the last value of each name; evaluations show their
+    means over the episodes that have one, as `env_NAME`."""
+
+    @property
+    def score_or_success(self) -> float:
+        """The score, 0 to 1; of an environment without scores, 1 for success."""
+        return float(self.success) if self.score is None else self.score
 
 
 class Transition(NamedTuple):
@@ -57,6 +69,15 @@ class Transition(NamedTuple):
     terminated: bool
     truncated: bool
     info: Info
+
+
+class Rewards(Enum):
+    """When an environment pays."""
+
+    final = "final"
+    """At the end of the episode alone, and what it pays is the score."""
+    dense = "dense"
+    """At any step, within `EnvironmentSpec.reward_range`."""
 
 
 class Split(Enum):
@@ -109,6 +130,22 @@ class EnvironmentSpec(ABC):
     asks a live service, or keeps state between episodes, says False."""
     version: ClassVar[str]
     """Changes whenever an episode of some (task, seed, actions) changes; part of the panel's hash."""
+    graded: ClassVar[bool] = False
+    """Whether tasks have a score between failure and success. Runs are then evaluated and compared by it."""
+    rewards: ClassVar[Rewards] = Rewards.final
+    """When it pays."""
+    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    """The least and the most that one step pays."""
+    lists_actions: ClassVar[bool] = True
+    """Whether `Info.admissible` lists the valid actions of every state; without, actions are free text."""
+    verbatim: ClassVar[bool] = False
+    """Whether actions reach the environment as they were written, case and line breaks included; without, as
+    lower-case words and punctuation with one space between them (`normalise`)."""
+    tools: ClassVar[tuple[Mapping[str, object], ...]] = ()
+    """Functions that a policy may call with `model.answer=tool_call`, as JSON schemas; an action is then the
+    JSON text of `name` and `arguments`. None: one function, `act(action)`, and its text is the action."""
+    frame: ClassVar[Frame] = TEXT_GAME
+    """The words around a task for policies that read prose; `prompt=NAME` puts others in their place."""
 
     horizon: int = 20
     """Steps after which an episode is cut off as a failure."""
@@ -128,9 +165,9 @@ class EnvironmentSpec(ABC):
     """Longest prompt in tokens; the oldest history goes first, then the end of the observation."""
 
     def __post_init__(self) -> None:
-        for field in ("horizon", "train_tasks", "eval_tasks", "max_action_tokens", "max_prompt_tokens"):
-            if getattr(self, field) < 1:
-                raise UserError(f"env.{field}={getattr(self, field)} must be at least 1")
+        for name in ("horizon", "train_tasks", "eval_tasks", "max_action_tokens", "max_prompt_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(f"env.{name}={getattr(self, name)} must be at least 1")
         if self.history < 0:
             raise UserError(f"env.history={self.history} must be at least 0")
         if self.split is Split.fixed and self.eval_tasks > self.train_tasks:
@@ -146,10 +183,6 @@ class EnvironmentSpec(ABC):
     @abstractmethod
     def task(self, stream: str, index: int) -> Task:
         """The task number `index` of a stream, one of `STREAMS`."""
-
-    @abstractmethod
-    def vocabulary(self) -> list[str]:
-        """Every word that goals, observations and actions can hold, in a fixed order, without repeats."""
 
     @property
     def enumerable(self) -> bool:
@@ -185,3 +218,11 @@ class EnvironmentSpec(ABC):
         panel = [asdict(task) for task in self.evaluation_panel()]
         content = [self.name, self.version, asdict(self), panel]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class ClosedVocabulary(ABC):
+    """For environments that speak in a fixed set of words, which `model=tiny` needs."""
+
+    @abstractmethod
+    def vocabulary(self) -> list[str]:
+        """Every word that goals, observations and actions can hold, in a fixed order, without repeats."""

@@ -7,7 +7,7 @@ from typing import Any
 
 Record = dict[str, Any]
 CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
-PARTS = ("algorithm", "env", "model", "engine", "rollout", "batch", "budget", "evaluation")
+PARTS = ("algorithm", "env", "prompt", "model", "engine", "rollout", "batch", "budget", "evaluation")
 """The parts of a run's configuration that have options."""
 
 

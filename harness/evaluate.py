@@ -1,4 +1,4 @@
-"""Success on the frozen panel, sampled and greedy, outside the budget."""
+"""Success and score on the frozen panel, sampled and greedy, outside the budget."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from harness.ledger import Ledger, Phase, TransformerFlops
 from harness.records import Trajectory
 from harness.rollout.account import Account
 from harness.rollout.episodes import Episode, Player
+from harness.summary import check_lost, mean, outcomes, played
 
 
 @dataclass(frozen=True)
@@ -38,18 +39,22 @@ def evaluate(
     player.engine.sync()
     player.play(episodes, "evaluation", account)
     player.engine.release()
-    steps = [step for episode in sampled for step in episode.steps]
+    trajectories = [episode.trajectory() for episode in sampled]
+    greedy_played = played([episode.trajectory() for episode in greedy])
+    check_lost(trajectories, config.rollout.max_lost)
+    scored = played(trajectories)
+    steps = [step for trajectory in scored for step in trajectory.steps]
     metrics = {
-        "success": mean([episode.success for episode in sampled]),
-        "greedy_success": mean([episode.success for episode in greedy]),
+        "success": mean([trajectory.success for trajectory in scored]),
+        **({"greedy_success": mean([t.success for t in greedy_played])} if greedy_played else {}),
         "failures": mean([bool(episode.failure) for episode in (*sampled, *greedy)]),
-        "episode_steps": mean([len(episode.steps) for episode in sampled]),
+        "episode_steps": mean([len(trajectory.steps) for trajectory in scored]),
         "valid_actions": mean([step.valid for step in steps]),
         "entropy": mean([float(step.entropy_L.mean()) for step in steps]),
+        **outcomes(trajectories),
     }
-    return Evaluation(metrics, [episode.trajectory() for episode in sampled])
-
-
-def mean(values: list[bool] | list[int] | list[float]) -> float:
-    """The arithmetic mean."""
-    return float(sum(values) / len(values))
+    if config.env.graded:
+        metrics["score"] = mean([trajectory.score for trajectory in scored])
+        if greedy_played:
+            metrics["greedy_score"] = mean([trajectory.score for trajectory in greedy_played])
+    return Evaluation(metrics, trajectories)

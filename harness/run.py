@@ -32,10 +32,10 @@ from harness.records import Trajectory
 from harness.rollout.ahead import Ahead
 from harness.rollout.engines import check_engine, make_engine
 from harness.rollout.environments import EnvironmentPool
-from harness.rollout.sampler import Sampler
+from harness.rollout.sampler import Sampler, without_lost
 from harness.store import RunDir, append_line, read_json
 from harness.store.checksums import file_hash, write_sealed
-from harness.summary import average, check_environments, summary
+from harness.summary import average, check_lost, played, summary
 from harness.update.checkpoint import load_model, load_moments, save_model, save_moments
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
@@ -93,6 +93,8 @@ class Run:
         self.point = 0
         """Evaluations done."""
         self.scores: list[float] = []
+        """Sampled score at each evaluation; success where the environment has no scores."""
+        self.successes: list[float] = []
         """Sampled success at each evaluation."""
         self.spent_at: list[float] = []
         """What the budget's axis had used at each evaluation."""
@@ -126,8 +128,10 @@ class Run:
             if self.ranks.once(lambda: time.monotonic() - self.checkpoint_time > self.checkpoint_seconds):
                 self._checkpoint()
         self.pool.close()
-        result = {
-            "final_success": self._final_success(),
+        result: dict[str, object] = {
+            "final_success": self._final(self.successes),
+            "final_score": self._final(self.scores),
+            "measure": "score" if self.config.env.graded else "success",
             "scores": self.scores,
             "iterations": self.iteration,
             "overshoot": self.spent / limit - 1,
@@ -143,31 +147,30 @@ class Run:
             write_sealed(self.run_dir.result, result)
         return result
 
-    def _final_success(self) -> float:
-        """The mean of the learning curve at the last evaluation points, the last one exactly the limit.
+    def _final(self, curve: Sequence[float]) -> float:
+        """The mean of a learning curve at the last evaluation points, the last one exactly the limit.
 
         An evaluation waits for the iteration in flight; between two of them the curve is a straight line, so
         that arms with longer iterations gain nothing from what they spent beyond the limit.
         """
         points, window = self.config.evaluation.points, self.config.evaluation.window
         limits = [self.config.budget.limit * (points - i) / points for i in range(window)]
-        return float(np.interp(limits, self.spent_at, self.scores).mean())
+        return float(np.interp(limits, self.spent_at, curve).mean())
 
     def _iterate(self) -> None:
         clock = self._clock()
         rate = self.learner.set_rates(self.spent / self.config.budget.limit)
         trained = self._overlapped(self.ahead, clock) if self.ahead else self._in_turn(clock)
-        played, noticed, metrics = trained
-        check_environments(played)
+        trajectories, noticed, metrics = trained
         self.iteration += 1
-        self.ledger.trajectories += sum(self.player.plays(trajectory.group) for trajectory in played)
+        self.ledger.trajectories += sum(self.player.plays(trajectory.group) for trajectory in trajectories)
         self.books.settle()
         seconds = clock.seconds["rollout"] + clock.seconds["update"]
         self.seconds = self.ranks.once(lambda: self.seconds + self.ranks.size * seconds)
         if self.ahead and self.spent >= self.config.budget.limit:
             self.ahead.drop(self.ledger)
         updates = sum("grad_norm" in each for each in metrics)
-        rollouts = summary(played) | noticed
+        rollouts = summary(trajectories, self.config.env.graded) | noticed
         self._record("train", {"lr": rate, "updates": updates} | rollouts | average(metrics))
         self._record_times(clock)
 
@@ -178,19 +181,20 @@ class Run:
         # Where the policy of the moment decides, a mini-batch's branches wait for the updates before it.
         blocks = minibatches if plan.each_minibatch else 1
         metrics: list[dict[str, float]] = []
-        played: list[Trajectory] = []
+        all_played: list[Trajectory] = []
         for block in range(blocks):
             mine = roots[block * len(roots) // blocks : (block + 1) * len(roots) // blocks]
             trajectories, current_T = self.sampler.play_branches(mine, sampler_is_current=block == 0)
             self.player.engine.release()
             clock.lap("rollout")
+            check_lost(trajectories, self.config.rollout.max_lost)
             if "previous_logprob_T" in plan.reads:
                 self.learner.remember()
-            batch = self.sampler.batch(trajectories)
-            metrics += self.trainer.train(batch, trajectories, current_T, minibatches // blocks)
+            kept, current_T = without_lost(trajectories, current_T)
+            metrics += self.trainer.train(self.sampler.batch(kept), kept, current_T, minibatches // blocks)
             clock.lap("update")
-            played += trajectories
-        return played, self._diagnostics(), metrics
+            all_played += trajectories
+        return all_played, self._diagnostics(), metrics
 
     def _overlapped(self, ahead: Ahead, clock: "Clock") -> Trained:
         """Train, and play the next iteration's rollout meanwhile."""
@@ -199,15 +203,16 @@ class Run:
         self.ledger.merge(rollout.ledger)
         # What an interruption makes the run do again is no part of the budget.
         clock.lap("rollout_again" if again else "rollout")
-        played = rollout.trajectories
+        check_lost(rollout.trajectories, self.config.rollout.max_lost)
+        kept, _ = without_lost(rollout.trajectories, None)
         with ahead.playing(self._draws(self.iteration + 1), self.iteration):
-            batch = self.sampler.batch(played)
-            metrics = self.trainer.train(batch, played, None, self.config.batch.minibatches)
+            batch = self.sampler.batch(kept)
+            metrics = self.trainer.train(batch, kept, None, self.config.batch.minibatches)
             clock.lap("update")
         clock.lap("rollout")
         clock.seconds["rollout_hidden"] = ahead.hidden
         staleness = self.iteration - rollout.version
-        return played, {"staleness": staleness} | rollout.diagnostics, metrics
+        return rollout.trajectories, {"staleness": staleness} | rollout.diagnostics, metrics
 
     def _draws(self, iteration: int) -> range:
         """The numbers of an iteration's tasks."""
@@ -224,7 +229,8 @@ class Run:
         metrics = evaluation.metrics | self._diagnostics()
         self.books.settle()
         self.point = point + 1
-        self.scores.append(metrics["success"])
+        self.successes.append(metrics["success"])
+        self.scores.append(metrics["score"] if self.config.env.graded else metrics["success"])
         self.spent_at.append(self.spent)
         self._record("evaluation", {"fraction": point / self.config.evaluation.points, **metrics})
         clock.lap("evaluation")
@@ -232,7 +238,7 @@ class Run:
 
     def _keep(self, point: int, sampled: list[Trajectory]) -> None:
         """Write the sampled episodes of the panel's first tasks down."""
-        kept = sampled[: self.config.evaluation.record * self.config.evaluation.episodes]
+        kept = played(sampled[: self.config.evaluation.record * self.config.evaluation.episodes])
         if kept:
             content = self.recorder.file(kept, self.sampler.batch(kept))
             if self.ranks.first:
@@ -268,6 +274,7 @@ class Run:
             "iteration": self.iteration,
             "point": self.point,
             "scores": self.scores,
+            "successes": self.successes,
             "spent_at": self.spent_at,
             "seconds": self.seconds,
             "ledger": self.ledger.to_plain(),
@@ -304,7 +311,8 @@ class Run:
     def _load(self, checkpoint: Path) -> None:
         state = read_json(checkpoint / "state.json")
         self.iteration, self.point = state["iteration"], state["point"]
-        self.scores, self.spent_at = state["scores"], state["spent_at"]
+        self.scores, self.successes = state["scores"], state["successes"]
+        self.spent_at = state["spent_at"]
         self.seconds = state["seconds"]
         self.books.load(state["ledger"])
         learner = self.learner

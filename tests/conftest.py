@@ -12,6 +12,7 @@ from harness.records import Batch
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--algorithm", help="contract tests of these algorithms only: NAME[,NAME]")
+    parser.addoption("--environment", help="contract tests of this environment only: NAME")
 
 
 def need(*programs: str) -> None:

@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from envs.base import STREAMS, Environment, EnvironmentSpec, Info, Task, Transition
+from envs.base import STREAMS, ClosedVocabulary, Environment, EnvironmentSpec, Info, Task, Transition
 from envs.household.home import APPLIANCES, CLOSABLE, CONDITIONS, KINDS, OBJECTS, PLACES, Home, furnish
 from harness.errors import UserError
 
@@ -22,18 +22,12 @@ DOOR = "door"
 
 
 @dataclass(frozen=True)
-class HouseholdSpec(EnvironmentSpec):
+class HouseholdSpec(ClosedVocabulary, EnvironmentSpec):
     """The household and its dials."""
 
     name: ClassVar[str] = "household"
     version: ClassVar[str] = "1"
 
-    horizon: int = 20
-    """Steps after which an episode is cut off as a failure."""
-    train_tasks: int = 8
-    """Number of distinct training tasks."""
-    eval_tasks: int = 8
-    """Number of tasks on the evaluation panel; with `split: fixed` they are the first training tasks."""
     max_prompt_tokens: int = 64
     """Longest prompt in tokens; the oldest history goes first, then the end of the observation."""
     places: int = 3

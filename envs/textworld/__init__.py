@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from envs.base import Environment, EnvironmentSpec, Info, Task, Transition, normalise
+from envs.base import ClosedVocabulary, Environment, EnvironmentSpec, Info, Task, Transition, normalise
 from envs.textworld.games import Game, Recipe, cache_folder, library, load
 from envs.textworld.story import Commands, Memory, Story
 from harness.errors import UserError
@@ -22,7 +22,7 @@ MOST = 10
 
 
 @dataclass(frozen=True)
-class TextWorldSpec(EnvironmentSpec):
+class TextWorldSpec(ClosedVocabulary, EnvironmentSpec):
     """TextWorld and its dials."""
 
     name: ClassVar[str] = "textworld"
@@ -30,10 +30,6 @@ class TextWorldSpec(EnvironmentSpec):
 
     horizon: int = 15
     """Steps after which an episode is cut off as a failure."""
-    train_tasks: int = 8
-    """Number of distinct training tasks."""
-    eval_tasks: int = 8
-    """Number of tasks on the evaluation panel; with `split: fixed` they are the first training tasks."""
     max_action_tokens: int = 12
     """Longest response in tokens, the end token included; games that need longer commands are left out."""
     max_prompt_tokens: int = 192

@@ -1,6 +1,6 @@
 """`env=vault`, the calibration world: find the key, open the locked door, take the coin.
 
-Pure Python, about 18 words an observation, one reward at the end. The observation is all that the policy
+Pure Python, 17 words per observation, one reward at the end. The observation is all that the policy
 reads, and (room, items, door, last two moves, step) is all that moves it, so that exact values of such a
 policy can be computed.
 """
@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from envs.base import Environment, EnvironmentSpec, Info, Task, Transition
+from envs.base import ClosedVocabulary, Environment, EnvironmentSpec, Info, Task, Transition
 from envs.vault.layout import DIRECTIONS, DISTRACTORS, GRID, ROOMS, Layout, dig
 from harness.errors import UserError
 
@@ -24,7 +24,7 @@ WARDS = {way: f"{way}ward" for way in DIRECTIONS}
 
 
 @dataclass(frozen=True)
-class VaultSpec(EnvironmentSpec):
+class VaultSpec(ClosedVocabulary, EnvironmentSpec):
     """The vault and its dials."""
 
     name: ClassVar[str] = "vault"

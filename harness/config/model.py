@@ -52,6 +52,19 @@ class Answer(Enum):
     open = "open"
     listed = "listed"
     numbered = "numbered"
+    tagged = "tagged"
+    react = "react"
+    tool_call = "tool_call"
+
+    @property
+    def has_form(self) -> bool:
+        """Whether a response can be ill-formed: it must mark the action."""
+        return self in (Answer.tagged, Answer.react, Answer.tool_call)
+
+    @property
+    def needs_list(self) -> bool:
+        """Whether it chooses from a list of actions."""
+        return self in (Answer.listed, Answer.numbered)
 
 
 class Truncation(Enum):
@@ -59,6 +72,7 @@ class Truncation(Enum):
 
     oldest = "oldest"
     refuse = "refuse"
+    stop = "stop"
 
 
 @dataclass(frozen=True)
@@ -160,10 +174,20 @@ class PretrainedModel(ModelConfig):
     clone_lr: float = 1e-5
     """AdamW learning rate of the warm start."""
     answer: Answer = Answer.numbered
-    """How the policy names its action: `open`: in words, the prompt lists no actions; `listed`: in the words
-    of one of the actions that the prompt lists; `numbered`: by its number in that list."""
+    """How the policy names its action. `open`: in words, the prompt lists no actions; `listed`: in the words
+    of one of the actions that the prompt lists; `numbered`: by its number in that list. Free text with the
+    action marked in it: `tagged`: in `<action> </action>`, thoughts in `<think> </think>`; `react`: in a line
+    `Action: …` after `Thought: …`; `tool_call`: by a call of a function, in the form of the model's own chat
+    template. These three list the admissible actions where there are any."""
+    format_penalty: float = 0.0
+    """What an ill-formed response of `tagged`, `react` or `tool_call` costs of the step's reward."""
+    stop_on_format: bool = False
+    """Whether such a response ends the episode; without, the environment reads an empty action."""
+    enable_thinking: bool = False
+    """Whether the chat template is told to let the model think, where it knows the switch (Qwen3). Thoughts
+    are part of the response: they need a larger max_action_tokens."""
     example: bool = True
-    """Begin each conversation with two made-up turns that show how to answer."""
+    """Begin each conversation with made-up turns that show how to answer, where the environment has such."""
     max_prompt_tokens: int = 2048
     """Longest prompt in the model's tokens; env.max_prompt_tokens counts words and is not used."""
     max_action_tokens: int = 16
@@ -171,7 +195,8 @@ class PretrainedModel(ModelConfig):
     limits the environment's commands alone."""
     truncation: Truncation = Truncation.oldest
     """A longer conversation: `oldest`: its oldest turns are left out, then the end of the observation, and
-    the metrics say how many; `refuse`: the run fails."""
+    the metrics say how many; `refuse`: the run fails; `stop`: the episode ends, unsolved (a first prompt that
+    is too long is cut all the same)."""
     lora_rank: int = 0
     """Rank of LoRA adapters, which are then trained instead of the weights; 0: none. Extra `[lora]`."""
     lora_alpha: float = 32.0
@@ -200,6 +225,15 @@ class PretrainedModel(ModelConfig):
         for name in ("max_prompt_tokens", "max_action_tokens"):
             value = getattr(self, name)
             require(value >= 1, f"model.{name}={value} must be at least 1")
+        require(
+            0 <= self.format_penalty < math.inf,
+            f"model.format_penalty={self.format_penalty:g} must be 0 or more, and finite",
+        )
+        require(
+            self.answer.has_form or not (self.format_penalty or self.stop_on_format),
+            f"model.answer={self.answer.value} has no form to break: leave model.format_penalty and "
+            "model.stop_on_format out, or choose tagged, react or tool_call",
+        )
         require(self.lora_rank >= 0, f"model.lora_rank={self.lora_rank} must not be negative")
         if self.lora_rank and not self.lora_targets:
             raise UserError("model.lora_targets is empty: name layers, e.g. [q_proj,v_proj]")

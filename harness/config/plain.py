@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.cells import PARTS
 from harness.config.classes import class_of
+from harness.config.prompt import PromptConfig
 from harness.config.schema import (
     BatchConfig,
     BudgetConfig,
@@ -24,6 +25,7 @@ from harness.config.schema import (
 from harness.errors import UserError, suggest
 
 SECTIONS: dict[str, type] = {
+    "prompt": PromptConfig,
     "engine": EngineConfig,
     "rollout": RolloutConfig,
     "batch": BatchConfig,

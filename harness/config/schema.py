@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from algorithms.base import Algorithm
-from envs.base import EnvironmentSpec
+from envs.base import ClosedVocabulary, EnvironmentSpec
+from envs.frame import Frame
 from harness.config.model import ModelConfig, PretrainedModel, TinyModel
+from harness.config.prompt import OF_ENVIRONMENT, PromptConfig
 from harness.errors import require
 
 SMALLEST_VLLM_HEAD = 32
@@ -114,9 +116,13 @@ class RolloutConfig:
     pays where responses differ in length or environments are slow."""
     timeout: float = 0.0
     """Seconds that an episode's environment may take in all, replays for branches aside; an episode that runs
-    out of them is a failure. Above 0, environments step on threads of their own, all at once; 0: no limit,
+    out of them is lost. Above 0, environments step on threads of their own, all at once; 0: no limit,
     and they step one after another, which is fastest where a step takes microseconds. Without barrier and
     above 0, a run can't be repeated to the last digit: who generates beside whom is up to the clock."""
+    max_lost: float = 0.1
+    """The largest share of an iteration's, or an evaluation's, episodes that may be lost to environments
+    which crash or run out of time; with more (and more than one) the run fails. Lost episodes are neither
+    trained on nor scored."""
     overlap: bool = False
     """Whether the next iteration's rollout is played while the weights are updated, on a second core, by the
     policy from before the update. The metric `staleness` counts the iterations that have trained the policy
@@ -129,6 +135,7 @@ class RolloutConfig:
             0 <= self.timeout < float("inf"),
             f"rollout.timeout={self.timeout:g} must be 0 or more, and finite",
         )
+        require(0 <= self.max_lost < 1, f"rollout.max_lost={self.max_lost:g} must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,7 @@ class RunConfig:
 
     algorithm: Algorithm
     env: EnvironmentSpec
+    prompt: PromptConfig
     model: ModelConfig
     engine: EngineConfig
     rollout: RolloutConfig
@@ -150,6 +158,7 @@ class RunConfig:
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be 0 to 4294967295")
         self._check_batch()
         self._check_environment()
+        self._check_words()
         self._check_overlap()
         self._check_engine()
 
@@ -175,6 +184,31 @@ class RunConfig:
             f"algorithm={name} needs true values, which env={env.name} with model={self.model.name} can't "
             "supply with these settings: choose env=vault with env.slip=0 and env.history=0, and model=tiny",
         )
+
+    def _check_words(self) -> None:
+        """The model can read what the environment says, and say what it reads."""
+        env, model = self.env, self.model
+        if isinstance(model, TinyModel):
+            require(
+                isinstance(env, ClosedVocabulary),
+                f"env={env.name} has no fixed vocabulary, which model={model.name} needs: choose a "
+                "pretrained model, e.g. model=smollm2_135m",
+            )
+            require(
+                self.prompt.name == OF_ENVIRONMENT,
+                f"prompt={self.prompt.name} is for pretrained models; model={model.name} reads words alone: "
+                "leave it out",
+            )
+        require(
+            env.lists_actions or not model.clone_updates,
+            f"env={env.name} lists no actions that a warm start could clone: set model.clone_updates=0",
+        )
+        if isinstance(model, PretrainedModel):
+            require(
+                env.lists_actions or not model.answer.needs_list,
+                f"env={env.name} lists no actions to choose from, model.answer={model.answer.value} needs "
+                "some: choose open, tagged, react or tool_call",
+            )
 
     def _check_overlap(self) -> None:
         algorithm, plan = self.algorithm, self.algorithm.plan()
@@ -218,6 +252,11 @@ class RunConfig:
                 not model.lora_rank,
                 f"engine=vllm takes no LoRA adapters, model.lora_rank={model.lora_rank}: choose engine=torch",
             )
+
+    @property
+    def frame(self) -> Frame:
+        """The words around a task."""
+        return self.prompt.frame or self.env.frame
 
     @property
     def has_exact_values(self) -> bool:

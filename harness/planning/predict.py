@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from envs.base import EnvironmentSpec, normalise
+from envs.base import ClosedVocabulary, EnvironmentSpec, normalise
 from harness.config.model import CriticKind, ModelConfig, PretrainedModel, TinyModel
+from harness.config.prompt import PromptConfig
 from harness.config.schema import BudgetAxis, Engine, RunConfig
 from harness.errors import UserError
 from harness.ledger.flops import LoRA, TransformerFlops
@@ -90,6 +91,7 @@ def architecture(model: ModelConfig, env: EnvironmentSpec) -> "PreTrainedConfig"
         found: PreTrainedConfig = AutoConfig.from_pretrained(locate(model))
         return found
     assert isinstance(model, TinyModel)
+    assert isinstance(env, ClosedVocabulary)
     decoder = SimpleNamespace(
         model_type="gpt2",
         hidden_size=model.width,
@@ -105,24 +107,29 @@ def prompt_lengths(config: RunConfig) -> list[int]:
     """Tokens of each step's prompt in an episode to the horizon."""
     model, env = config.model, config.env
     if isinstance(model, PretrainedModel):
-        first, turn = conversation_tokens(model, env)
+        first, turn = conversation_tokens(model, env, config.prompt)
         grown = [first + turn * min(step, env.history) for step in range(env.horizon)]
         return [min(length, model.max_prompt_tokens) for length in grown]
     return [prompt_tokens(env)] * env.horizon
 
 
 @cache
-def conversation_tokens(model: PretrainedModel, env: EnvironmentSpec) -> tuple[int, int]:
+def conversation_tokens(
+    model: PretrainedModel, env: EnvironmentSpec, prompt: PromptConfig
+) -> tuple[int, int]:
     """Tokens of a conversation about the first observation of the first task, and of a turn more."""
     from harness.policy.chat import ChatPrompts
 
     roomy = replace(model, max_prompt_tokens=2**31)
-    prompts = ChatPrompts(roomy, locate(model), architecture(model, env).vocab_size, history=1)
+    frame = prompt.frame or env.frame
+    vocabulary = architecture(model, env).vocab_size
+    prompts = ChatPrompts(roomy, locate(model), vocabulary, 1, frame, env.verbatim, env.tools)
     task = env.training_panel()[0]
     environment = env.make()
     observation, info = environment.reset(task)
     environment.close()
-    turn = Turn(observation, "", (prompts.pad_id,) * model.max_action_tokens, info.admissible)
+    longest = max(info.admissible, key=len, default="")
+    turn = Turn(observation, longest, (prompts.pad_id,) * model.max_action_tokens, info.admissible)
     lengths = [len(prompts.prompt(task.goal, past, observation, info.admissible)) for past in ((), (turn,))]
     return lengths[0], lengths[1] - lengths[0]
 

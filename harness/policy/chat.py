@@ -1,51 +1,63 @@
-"""Prompts of pretrained chat models: a growing conversation in ids, through the model's own chat template.
+"""Prompts of pretrained chat models: a conversation in ids, through the model's own chat template.
 
 The template is applied to text that has not been in a prompt before, never to what was sampled: a step's
 prompt is the earlier prompt, the sampled ids, and the ids of what the template puts after them. So with all
-of the history, the prompt of a step begins with the prompt and the response of the step before.
+of the history, the prompt of a step begins with the prompt and the response of the step before. What is said
+is the frame's (`envs/frame.py`), never the policy's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from envs.frame import TEXT_GAME, Frame, Layout, fill
+from harness.config import RunConfig
 from harness.config.model import Answer, PretrainedModel, Truncation
 from harness.errors import UserError
-from harness.policy.answer import read_answer
-from harness.policy.prompting import Sums, Turn
-
-HOW_TO_ANSWER = {
-    Answer.open: "answer with exactly one action and nothing else",
-    Answer.listed: "answer with exactly one of the listed actions, word by word, and nothing else",
-    Answer.numbered: "answer with the number of one of the listed actions and nothing else",
-}
-EXAMPLE = (
-    ("you are in a kitchen . you see a closed fridge .", ("go north", "open fridge", "take apple"), 1),
-    ("you open the fridge . you see an apple .", ("close fridge", "go north", "take apple"), 2),
-)
-"""Made-up turns of no environment: observation, admissible actions, the one that is chosen."""
-SAMPLED = "\N{OBJECT REPLACEMENT CHARACTER}"
-"""Stands where a sampled response is when the template is asked what follows it."""
+from harness.policy.answer import ACT, HOW_TO_ANSWER, Answers
+from harness.policy.prompting import PromptTooLong, Reading, Sums, Turn
+from harness.policy.template import SAMPLED, Message, Template, message
+from harness.records import StopReason
 
 remember = lru_cache(maxsize=2**14)
 """Rollouts of a task show the same observations again and again."""
 
 
 class ChatPrompts:
-    """Builds a conversation: who the model is and what it has to do; observations; its own answers."""
+    """Builds conversations and reads answers."""
 
-    def __init__(self, model: PretrainedModel, folder: Path, vocabulary_size: int, history: int) -> None:
-        """`history`: the most past turns that a prompt shows. `vocabulary_size`: of the model's head."""
+    def __init__(
+        self,
+        model: PretrainedModel,
+        folder: Path,
+        vocabulary_size: int,
+        history: int,
+        frame: Frame = TEXT_GAME,
+        verbatim: bool = False,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """`history`: the most past turns that a prompt shows. `vocabulary_size`: of the model's head.
+
+        `verbatim`, `tools`: see `EnvironmentSpec`.
+        """
         tokenizer = AutoTokenizer.from_pretrained(folder)
         assert isinstance(tokenizer, PreTrainedTokenizerFast)
-        if not tokenizer.chat_template or tokenizer.eos_token_id is None:
-            raise UserError(f"model={model.name}: {folder} has no chat template: choose a chat model")
-        self.tokenizer, self.model, self.history = tokenizer, model, history
+        self.template = Template(tokenizer, f"model={model.name}: {folder}", model.enable_thinking)
+        self.tokenizer, self.model, self.history, self.frame = tokenizer, model, history, frame
         self.vocabulary_size = vocabulary_size
-        self.end_id: int = tokenizer.eos_token_id
+        self.end_id = self.template.end_id
         self.pad_id: int = self.end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        call = None
+        if model.answer is Answer.tool_call:
+            call = self.template.call_form()
+            self.template.tools = [dict(tool) for tool in tools] or [ACT]
+        self.answers = Answers(model.answer, verbatim, self.template.opens_thought, call, bool(tools))
+        # The tags around thoughts and calls are special tokens of some models, and a part of what they say.
+        marks = f"<think></think>{call.opening}{call.closing}" if call else "<think></think>"
+        self._unread = {self.end_id, *tokenizer.all_special_ids} - {*self.ids(marks)}
         self.prompts = self.dropped_turns = self.cut_tokens = 0
         self._begin, self._after = remember(self._begin_ids), remember(self._after_ids)
 
@@ -54,30 +66,34 @@ class ChatPrompts:
     ) -> tuple[int, ...]:
         """Ids of the conversation up to the point where the model answers."""
         shown = tuple(past[-self.history :]) if self.history else ()
-        now = Turn(observation, "", (), tuple(admissible))
+        now, step = Turn(observation, "", (), tuple(admissible)), len(past) + 1
         longest = self.model.max_prompt_tokens
-        self.prompts += 1
         for first in range(len(shown) + 1):
-            ids = self._conversation(goal, (*shown[first:], now))
+            ids = self._ids(goal, shown[first:], now, step)
             if len(ids) <= longest:
-                self.dropped_turns += first
-                return ids
+                return self._counted(ids, first)
             if self.model.truncation is Truncation.refuse:
                 raise UserError(
                     f"a prompt of {len(ids)} tokens is longer than model.max_prompt_tokens={longest}: raise "
                     "it, lower env.history, or set model.truncation=oldest"
                 )
-        self.dropped_turns += len(shown)
-        return self._cut(goal, now, len(ids) - longest)
+            if self.model.truncation is Truncation.stop and past:
+                raise PromptTooLong
+        return self._counted(self._cut(goal, now, step, len(ids) - longest), len(shown))
 
     def response(self, action: str, admissible: Sequence[str] = ()) -> tuple[int, ...]:
         """Ids of an action in the form that the prompt asks for."""
-        return (*self.ids(self._answer(action, admissible)), self.end_id)
+        return (*self.ids(self.answers.write(action, admissible)), self.end_id)
 
-    def action(self, response_ids: Sequence[int], admissible: Sequence[str] = ()) -> str:
-        """What a response says, in the words that environments read."""
-        text = self.tokenizer.decode(list(response_ids), skip_special_tokens=True)
-        return read_answer(str(text), admissible, numbered=self.model.answer is Answer.numbered)
+    def read(self, response_ids: Sequence[int], admissible: Sequence[str] = ()) -> Reading:
+        """What a response says."""
+        text = str(self.tokenizer.decode([i for i in response_ids if i not in self._unread]))
+        action, well_formed = self.answers.read(text, admissible)
+        if well_formed:
+            return Reading(action)
+        cut = response_ids[-1] != self.end_id
+        stop = StopReason.response_too_long if cut else StopReason.format
+        return Reading("", False, self.model.format_penalty, stop if self.model.stop_on_format else None)
 
     def texts(self, ids: Sequence[int]) -> list[str]:
         """The text of each token, special tokens by their names."""
@@ -94,23 +110,31 @@ class ChatPrompts:
         self.prompts = self.dropped_turns = self.cut_tokens = 0
         return {name: total[name] / max(total["prompts"], 1) for name in names[1:]}
 
-    def _conversation(self, goal: str, turns: Sequence[Turn]) -> tuple[int, ...]:
-        first, *rest = turns
-        ids = self._begin(goal, self._shown(first.observation, first.admissible))
-        for before, turn in zip(turns, rest, strict=False):
+    def _counted(self, ids: tuple[int, ...], dropped: int) -> tuple[int, ...]:
+        self.prompts += 1
+        self.dropped_turns += dropped
+        return ids
+
+    def _ids(self, goal: str, shown: Sequence[Turn], now: Turn, step: int) -> tuple[int, ...]:
+        if self.frame.layout is Layout.single:
+            return self._begin(goal, self._single(goal, shown, now, step))
+        first, *rest = (*shown, now)
+        number = step - len(shown)
+        ids = self._begin(goal, self._turn(self.frame.first or self.frame.turn, goal, first, number))
+        for i, (before, turn) in enumerate(zip((*shown, now), rest, strict=False), start=1):
             ids += before.response_ids
-            after = self._after(self._shown(turn.observation, turn.admissible))
+            after = self._after(self._turn(self.frame.turn, goal, turn, number + i))
             # The template ends the answer, unless the model has done so.
             ended = before.response_ids[-1] == self.end_id == after[0]
             ids += after[1:] if ended else after
         return ids
 
-    def _cut(self, goal: str, now: Turn, excess: int) -> tuple[int, ...]:
+    def _cut(self, goal: str, now: Turn, step: int, excess: int) -> tuple[int, ...]:
         """The conversation of one turn, the end of its observation cut by at least `excess` tokens."""
         observation, longest = self.ids(now.observation), self.model.max_prompt_tokens
         for kept in range(len(observation) - excess, -1, -1):
             text = str(self.tokenizer.decode(list(observation[:kept])))
-            ids = self._conversation(goal, (now._replace(observation=text),))
+            ids = self._ids(goal, (), now._replace(observation=text), step)
             if len(ids) <= longest:
                 self.cut_tokens += len(observation) - kept
                 return ids
@@ -120,44 +144,63 @@ class ChatPrompts:
 
     def _begin_ids(self, goal: str, shown: str) -> tuple[int, ...]:
         """Ids of a conversation with one observation."""
-        return self.ids(self._render([*self._head(goal), message("user", shown)]))
+        return self.ids(self.template.render([*self._head(goal), message("user", shown)]))
 
     def _after_ids(self, shown: str) -> tuple[int, ...]:
         """Ids of what follows a sampled response: its end, the next observation, the generation prompt."""
-        text = self._render([message("user", "-"), message("assistant", SAMPLED), message("user", shown)])
+        role = "tool" if self.model.answer is Answer.tool_call else "user"
+        text = self.template.render(
+            [message("user", "-"), message("assistant", SAMPLED), message(role, shown)]
+        )
         return self.ids(text.rpartition(SAMPLED)[2])
 
-    def _head(self, goal: str) -> list[dict[str, str]]:
-        task = f" Your task: {goal}." if goal else ""
-        how = HOW_TO_ANSWER[self.model.answer]
-        head = [message("system", f"You play a text game.{task} Each turn, {how}.")]
-        for observation, admissible, chosen in EXAMPLE if self.model.example else ():
-            answer = self._answer(admissible[chosen], admissible)
-            head += [message("user", self._shown(observation, admissible)), message("assistant", answer)]
+    def _head(self, goal: str) -> list[Message]:
+        system = fill(self.frame.system, self._values(goal))
+        head: list[Message] = [message("system", system)] if system else []
+        for example in self.frame.examples if self.model.example else ():
+            turn = Turn(example.observation, "", (), example.admissible)
+            answer = self.answers.write(example.chosen, example.admissible)
+            shown = self._turn(self.frame.turn, goal, turn, 1)
+            head += [message("user", shown), message("assistant", answer)]
         return head
 
-    def _shown(self, observation: str, admissible: Sequence[str]) -> str:
-        """An observation, with the actions that are possible where the prompt lists them."""
-        if self.model.answer is Answer.open or not admissible:
-            return observation
-        numbered = self.model.answer is Answer.numbered
-        lines = [f"{i}. {action}" if numbered else action for i, action in enumerate(admissible, start=1)]
-        return "\n".join([observation, "", *lines])
+    def _values(self, goal: str) -> dict[str, object]:
+        task = fill(self.frame.task, {"goal": goal}) if goal else ""
+        return {"goal": goal, "task": task, "how": self.frame.how or HOW_TO_ANSWER[self.model.answer]}
 
-    def _answer(self, action: str, admissible: Sequence[str]) -> str:
-        if self.model.answer is Answer.numbered and action in admissible:
-            return str(list(admissible).index(action) + 1)
-        return action
+    def _turn(self, template: str, goal: str, turn: Turn, step: int, **more: object) -> str:
+        """The message of a turn."""
+        actions = self._listed(turn.admissible)
+        if not actions:
+            template = template.removesuffix("{actions}").rstrip()
+        values = {**self._values(goal), "observation": turn.observation, "step": step, "actions": actions}
+        return fill(template, {**values, **more})
 
-    def _render(self, messages: list[dict[str, str]]) -> str:
-        """The template's text with one generation prompt at its end."""
-        # A model that can think is asked not to: its thoughts would be the response.
-        text = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+    def _single(self, goal: str, shown: Sequence[Turn], now: Turn, step: int) -> str:
+        """One message that holds the past turns too."""
+        frame, first = self.frame, step - len(shown)
+        past = "\n".join(
+            fill(frame.past, {"observation": turn.observation, "action": turn.action, "step": first + i})
+            for i, turn in enumerate(shown)
         )
-        return str(text)
+        template = frame.turn if shown else frame.first or frame.turn
+        return self._turn(template, goal, now, step, past=past, shown=len(shown))
+
+    def _listed(self, admissible: Sequence[str]) -> str:
+        """The actions that are possible, where the prompt lists them."""
+        if self.model.answer is Answer.open:
+            return ""
+        item = self.frame.item or (
+            "{number}. {action}" if self.model.answer is Answer.numbered else "{action}"
+        )
+        listed = (fill(item, {"action": each, "number": i}) for i, each in enumerate(admissible, start=1))
+        return self.frame.joiner.join(listed)
 
 
-def message(role: str, content: str) -> dict[str, str]:
-    """A message as chat templates read it."""
-    return {"role": role, "content": content}
+def chat_prompts(config: RunConfig, folder: Path, vocabulary_size: int) -> ChatPrompts:
+    """The conversations of a run with the pretrained model in `folder`."""
+    assert isinstance(config.model, PretrainedModel)
+    env = config.env
+    return ChatPrompts(
+        config.model, folder, vocabulary_size, env.history, config.frame, env.verbatim, env.tools
+    )

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from harness.records import StopReason
+
 Sums = Callable[[Mapping[str, float]], dict[str, float]]
 """Numbers by name to their sums over several processes."""
 
@@ -19,6 +21,23 @@ class Turn(NamedTuple):
     """The actions that were admissible."""
 
 
+class Reading(NamedTuple):
+    """What a response says."""
+
+    action: str
+    """The action, as environments read it; empty where an ill-formed response names none."""
+    well_formed: bool = True
+    """Whether the response has the form that the prompt asks for."""
+    penalty: float = 0.0
+    """What the response's form costs of the step's reward."""
+    stop: StopReason | None = None
+    """Why the episode ends here, before the environment reads the action; None: it reads it."""
+
+
+class PromptTooLong(Exception):
+    """A conversation outgrew the longest prompt, and its episode is to end."""
+
+
 class Prompting(Protocol):
     """Builds prompts from text and reads actions from ids."""
 
@@ -31,13 +50,16 @@ class Prompting(Protocol):
     def prompt(
         self, goal: str, past: Sequence[Turn], observation: str, admissible: Sequence[str] = ()
     ) -> tuple[int, ...]:
-        """Ids of the prompt; `past` are all turns of the episode so far."""
+        """Ids of the prompt; `past` are all turns of the episode so far.
+
+        Raises `PromptTooLong` where the episode is to end instead.
+        """
 
     def response(self, action: str, admissible: Sequence[str] = ()) -> tuple[int, ...]:
         """Ids of an action as a policy would sample it."""
 
-    def action(self, response_ids: Sequence[int], admissible: Sequence[str] = ()) -> str:
-        """What a response says, in the words that environments read."""
+    def read(self, response_ids: Sequence[int], admissible: Sequence[str] = ()) -> Reading:
+        """What a response says."""
 
     def texts(self, ids: Sequence[int]) -> list[str]:
         """The text of each token."""

@@ -8,8 +8,8 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from envs.base import EnvironmentSpec
-from harness.policy.prompting import Sums, Turn
+from envs.base import ClosedVocabulary, EnvironmentSpec
+from harness.policy.prompting import Reading, Sums, Turn
 from harness.policy.specials import ACTION, BEGIN, END, GOAL, OBSERVATION, PAD, SPECIALS, UNKNOWN
 
 
@@ -32,6 +32,7 @@ class Prompts:
     """
 
     def __init__(self, spec: EnvironmentSpec) -> None:
+        assert isinstance(spec, ClosedVocabulary), "a run's configuration has checked that"
         self.tokenizer = word_tokenizer(spec.vocabulary())
         self.history = spec.history
         self.longest = spec.max_prompt_tokens
@@ -65,10 +66,10 @@ class Prompts:
         """Ids of an action as a policy would sample it."""
         return (*self.ids(action), self.end_id)
 
-    def action(self, response_ids: Sequence[int], admissible: Sequence[str] = ()) -> str:
-        """The words of a response; special tokens are not words."""
+    def read(self, response_ids: Sequence[int], admissible: Sequence[str] = ()) -> Reading:
+        """The words of a response; special tokens are not words. Every response is well formed."""
         words = self.tokenizer.convert_ids_to_tokens([i for i in response_ids if i not in self._special])
-        return " ".join(words)
+        return Reading(" ".join(words))
 
     def texts(self, ids: Sequence[int]) -> list[str]:
         """The text of each token, special tokens by their names."""

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UserError
+from harness.errors import UserError, suggest
 from harness.records.batch import NO_PARENT, Batch, Bools, Floats, Ints
+from harness.records.trajectory import StopReason
 from harness.records.values import (
     NotJSON,
     a_list,
@@ -33,10 +34,15 @@ from harness.records.values import (
 )
 from harness.rng import uniforms
 
-VERSION = 1
-"""The version of the format that this program reads."""
+VERSION = 2
+"""The version of the format that this program writes."""
+READ_VERSIONS = (1, 2)
 REQUIRED_KEYS = ("version", "id", "group", "success", "steps")
 TEXT_KEYS = ("task", "goal")
+OUTCOME_KEYS = ("score", "stop", "metrics")
+"""Keys of a trajectory since version 2."""
+STEP_KEYS_OF_2 = ("well_formed",)
+"""Keys of a step since version 2."""
 BRANCH_KEYS = ("parent", "branch_step", "branch_token")
 REQUIRED_STEP_KEYS = ("reward", "response_ids")
 NUMBER_KEYS = ("logprobs", "entropies", "values", "current_logprobs", "reference_logprobs")
@@ -72,6 +78,8 @@ class RecordedStep:
     """Whether the environment accepted the action."""
     choice_L: Bools
     """False for an end token."""
+    well_formed: bool
+    """Whether the response had the form that was asked for."""
     given: dict[str, Any]
     """What else the file says, by its key: texts, lists of L texts, numbers, arrays (L,) of float64."""
 
@@ -104,6 +112,12 @@ class RecordedTrajectory:
     """What the policy was asked to do; empty where the file does not say."""
     success: bool
     """Whether the task was solved."""
+    score: float
+    """How well it was done, 0 to 1; where the file does not say, 1 for success and 0 for all else."""
+    stop: StopReason | None
+    """Why the episode ended; None where the file does not say."""
+    metrics: dict[str, float]
+    """The environment's own numbers."""
     steps: tuple[RecordedStep, ...]
     """The decisions in order, at least one."""
     branch: RecordedBranch | None
@@ -225,31 +239,61 @@ def counters(records: Iterable[RecordedTrajectory], groups: dict[str, int]) -> N
 def trajectory_of(value: object, place: str) -> RecordedTrajectory:
     """A line's trajectory from its JSON value."""
     line = an_object(value, "the line")
-    check_version(line)
-    check_keys(line, "the trajectory", REQUIRED_KEYS, (*TEXT_KEYS, *BRANCH_KEYS))
+    version = version_of(line)
+    outcome = OUTCOME_KEYS if version >= 2 else ()
+    check_keys(line, "the trajectory", REQUIRED_KEYS, (*TEXT_KEYS, *BRANCH_KEYS, *outcome))
     steps = a_list(line["steps"], '"steps"')
     if not steps:
         raise UserError('"steps" is empty: a trajectory has at least one step')
+    success = boolean(line["success"], '"success"')
     return RecordedTrajectory(
         place=place,
         id=text(line["id"], '"id"'),
         group=text(line["group"], '"group"'),
         task=text(line.get("task", line["group"]), '"task"'),
         goal=text(line.get("goal", ""), '"goal"'),
-        success=boolean(line["success"], '"success"'),
-        steps=tuple(step_of(step, f"step {number}") for number, step in enumerate(steps)),
+        success=success,
+        score=share(line["score"], '"score"') if "score" in line else float(success),
+        stop=stop_of(line),
+        metrics=named_numbers(line.get("metrics", {}), '"metrics"'),
+        steps=tuple(step_of(step, f"step {number}", version) for number, step in enumerate(steps)),
         branch=branch_of(line),
     )
 
 
-def check_version(line: dict[str, Any]) -> None:
-    """Raise `UserError` unless the line is of the version that this program reads."""
-    reads = f"this program reads version {VERSION}"
+def version_of(line: dict[str, Any]) -> int:
+    """The line's version; raise `UserError` unless this program reads it."""
+    reads = f"this program reads versions {' and '.join(map(str, READ_VERSIONS))}"
     if "version" not in line:
         raise UserError(f'"version" is missing: {reads}')
     version = line["version"]
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version not in READ_VERSIONS:
         raise UserError(f'"version" is {shown(version)}: {reads}')
+    return version
+
+
+def stop_of(line: dict[str, Any]) -> StopReason | None:
+    """Why the episode ended, if the line says so."""
+    if "stop" not in line:
+        return None
+    name = text(line["stop"], '"stop"')
+    reasons = [reason.value for reason in StopReason]
+    if name not in reasons:
+        raise UserError(f'"stop" is {quoted(name)}{suggest(name, reasons)}')
+    return StopReason(name)
+
+
+def share(value: object, what: str) -> float:
+    """A number from 0 to 1."""
+    found = number(value, what)
+    if not 0 <= found <= 1:
+        raise UserError(f"{what} is {found:g}: it must be 0 to 1")
+    return found
+
+
+def named_numbers(value: object, what: str) -> dict[str, float]:
+    """An object of numbers."""
+    return {name: number(each, f"{what}: {quoted(name)}") for name, each in an_object(value, what).items()}
 
 
 def branch_of(line: dict[str, Any]) -> RecordedBranch | None:
@@ -265,10 +309,11 @@ def branch_of(line: dict[str, Any]) -> RecordedBranch | None:
     return RecordedBranch(parent, step, token)
 
 
-def step_of(value: object, where: str) -> RecordedStep:
+def step_of(value: object, where: str, version: int = VERSION) -> RecordedStep:
     """A step from its JSON value; `where` names it in messages."""
     step = an_object(value, where)
-    check_keys(step, where, REQUIRED_STEP_KEYS, OPTIONAL_STEP_KEYS)
+    newer = STEP_KEYS_OF_2 if version >= 2 else ()
+    check_keys(step, where, REQUIRED_STEP_KEYS, (*OPTIONAL_STEP_KEYS, *newer))
     ids_L = token_ids(step["response_ids"], f'{where}: "response_ids"')
     if not len(ids_L):
         raise UserError(f'{where}: "response_ids" is empty: a step has at least one token')
@@ -291,6 +336,7 @@ def step_of(value: object, where: str) -> RecordedStep:
         ids_L=ids_L,
         valid=boolean(step.get("valid", True), f'{where}: "valid"'),
         choice_L=choices(step, where, len(ids_L)),
+        well_formed=boolean(step.get("well_formed", True), f'{where}: "well_formed"'),
         given=given,
     )
 

@@ -1,9 +1,38 @@
 """A trajectory is a list of steps; a step keeps exactly what the policy saw and sampled."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class StopReason(Enum):
+    """Why an episode ended."""
+
+    solved = "solved"
+    """The environment ended it, the task being solved."""
+    failed = "failed"
+    """The environment ended it, the task not being solved."""
+    horizon = "horizon"
+    """It had as many steps as are allowed."""
+    response_too_long = "response_too_long"
+    """A response had no end within its longest length, and `model.stop_on_format` is set."""
+    prompt_too_long = "prompt_too_long"
+    """The conversation outgrew the longest prompt, and `model.truncation` is `stop`."""
+    format = "format"
+    """A response was not in the form that the prompt asks for, and `model.stop_on_format` is set."""
+    timeout = "timeout"
+    """Its environment took longer than `rollout.timeout`."""
+    crash = "crash"
+    """Its environment raised an error."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether the environment or the machine ended it: such an episode says nothing about the policy. It
+        is not trained on, and no score counts it."""
+        return self in (StopReason.timeout, StopReason.crash)
 
 
 @dataclass(frozen=True)
@@ -25,9 +54,11 @@ class Step:
     state_key: str
     """The environment's state before the action."""
     reward: float
-    """What the environment paid for the action."""
+    """What the environment paid for the action, less the penalty of an ill-formed response."""
     valid: bool
     """Whether the environment accepted the action."""
+    well_formed: bool = True
+    """Whether the response had the form that the prompt asks for."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +87,16 @@ class Trajectory:
     """The decisions in order."""
     success: bool
     """Whether the task was solved."""
-    truncated: bool
-    """Whether the horizon cut the episode off."""
+    stop: StopReason
+    """Why the episode ended."""
+    score: float
+    """How well the task was done, 0 to 1; without grades, 1 for success and 0 for all else."""
     branch: Branch | None = None
     """Where this trajectory left its parent; None for a root."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The environment's own numbers, by name: the last value of each."""
     failure: str = ""
-    """Why its environment crashed or ran out of time, if it did: it is then no success."""
+    """The reason of its environment's error or time-out, if there was one."""
 
     @property
     def reward(self) -> float:

@@ -41,6 +41,9 @@ def trajectory_line(
         "task": trajectory.task_id,
         "goal": goals[trajectory.task_id],
         "success": trajectory.success,
+        "score": trajectory.score,
+        "stop": trajectory.stop.value,
+        **({"metrics": dict(trajectory.metrics)} if trajectory.metrics else {}),
         "steps": [step_object(step, first + i, batch, texts) for i, step in enumerate(trajectory.steps)],
     }
     if branch := trajectory.branch:
@@ -60,6 +63,7 @@ def step_object(step: Step, place: int, batch: Batch, texts: TokenTexts) -> dict
     written: dict[str, Any] = {
         "reward": step.reward,
         "valid": step.valid,
+        **({} if step.well_formed else {"well_formed": False}),
         "state": step.state_key,
         "observation": step.observation,
         "action": step.action,

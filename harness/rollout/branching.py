@@ -27,16 +27,17 @@ def continuation(
         info=saved.info,
         steps=parent.steps[: point.step],
         past=list(saved.past),
+        metrics=dict(saved.info.metrics),
         kept=parent.steps[point.step],
         branch=Branch(point.trajectory, point.step, point.token),
         snapshots=parent.snapshots[: point.step],
     )
     if saved.info is NOWHERE:
-        episode.failure = parent.failure
+        episode.failure, episode.crash = parent.failure, parent.crash
         return episode, 0
     restored = answer(partial(restore, parent, point.step, pool))
     if isinstance(restored, Crash):
-        episode.fail(restored.reason)
+        episode.fail(restored)
     elif isinstance(restored, Environment):
         episode.environment = restored
     return episode, point.step if saved.environment is None else 0

@@ -43,6 +43,8 @@ class Crash:
     """An environment that gave no answer."""
 
     reason: str
+    late: bool = False
+    """Whether it ran out of time."""
 
 
 class NotRestored(RuntimeError):
@@ -95,8 +97,8 @@ class InTurn(Calls):
 class AtOnce(Calls):
     """Each call at once in a thread of its own.
 
-    An episode whose calls take more than `seconds` in all fails. Python can't end a thread: a call that hangs
-    keeps its own, which does not outlive the process.
+    An episode whose calls take more than `seconds` in all is lost. Python can't end a thread: a call that
+    hangs keeps its own, which does not outlive the process.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -151,4 +153,4 @@ class AtOnce(Calls):
         return [(episode, self._late()) for episode in late]
 
     def _late(self) -> Crash:
-        return Crash(f"time-out: its environment took more than {self._seconds:g} seconds")
+        return Crash(f"time-out: its environment took more than {self._seconds:g} seconds", late=True)

@@ -130,3 +130,29 @@ class Sampler:
         epoch, place = divmod(draw, len(self.panel))
         order = generator(self.config.seed, "task order", epoch).permutation(len(self.panel))
         return self.panel[int(order[place])]
+
+
+def without_lost(
+    trajectories: Sequence[Trajectory], current_T: Floats | None
+) -> tuple[list[Trajectory], Floats | None]:
+    """The trajectories that say something about the policy, parents renumbered; credit sees no others.
+
+    A continuation of one that was lost goes with it. `current_T`: a column of the first trajectories' tokens.
+    """
+    kept: list[int] = []
+    for number, trajectory in enumerate(trajectories):
+        branch = trajectory.branch
+        if not trajectory.stop.lost and (branch is None or branch.parent in kept):
+            kept.append(number)
+    if len(kept) == len(trajectories):
+        return [*trajectories], current_T
+    place = {number: i for i, number in enumerate(kept)}
+    found = [
+        replace(t, branch=replace(t.branch, parent=place[t.branch.parent])) if t.branch else t
+        for t in (trajectories[number] for number in kept)
+    ]
+    if current_T is None:
+        return found, None
+    tokens = [sum(len(step.response_ids) for step in trajectory.steps) for trajectory in trajectories]
+    kept_T = np.repeat(np.isin(np.arange(len(trajectories)), kept), tokens)
+    return found, current_T[kept_T[: len(current_T)]]

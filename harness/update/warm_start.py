@@ -19,7 +19,7 @@ from harness.config import PretrainedModel, RunConfig, TinyModel
 from harness.config.plain import to_plain
 from harness.lease import turn
 from harness.ledger import Ledger, Phase
-from harness.policy.chat import ChatPrompts
+from harness.policy.chat import chat_prompts
 from harness.policy.lora import lora_of
 from harness.policy.model import closed_forms, load_pretrained, load_weights, new_policy, training, weights
 from harness.policy.precision import Placement
@@ -53,7 +53,7 @@ def untrained(config: RunConfig) -> tuple[PreTrainedModel, Prompting]:
     if isinstance(model, PretrainedModel):
         folder = locate(model)
         policy = load_pretrained(model, folder, config.seed)
-        return policy, ChatPrompts(model, folder, policy.config.vocab_size, env.history)
+        return policy, chat_prompts(config, folder, policy.config.vocab_size)
     assert isinstance(model, TinyModel)
     prompts = Prompts(env)
     return new_policy(model, env, prompts.vocabulary_size, config.seed), prompts

@@ -143,7 +143,10 @@ def test_one_arm_may_overlap_and_is_another_cell_then():
         (["+sweep=smoke", "model.lora_rank=8"], "model.lora_rank is not an option of TinyModel"),
         (["+sweep=smoke", "model=pretrained"], "model.source: Missing mandatory value"),
         (["+sweep=smoke", "model=qwen2.5_1b"], "did you mean qwen2.5_"),
-        (["+sweep=smoke", "model=qwen3_4b", "model.answer=poem"], "expected one of [open, listed, numbered]"),
+        (
+            ["+sweep=smoke", "model=qwen3_4b", "model.answer=poem"],
+            "expected one of [open, listed, numbered, tagged, react, tool_call]",
+        ),
         (["+sweep=smoke", "engine=vlm"], "engine=vlm does not exist: did you mean vllm?"),
         (
             ["+sweep=smoke", "engine=vllm"],

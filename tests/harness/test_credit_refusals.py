@@ -21,9 +21,14 @@ BAD_LINES = {
 }
 
 BAD_TRAJECTORIES: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "other version": ({"version": 2}, ['"version" is 2', "reads version 1"]),
-    "version true": ({"version": True}, ['"version" is true', "reads version 1"]),
-    "no version": ({"version": ...}, ['"version" is missing', "reads version 1"]),
+    "other version": ({"version": 3}, ['"version" is 3', "reads versions 1 and 2"]),
+    "version true": ({"version": True}, ['"version" is true', "reads versions 1 and 2"]),
+    "no version": ({"version": ...}, ['"version" is missing', "reads versions 1 and 2"]),
+    "score in version 1": ({"score": 0.5}, ["score"]),
+    "score too high": ({"version": 2, "score": 1.5}, ['"score" is 1.5: it must be 0 to 1']),
+    "unknown stop": ({"version": 2, "stop": "solvd"}, ['"stop" is "solvd"', "did you mean solved?"]),
+    "metrics no object": ({"version": 2, "metrics": [1]}, ['"metrics"']),
+    "metric no number": ({"version": 2, "metrics": {"f1": "high"}}, ['"metrics": "f1"']),
     "no group": ({"group": ...}, ['"group" is missing']),
     "no steps": ({"steps": ...}, ['"steps" is missing']),
     "empty steps": ({"steps": []}, ['"steps" is empty']),

@@ -14,7 +14,7 @@ from algorithms.steppo import StepPO
 from harness.config import TinyModel
 from harness.policy.model import new_policy
 from harness.policy.rows import Rows, logprobs, rows_of
-from harness.records import Batch, Branch, Step, Trajectory
+from harness.records import Batch, Branch, Step, StopReason, Trajectory
 from harness.update.loss import token_weights
 from harness.update.minibatch import Minibatch
 from harness.update.objective import Tokens, objective
@@ -52,8 +52,10 @@ def trajectories() -> list[Trajectory]:
 
     roots = [[step() for _ in range(n)] for n in (3, 1, 2)]
     branch = [roots[0][0], step()]
-    played = [Trajectory("t", 0, r, tuple(steps), False, False) for r, steps in enumerate(roots)]
-    return [*played, Trajectory("t", 0, 3, tuple(branch), False, False, Branch(0, 1, 0))]
+    played = [
+        Trajectory("t", 0, r, tuple(steps), False, StopReason.failed, 0.0) for r, steps in enumerate(roots)
+    ]
+    return [*played, Trajectory("t", 0, 3, tuple(branch), False, StopReason.failed, 0.0, Branch(0, 1, 0))]
 
 
 class Case:

@@ -15,7 +15,7 @@ from algorithms.grpo import GRPO
 from harness.config import BatchConfig, TinyModel
 from harness.ledger import Ledger
 from harness.policy.packing import Extent, packed
-from harness.records import Batch, Step, Trajectory
+from harness.records import Batch, Step, StopReason, Trajectory
 from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch
 
@@ -64,7 +64,7 @@ def trajectories() -> list[Trajectory]:
             response = (*ids(5), END)
             steps.append(step(prompt, response))
             prompt = prompt + response + ids(4)
-        return Trajectory(str(group), group, rollout, tuple(steps), False, False)
+        return Trajectory(str(group), group, rollout, tuple(steps), False, StopReason.failed, 0.0)
 
     return [
         episode(group, rollout, first) for group, first in enumerate((ids(9), ids(9))) for rollout in range(3)

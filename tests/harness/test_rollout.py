@@ -136,4 +136,4 @@ def test_prompts_drop_the_oldest_history_first():
     pair = ["<obs>", "see", "key"]
     assert text == ["<begin>", *pair, "<act>", "take", "key", "<obs>", "hold", "key", "<act>"]
     assert len(prompts.prompt("", past, "hold " * 50)) == 12
-    assert prompts.action(prompts.response("take key")) == "take key"
+    assert prompts.read(prompts.response("take key")).action == "take key"

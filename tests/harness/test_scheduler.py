@@ -4,15 +4,19 @@ import json
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 
+from algorithms.grpo import GRPO
 from envs.base import Task, Transition
 from envs.vault import Vault, VaultSpec
 from harness.compose import compose_run
 from harness.config import RolloutConfig
 from harness.errors import UserError
+from harness.records import Branch, Step, StopReason, Trajectory
 from harness.rollout.environments import EnvironmentPool
 from harness.rollout.episodes import Episode, Player
+from harness.rollout.sampler import without_lost
 from harness.rollout.torch_engine import TorchEngine
 from harness.run import Run
 from harness.store import RunDir
@@ -47,6 +51,8 @@ class Troubled(Vault):
         self.steps_taken += 1
         if self.spec.trouble == "broken":
             raise ValueError("no game")
+        if self.spec.trouble == "often" and self.seed % 4 == 1:
+            raise ConnectionError("the server is gone")
         if self.troubled and self.steps_taken == 2:
             match self.spec.trouble:
                 case "crash":
@@ -102,6 +108,7 @@ def test_a_crash_fails_its_episode_alone(play, mode, capsys):
             continue
         record = after.trajectory()
         assert record.failure == "ValueError: the game has crashed"
+        assert record.stop is StopReason.crash
         assert not record.success
         assert record.steps[0].response_ids == before.steps[0].response_ids
         assert len(record.steps) == 2, "the step that failed is kept"
@@ -115,6 +122,7 @@ def test_a_hanging_environment_runs_out_of_time(play, barrier):
         assert episode.over
         late = "time-out: its environment took more than 1 seconds" if episode.seed == TROUBLED else ""
         assert episode.failure == late
+        assert (episode.stop is StopReason.timeout) == bool(late)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -123,12 +131,13 @@ def test_bad_input_is_no_crash(play, mode):
         play(mode, "refuse")
 
 
-def start(tmp_path, trouble: str) -> Run:
+def start(tmp_path, trouble: str, *overrides: str) -> Run:
     config = compose_run(
         [
             *("algorithm=grpo", "algorithm.rollouts=4", "batch.trajectories=8", "batch.minibatches=1"),
             *("model.clone_updates=0", "budget.axis=trajectories", "budget.limit=8", "env.horizon=6"),
             *("evaluation.points=1", "evaluation.window=1", "evaluation.episodes=1", "evaluation.record=0"),
+            *overrides,
         ]
     )
     config = replace(config, env=TroubleSpec(horizon=6, eval_tasks=1, trouble=trouble))
@@ -140,8 +149,45 @@ def test_a_run_outlives_a_crash_and_counts_it(tmp_path):
     run.finish()
     trained = [json.loads(line) for line in run.run_dir.metrics.open()][1]
     assert trained["train_failures"] == 1 / 8, "of two tasks' four episodes, the one with that seed"
+    assert trained["train_stop_crash"] == 1 / 8
 
 
-def test_a_run_whose_environments_all_fail_says_so(tmp_path):
-    with pytest.raises(RuntimeError, match="every environment failed, the last one by ValueError: no game"):
+def test_a_lost_episode_is_neither_trained_on_nor_scored(tmp_path, monkeypatch):
+    """The same run without the environment's trouble, less one episode: nothing of it reaches credit."""
+    credited = []
+    credit = GRPO.credit
+    monkeypatch.setattr(GRPO, "credit", lambda self, batch: credited.append(batch) or credit(self, batch))
+    run = start(tmp_path, "crash")
+    run.finish()
+    (batch,) = credited
+    assert len(batch.group_N) == 7
+    assert sorted(np.bincount(batch.group_N).tolist()) == [3, 4]
+    line = next(json.loads(line) for line in run.run_dir.metrics.open() if '"train"' in line)
+    sampled = line["train_success"] * 7
+    assert sampled == pytest.approx(round(sampled)), "a mean over seven"
+
+
+def test_a_run_that_loses_too_many_episodes_fails(tmp_path):
+    words = r"1 of 1 episodes were lost .* \(rollout.max_lost=0.1\), the last one by ValueError: no game"
+    with pytest.raises(RuntimeError, match=words):
         start(tmp_path, "broken").finish()
+    with pytest.raises(RuntimeError, match="4 of 16 episodes were lost"):
+        start(tmp_path, "often", "batch.trajectories=16", "budget.limit=16").finish()
+    start(tmp_path, "often", "batch.trajectories=16", "budget.limit=16", "rollout.max_lost=0.3").finish()
+
+
+def test_what_continues_a_lost_trajectory_is_lost_with_it():
+    step = Step((1,), (2, 3), np.zeros(2, np.float32), np.zeros(2, np.float32), "", "", "", 0.0, True)
+
+    def ended(stop: StopReason, parent: int | None = None) -> Trajectory:
+        branch = None if parent is None else Branch(parent, 0, 1)
+        return Trajectory("t", 0, 0, (step,), False, stop, 0.0, branch)
+
+    roots = [ended(StopReason.horizon), ended(StopReason.crash), ended(StopReason.failed)]
+    branches = [ended(StopReason.horizon, 1), ended(StopReason.horizon, 2), ended(StopReason.timeout, 0)]
+    kept, current_T = without_lost([*roots, *branches], np.arange(6.0))
+    stops = [trajectory.stop for trajectory in kept]
+    assert stops == [StopReason.horizon, StopReason.failed, StopReason.horizon]
+    assert [trajectory.branch and trajectory.branch.parent for trajectory in kept] == [None, None, 1]
+    assert current_T.tolist() == [0, 1, 4, 5]
+    assert without_lost([roots[0], roots[2]], None) == ([roots[0], roots[2]], None)

@@ -25,7 +25,7 @@ from harness.config.model import CriticKind
 from harness.ledger import Ledger, Phase
 from harness.policy.model import load_pretrained, new_policy, weights
 from harness.ranks import Ranks, join
-from harness.records import Batch, Step, Trajectory
+from harness.records import Batch, Step, StopReason, Trajectory
 from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch
 from tests.harness.conftest import SPEC
@@ -76,7 +76,9 @@ def episodes(number: int) -> list[Trajectory]:
 
     lengths = [9, *draw.integers(1, 4, size=number - 1).tolist()]
     steps = [tuple(step() for _ in range(length)) for length in lengths]
-    return [Trajectory("t", i // 2, i % 2, mine, False, False) for i, mine in enumerate(steps)]
+    return [
+        Trajectory("t", i // 2, i % 2, mine, False, StopReason.failed, 0.0) for i, mine in enumerate(steps)
+    ]
 
 
 def minibatch(learner: Learner, trajectories: Sequence[Trajectory], critic: bool) -> Minibatch:
