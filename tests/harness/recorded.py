@@ -13,7 +13,7 @@ def step(reward: float = 0, tokens: int = 1, **others: Any) -> dict[str, Any]:
 
 def trajectory(name: str = "t", *steps: dict[str, Any], **others: Any) -> dict[str, Any]:
     solved = bool(steps) and steps[-1]["reward"] > 0
-    first = {"version": 1, "id": name, "group": "g", "success": solved, "steps": list(steps) or [step()]}
+    first = {"version": 2, "id": name, "group": "g", "success": solved, "steps": list(steps) or [step()]}
     return {**first, **others}
 
 

@@ -21,14 +21,17 @@ from algorithms.grpo import GRPO
 from algorithms.shared.checked import CreditError
 from harness.compose.composing import group_options
 from harness.credit import built, credited, main
+from harness.records import StopReason
 from harness.records.batch import Batch
 from harness.records.files import (
     BRANCH_KEYS,
     COLUMN_KEYS,
     GIVEN_COLUMNS,
     OPTIONAL_STEP_KEYS,
+    OUTCOME_KEYS,
     REQUIRED_KEYS,
     REQUIRED_STEP_KEYS,
+    STEP_KEYS_OF_2,
     TEXT_KEYS,
     read_trajectories,
 )
@@ -172,6 +175,21 @@ class Broken(GRPO):
 
     def credit(self, batch: Batch) -> Credit:
         return Credit(batch.entropy_T)
+
+
+def test_an_older_version_says_less_and_means_the_same():
+    def read(line):
+        return read_trajectories([text([line]).encode()], "in.jsonl")[0]
+
+    steps = (step(), step(1))
+    for version in (1, 2):
+        old = read(trajectory("t", *steps, version=version))
+        assert (old.score, old.stop, old.metrics) == (1.0, None, {})
+        assert all(each.well_formed for each in old.steps)
+    said = {"score": 0.25, "stop": "crash", "metrics": {"f1": 0.5}}
+    new = read(trajectory("t", step(well_formed=False), step(1), **said))
+    assert (new.score, new.stop, new.metrics) == (0.25, StopReason.crash, {"f1": 0.5})
+    assert [each.well_formed for each in new.steps] == [False, True]
 
 
 def test_credit_that_is_not_finite_is_the_algorithms_fault():
@@ -337,7 +355,7 @@ def test_the_documented_example_runs(tmp_path, capsys, monkeypatch):
     assert [json.loads(line)["algorithm"] for line in lines] == ["g2po"] * 3 + ["steppo"] * 3
     assert json.loads(lines[3]) == json.loads(output)
     assert set(json.loads(example.splitlines()[0])["steps"][0]) == {
-        *(*REQUIRED_STEP_KEYS, *OPTIONAL_STEP_KEYS, INFO)
+        *(*REQUIRED_STEP_KEYS, *OPTIONAL_STEP_KEYS, *STEP_KEYS_OF_2, INFO)
     }, "the example's first step shows every field"
 
 
@@ -381,8 +399,8 @@ def table(section: str) -> dict[str, str]:
 
 
 def test_the_documented_fields_are_those_that_are_read():
-    assert set(table("A trajectory")) == {*REQUIRED_KEYS, *TEXT_KEYS, *BRANCH_KEYS, INFO}
-    assert set(table("A step")) == {*REQUIRED_STEP_KEYS, *OPTIONAL_STEP_KEYS, INFO}
+    assert set(table("A trajectory")) == {*REQUIRED_KEYS, *TEXT_KEYS, *BRANCH_KEYS, *OUTCOME_KEYS, INFO}
+    assert set(table("A step")) == {*REQUIRED_STEP_KEYS, *OPTIONAL_STEP_KEYS, *STEP_KEYS_OF_2, INFO}
     assert {key for key, required in table("A trajectory").items() if required == "yes"} == {*REQUIRED_KEYS}
     assert {key for key, required in table("A step").items() if required == "yes"} == {*REQUIRED_STEP_KEYS}
 
