@@ -277,8 +277,8 @@ def page_error(families: int) -> str:
     each = f"{stats.ALPHA:.0%}".replace("%", " %")
     return (
         f"{each} is the chance of a false verdict in one family (table). Families of verdicts on this page: "
-        f"{families}, and as many of statements on collapses. Something false is said anywhere with a chance of up to "
-        f"{share(1 - (1 - stats.ALPHA) ** (2 * families))}."
+        f"{families}, and as many of statements on collapses. Something false is said anywhere with a "
+        f"chance of up to {share(1 - (1 - stats.ALPHA) ** (2 * families))}."
     )
 
 
@@ -390,11 +390,12 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
             "Test",
             "usually better, worse, alike: on most seeds, by paired sign tests, of likeness against "
             f"±{setting.sesoi:g}, the declared smallest effect of interest. Without “usually”: also on "
-            "average over all runs, however rare the bad ones, by a bound on the mean that assumes nothing about the "
-            "distribution (Gaffke's). A side of several arms wins a seed if its runs win more than half of "
-            "their meetings with the other side's. One family-wise level for all of it, step-down inside "
-            f"each table; verdicts at adjusted p ≤ {stats.ALPHA}. Collapses: McNemar's exact test, Holm in a "
-            "family of its own. All pairs are exploratory (Benjamini-Hochberg).",
+            "average over all runs, however rare the bad ones, by a bound on the mean that assumes "
+            "nothing about the distribution (Gaffke's). A side of several arms wins a seed if its runs "
+            "win more than half of their meetings with the other side's. One family-wise level for all of "
+            f"it, step-down inside each table; verdicts at adjusted p ≤ {stats.ALPHA}. Collapses: "
+            "McNemar's exact test, Holm in a family of its own. All pairs are exploratory "
+            "(Benjamini-Hochberg).",
         ),
         *([("Rollouts", ahead)] if (ahead := overlapped(store, setting)) else []),
         ("Model", model(config["model"])),

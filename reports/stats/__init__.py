@@ -30,9 +30,11 @@ from reports.stats.pairs import (
     standardised,
 )
 from reports.stats.power import (
+    CAUTIOUS,
     MOST_SEEDS,
     POWER,
     SESOI,
+    WIDEST,
     Outlook,
     outlook,
     power_at,
@@ -58,6 +60,7 @@ from reports.stats.survival import Survival, kaplan_meier, restricted_mean
 __all__ = [
     "ALGORITHM",
     "ALPHA",
+    "CAUTIOUS",
     "CONFIDENCE",
     "EXACT_SEEDS",
     "FAILED_SCORE",
@@ -66,6 +69,7 @@ __all__ = [
     "POWER",
     "RESAMPLES",
     "SESOI",
+    "WIDEST",
     "Collapses",
     "Completed",
     "Fit",

@@ -250,9 +250,18 @@ def adjust(found: Evidence, sesoi: float | None) -> Evidence:
 
 def words(sides_K: Sequence[Sides], adjusted: Evidence, alpha: float = ALPHA) -> list[Word]:
     """The highest grade that may be said of each comparison."""
-    p_4K = (adjusted.usually_K, adjusted.alike_K, adjusted.better_K, adjusted.equivalent_K)
     ahead_K = [int(votes(each.left_SA, each.right_SB).sum()) for each in sides_K]
-    return [word(*map(float, p), ahead, alpha) for *p, ahead in zip(*p_4K, ahead_K, strict=True)]
+    return [
+        word(
+            float(adjusted.usually_K[k]),
+            float(adjusted.alike_K[k]),
+            float(adjusted.better_K[k]),
+            float(adjusted.equivalent_K[k]),
+            ahead,
+            alpha,
+        )
+        for k, ahead in enumerate(ahead_K)
+    ]
 
 
 def word(
