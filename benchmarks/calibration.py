@@ -323,7 +323,7 @@ def levels() -> None:
     for (name, pairs), collapses in product(FAMILIES.items(), (0.0, COLLAPSES)):
         made = [sweeps(LEVELS, n, collapses=collapses) for n in sizes]
         errors = [percent(family_wise_errors(each, pairs, shapes.two_grades)) for each in made]
-        rows.append([f"{name}, {percent(collapses)} collapses", *errors])
+        rows.append([f"{name}, {collapses:.0%} collapses", *errors])
     for way, rule in (("levels shared (the report)", shapes.two_grades), ("a Holm each", shapes.separate)):
         made = [sweeps(LEVELS, n, MIXED_SHIFT, MIXED_SD, collapses=0.0) for n in sizes]
         errors = [percent(family_wise_errors(each, DISJOINT, rule, MIXED_TRUTHS)) for each in made]
@@ -377,15 +377,15 @@ def powers() -> None:
         predicted = [stats.power_at(1.0, n, comparisons) for n in sizes]
         simulated = [power(1.0, n, comparisons, LEVELS) for n in sizes]
         pairs = [f"{percent(s)} ({percent(c)})" for s, c in zip(simulated, predicted, strict=True)]
-        rows.append([f"{comparisons} comparisons", *pairs])
+        rows.append([f"family of {comparisons}", *pairs])
     table("Power for one SD of the differences, simulated (predicted)", ["", *map(str, sizes)], rows)
     pilots, rows = (3, 5, 6, 10), []
     for cautious, by in ((False, "the SD"), (True, "its upper limit (the report)")):
         for comparisons, effect in product((1, 9), (0.7, 1.4)):
             shares = [percent(planned_power(n, comparisons, effect, cautious, LEVELS)) for n in pilots]
-            rows.append([f"{comparisons} comparisons, {effect:g} SD, by {by}", *shares])
+            rows.append([f"family of {comparisons}, {effect:g} SD, by {by}", *shares])
         shares = [percent(planned_power_with_collapses(n, cautious, LEVELS)) for n in pilots]
-        rows.append([f"1 comparison, 10 % collapses, by {by}", *shares])
+        rows.append([f"family of 1, .2 with 10 % collapses, by {by}", *shares])
     table(
         "Power of new sweeps that were planned for 80 %, by the pilot's seeds", ["", *map(str, pilots)], rows
     )

@@ -122,7 +122,7 @@ SHAPES = {
     "equal means, collapses 1/10": equal_means(1 / 10),
     "equal means, collapses 1/6": equal_means(1 / 6),
     "equal means, collapses 1/3": equal_means(1 / 3),
-    "equal means, from .95 to 0, 1/7": equal_means(1 / 7, to=0.0, typical=0.95),
+    "equal means, from .9 to .05, 1/7": equal_means(1 / 7, to=0.05, typical=0.9),
     "equal means, rare success 1/10": Shape(
         [normal(0.23, 0.03)], [normal(0.15, 0.03, collapses=0.1, to=0.95)], seed_sd=0.0
     ),

@@ -123,7 +123,7 @@ def test_nothing_moves_the_wrong_way():
 
 
 def test_the_range_of_an_sd_is_the_chi_square_tables():
-    """Tabled .975, .025 and .3 quantiles: 7.378, .0506, .713 (2 degrees of freedom), 19.02, 2.700, 6.393 (9)."""
+    """Tabled .975, .025 and .3 quantiles: 7.378, .0506, .713 at 2 degrees, 19.02, 2.700, 6.393 at 9."""
     assert stats.sd_factors(3) == pytest.approx((math.sqrt(2 / 7.378), math.sqrt(2 / 0.0506)), rel=1e-3)
     assert stats.sd_factors(10) == pytest.approx((math.sqrt(9 / 19.02), math.sqrt(9 / 2.700)), rel=1e-3)
     assert stats.sd_bound(3) == pytest.approx(math.sqrt(2 / 0.713), rel=1e-3)
