@@ -86,7 +86,7 @@ def test_differences_and_likeness_share_the_five_percent():
 def test_the_bound_on_the_mean_holds_for_laws_of_three_values(seeds):
     errors = calibration.bound_errors(seeds, laws=25, count=1000)
     assert errors.max() <= 0.05 + noise(1000)
-    assert np.median(errors) > 0, "it is no bound that never says anything"
+    assert errors.max() > 0.01, "it is no bound that never says anything"
 
 
 def test_plans_find_what_they_promise_on_average_over_pilots():
