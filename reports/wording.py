@@ -392,8 +392,8 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
             f"±{setting.sesoi:g}, the declared smallest effect of interest. Without “usually”: also on "
             "average over all runs, however rare the bad ones, by a bound on the mean that assumes "
             "nothing about the distribution (Gaffke's). A side of several arms wins a seed if its runs "
-            "win more than half of their meetings with the other side's. One family-wise level for all of "
-            f"it, step-down inside each table; verdicts at adjusted p ≤ {stats.ALPHA}. Collapses: "
+            "win more than half of their meetings with the other side's. One family-wise level for each "
+            f"grade, step-down inside each table; verdicts at adjusted p ≤ {stats.ALPHA}. Collapses: "
             "McNemar's exact test, Holm in a family of its own. All pairs are exploratory "
             "(Benjamini-Hochberg).",
         ),

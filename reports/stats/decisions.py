@@ -164,9 +164,9 @@ def verdicts(
 ) -> dict[Name, Verdict]:
     """The verdicts of one pre-declared family.
 
-    The words of a grade are wrong anywhere with a chance of `alpha` at most, and in simulations so are those of
-    both grades (docs/statistics.md); statements on collapses have another `alpha`. `sesoi=None` asks for no likeness and no
-    average: sign tests under plain Holm, and `outlook` plans for the default SESOI.
+    The words of a grade are wrong anywhere with a chance of `alpha` at most, and in simulations so are those
+    of both grades (docs/statistics.md); statements on collapses have another `alpha`. `sesoi=None` asks for
+    no likeness and no average: sign tests under plain Holm, and `outlook` plans for the default SESOI.
     """
     sides = list(family.values())
     adjusted = adjust(evidence(sides, sesoi), sesoi)
