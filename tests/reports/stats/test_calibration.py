@@ -5,7 +5,6 @@ Tolerances are three standard errors of the simulation or more. docs/statistics.
 
 import math
 
-import numpy as np
 import pytest
 
 from benchmarks import calibration, shapes
