@@ -43,6 +43,7 @@ COLUMNS = {
     "p": "Two-sided p of the sign test, not adjusted.",
     "p_adjusted": "Of usually better or worse, adjusted inside the table together with p_alike; in "
     "exploratory tables the false discovery rate's of p.",
+    "p_verdict": "Adjusted p of what the verdict says; undecided: of usually better or worse.",
     "p_alike": "Of usually alike, adjusted: small means within `settles` either way on most seeds.",
     "p_better": "Of better or worse on average, adjusted inside the table together with p_equivalent.",
     "p_equivalent": "Of equivalent on average, adjusted.",

@@ -137,6 +137,7 @@ def row(verdict: stats.Verdict) -> Mapping[str, object]:
         "verdict": verdict.word.value,
         "p": verdict.p,
         "p_adjusted": verdict.p_usually,
+        "p_verdict": verdict.p_word,
         "p_alike": verdict.p_alike,
         "p_better": verdict.p_better,
         "p_equivalent": verdict.p_equivalent,

@@ -157,16 +157,15 @@ def decided_text(row: Mapping[str, Any]) -> str:
     if word is stats.Word.equivalent:
         return (
             f"The sides differ by less than {row['settles']:g} on most seeds and on average "
-            f"(adjusted p {equals(row['p_equivalent'])}, {count(int(row['seeds']), 'paired seed')})."
+            f"(adjusted p {equals(row['p_verdict'])}, {count(int(row['seeds']), 'paired seed')})."
         )
     if word is stats.Word.usually_alike:
         return (
             f"The sides differ by less than {row['settles']:g} on most of {int(row['seeds'])} paired seeds "
-            f"(adjusted p {equals(row['p_alike'])})."
+            f"(adjusted p {equals(row['p_verdict'])})."
         )
-    p = row["p_better"] if word.grade == "on average" else row["p_adjusted"]
     won = f"The left side won {int(row['wins'])} of {count(int(row['seeds']), 'paired seed')}"
-    found = f"{won}, lost {int(row['losses'])} (adjusted p {equals(p)})."
+    found = f"{won}, lost {int(row['losses'])} (adjusted p {equals(row['p_verdict'])})."
     return found if word.direction else f"No verdict. {found}"
 
 

@@ -151,6 +151,13 @@ class Verdict:
         return self.pair.difference.estimate
 
     @property
+    def p_word(self) -> float:
+        """The adjusted p of what is said; of a difference on most seeds where nothing is."""
+        if self.word.grade == "on average":
+            return self.p_better if self.word.direction else self.p_equivalent
+        return self.p_alike if self.word is Word.usually_alike else self.p_usually
+
+    @property
     def rests_on_failures(self) -> bool:
         """Whether something else would be said without the seeds on which a run failed."""
         return self.word is not self.without_failed

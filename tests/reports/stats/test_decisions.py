@@ -72,6 +72,20 @@ def test_each_word():
     assert (missing.pair.seeds, missing.outlook.spread_known, math.isnan(missing.p)) == (0, False, True)
 
 
+def test_the_p_beside_a_word_is_of_that_word():
+    draw = np.random.default_rng(4)
+    for sides, name in (
+        (gaps(0.45 + draw.normal(0, 0.01, 16)), "p_better"),
+        (gaps(0.1 + draw.normal(0, 0.03, 16)), "p_usually"),
+        (gaps(draw.normal(0, 0.01, 16)), "p_alike"),
+        (gaps([0.0] * 60), "p_equivalent"),
+    ):
+        found = only(sides)
+        assert found.p_word == getattr(found, name) <= 0.05
+    undecided = only(gaps(draw.normal(0, 0.3, 16)))
+    assert undecided.p_word == undecided.p_usually > 0.05
+
+
 def test_words_know_their_grade_and_direction():
     assert {word.value: (word.grade, word.direction) for word in Word} == {
         "better": ("on average", 1),
