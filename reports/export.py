@@ -11,7 +11,7 @@ from reports import wording
 from reports.columns import COLUMNS
 from reports.store import Store
 
-FORMAT = 1
+FORMAT = 2
 """Of the JSON: raised when a key or the meaning of a column changes."""
 KEPT = ("name", "command", "commit", "creditbench", "sesoi", "contrasts", "controls")
 ROW_MARGIN = 4 * " "
@@ -101,7 +101,7 @@ def comparisons_tex(table: pd.DataFrame) -> bytes:
                 str(row["seeds"]),
                 wording.signed(row["difference"]),
                 wording.between(row["low"], row["high"], True),
-                wording.p_value(row["p_adjusted"]),
+                wording.p_value(row["p_verdict"]),
                 row["verdict"],
             ]
             for row in table.to_dict("records")

@@ -362,7 +362,7 @@ class SweepConfig:
     """Selectors, as in contrasts, of the arms that the models are fitted to; empty: all."""
     sesoi: float = 0.05
     """Smallest effect of interest, a difference in final success: arms that are shown to differ by less are
-    called equivalent. Declared before anything runs."""
+    called alike or equivalent. Declared before anything runs."""
     trials: int = 0
     """Settings that a tuning tries for every algorithm beside the default one, the same points for all; 0: no
     tuning but a comparison."""

@@ -285,6 +285,10 @@ def test_failed_runs_count_nothing_and_unfinished_ones_stop_the_freezing(tuned, 
     assert found.trials[2] == frozen.Trial(0.0, 0.0, {1000: 0.0, 1001: 0.0}, [1000, 1001])
     assert found.flops > 0
     for path in failed:
+        write_json(path / "failure.json", {"reason": "ConnectionError: the server is gone"})
+    with pytest.raises(UserError, match=r"2 of 12 cells of .* have not ended"):
+        tune.freeze(store)  # it says nothing about the setting
+    for path in failed:
         (path / "failure.json").unlink()
     with pytest.raises(UserError, match=r"2 of 12 cells of .* have not ended"):
         tune.freeze(store)

@@ -38,7 +38,8 @@ def test_known_effects_come_out(full):
         assert row.low < TYPICAL[row.arm] + 0.05
         assert row.high > TYPICAL[row.arm] - 0.05
     declared = table(full, "step-against-others").set_index(["left", "right"])
-    assert declared.loc[("g2po", "ppo"), "verdict"] == "better"
+    assert declared.loc[("g2po", "ppo"), "verdict"] == "usually better"
+    assert declared.loc[("g2po", "ppo"), "wins"] == 10
     pairs = table(full, "all-pairs").set_index(["left", "right"])
     assert set(pairs["verdict"]) == {"exploratory"}
     assert pairs.loc[("g2po", "ppo"), "difference"] == pytest.approx(0.3, abs=0.06)
