@@ -252,7 +252,7 @@ def failed_logs(store: Store) -> list[str]:
     found = []
     for cell, state in zip(store.runs["cell"], store.runs["state"], strict=True):
         log = store.path / "runs" / cell / "log.txt"
-        lines = log.read_text(errors="replace").splitlines() if state == "failed" and log.exists() else []
+        lines = log.read_text("utf-8", "replace").splitlines() if state == "failed" and log.exists() else []
         found.append("\n".join(lines[-LOG_LINES:]))
     return found
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from harness.ledger import Phase
 from reports.comparisons import Family
 from reports.curves import curves, curves_by_arm, seed_curves
 from reports.distributions import profile, survival
@@ -23,10 +24,17 @@ from reports.measured import Measured
 from reports.pooled import Pool, heat_map
 from reports.settings import Setting
 from reports.stats import Floats
-from reports.svg import INK, MOST_DOTS, MUTED, STYLE, canvas, drawn, legend, palette, to_png, to_svg
+from reports.svg import INK, MOST_DOTS, MUTED, canvas, drawn, legend, palette, styled, to_png, to_svg
 from reports.tables import BUDGETED
 from reports.wording import AXES, PHASE_NAMES, count, signed
 
+PHASE_FAMILIES = {
+    "Blues": (Phase.prefill_new, Phase.prefill_cached, Phase.decode, Phase.decode_branch),
+    "Greens": (Phase.score_sampled, Phase.branch_scoring, Phase.score_reference, Phase.ratio_centre),
+    "Purples": (Phase.critic_forward, Phase.critic_train),
+    "Oranges": (Phase.actor_train, Phase.environment, Phase.credit),
+}
+"""Matplotlib's colour map of phases that are alike. A phase that none has is drawn in grey."""
 ON_COLOUR: Any = {"color": "#10141a", "fontsize": 8}
 """Text that reads on the colours of phases."""
 
@@ -57,7 +65,7 @@ def pictures(setting: Setting, measured: Measured, comparisons: Family) -> dict[
     if setting.done.empty:
         return {}
     where = f"({setting.env}, model {setting.model})"
-    with mpl.rc_context(STYLE):
+    with styled():
         return {
             kind: drawn_as(f"{kind}-{setting.slug}", replace(each, title=f"{each.title} {where}"))
             for kind, each in drawings(setting, measured, comparisons).items()
@@ -87,7 +95,7 @@ def pooled_pictures(
     if has_pairs(comparisons):
         title = f"Paired differences in final success over environments ({where})"
         found["forest"] = Drawing(title, comparisons.table, partial(forest, pool.contestants, comparisons))
-    with mpl.rc_context(STYLE):
+    with styled():
         return {kind: drawn_as(f"{kind}-pooled-{pool.model}", each) for kind, each in found.items()}
 
 
@@ -259,6 +267,8 @@ def compute(setting: Setting, phases: pd.DataFrame) -> Figure:
 
 def phase_colours() -> dict[str, str]:
     """Sampling in blues, scoring in greens, critic in purples, training in orange; dark text reads on all."""
-    families = [("Blues", 4), ("Greens", 4), ("Purples", 2), ("Oranges", 3)]
-    colours = [to_hex(mpl.colormaps[name]((i + 2) / (n + 4))) for name, n in families for i in range(n)]
-    return dict(zip(BUDGETED, colours, strict=True))
+    return {
+        phase.value: to_hex(mpl.colormaps[name]((place + 2) / (len(phases) + 4)))
+        for name, phases in PHASE_FAMILIES.items()
+        for place, phase in enumerate(phases)
+    }

@@ -2,14 +2,16 @@
 
 An algorithm has one colour on every page; its arms have shades of it.
 
-The same figure always gives the same bytes: no date, no random ids. Text stays text.
+The same figure always gives the same bytes: no date, no random ids, and none of the settings that a user of
+matplotlib may have. Text stays text.
 """
 
 import colorsys
 import io
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -122,6 +124,15 @@ def drawn(values_S: ArrayLike, most: int) -> list[int]:
     ranks = np.linspace(0, count - 1, most).round().astype(int)
     order: list[int] = np.argsort(np.asarray(values_S), kind="stable")[ranks].tolist()
     return order
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """What is drawn inside has the look of this module, whatever a matplotlibrc on this machine says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
 
 
 def canvas(height: float) -> tuple[Figure, Axes]:

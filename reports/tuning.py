@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,7 +11,7 @@ from reports.comparisons import Family, compare_columns
 from reports.figures import Picture, to_csv
 from reports.settings import Setting
 from reports.store import Store
-from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
+from reports.svg import INK, MUTED, canvas, palette, styled, to_png, to_svg
 from reports.tables import OUTSIDE
 from reports.trials import collect
 from reports.wording import amount, count, percent
@@ -142,7 +141,7 @@ def pictures(frozen: Frozen, setting: Setting) -> dict[str, Picture]:
         return {}
     name = f"sensitivity-{setting.slug}"
     title = f"Tuning score by learning rate ({setting.env}, model {setting.model})"
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = sensitivity(frozen)
         data = to_csv(trial_table(frozen))
         return {"sensitivity": Picture(name, title, to_svg(figure, name, title), to_png(figure), data)}

@@ -253,6 +253,7 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
     config = setting.config
     if not config:
         return [("Command", str(store.manifest["command"]))]
+    configs = [store.configs[cell] for cell in setting.runs["cell"] if cell in store.configs]
     budget, env, evaluation = config["budget"], config["env"], config["evaluation"]
     seeds = sorted(set(setting.runs["seed"]))
     hashes = sorted(set(setting.done["panel_hash"]))
@@ -289,7 +290,7 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
             f"table; verdicts at adjusted p ≤ {stats.ALPHA}. All pairs are exploratory (Benjamini-Hochberg).",
         ),
         *([("Rollouts", ahead)] if (ahead := overlapped(store, setting)) else []),
-        ("Model", model(config["model"])),
+        ("Model", model([each["model"] for each in configs])),
         ("Versions", versions(store)),
         ("Code", mixed_code(setting) or "runs of one algorithm were made by one version of the code."),
         ("Command", str(store.manifest["command"])),
@@ -340,13 +341,27 @@ def panel(env: Record, evaluation: Record) -> str:
     )
 
 
-def model(config: Record) -> str:
-    """The policy and its warm start."""
-    return (
-        f"{config.get('name')}: {config.get('layers')} layers of width {config.get('width')}, learning rate "
-        f"{config.get('lr')}; warm start by cloning uniformly random valid play in the situations met in "
-        f"{config.get('clone_steps')} steps of it, made once a seed and shared by all arms."
-    )
+def model(configs: Sequence[Record]) -> str:
+    """The policy and where it starts from; `configs`: the model's options in each run."""
+    config = configs[0]
+    rates = sorted({float(each["lr"]) for each in configs if "lr" in each})
+    if "layers" in config:
+        what = f"{config['layers']} layers of width {config.get('width')}, made for this environment"
+    else:
+        revision = f" at {config['revision'][:12]}" if config.get("revision") else ""
+        what = f"pretrained, from {config.get('source')}{revision}; actions are {config.get('answer')}; "
+        rank = config.get("lora_rank")
+        what += f"LoRA adapters of rank {rank} are trained" if rank else "all weights are trained"
+    said = f"learning rate {', '.join(f'{rate:g}' for rate in rates)}" + " (by arm)" * (len(rates) > 1)
+    if updates := config.get("clone_updates"):
+        start = (
+            f"warm start by {count(int(updates), 'update')} that clone uniformly random valid play, in the "
+            f"situations met in {config.get('clone_steps')} steps of it, made once a seed and shared by all "
+            "arms"
+        )
+    else:
+        start = "no warm start"
+    return f"{config.get('name')}: {what}; {said}; {start}."
 
 
 def versions(store: Store) -> str:
