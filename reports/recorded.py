@@ -9,6 +9,7 @@ from harness.cells import Record
 from harness.config.compose import group_options, run_config
 from harness.credit import built, chosen
 from harness.errors import UserError
+from reports.parts import what_happened
 from reports.store import Store, read_store
 
 SUFFIX = ".jsonl.gz"
@@ -140,4 +141,6 @@ def arms(runs: Sequence[Record], store: Store) -> tuple[tuple[Entrant, ...], lis
             entrants[run["arm"]] = Entrant(run["arm"], algorithm)
         except (UserError, KeyError) as error:
             problems.append(f"{run['cell']}/config.json: {error}")
+        except Exception as error:  # an algorithm's file is anybody's code
+            problems.append(f"{run['cell']}/config.json: {what_happened(error)}")
     return tuple(entrants.values()), problems

@@ -8,12 +8,16 @@ import pandas as pd
 from reports import comparisons, figures, pooled, wording
 from reports.comparisons import Family, Scores
 from reports.measured import Measured, measured
+from reports.parts import Parts
 from reports.pooled import Pool
 from reports.settings import Setting
 from reports.store import Store
 from reports.svg import MOST_DOTS, MOST_LINES, palette
 from reports.tuning import Tuning, tuning_of
 from reports.tuning import methods as tuning_methods
+
+MOST_ROWS = 40
+"""Comparisons that a figure shows."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,14 @@ def families(scores: Scores) -> dict[str, Family]:
     }
 
 
-def section(store: Store, setting: Setting) -> Section:
-    """One setting's tables, figures and sentences."""
+def section(store: Store, setting: Setting, parts: Parts) -> Section:
+    """One setting's tables, figures and sentences; `parts` hears of figures that fail."""
     compared, tables = families(setting), measured(setting)
-    tuning = tuning_of(store, setting)
+    tuning = tuning_of(store, setting, parts)
     # A tuning compares no arms, and has too many to draw.
-    pictures = {} if tuning and tuning.searching else figures.pictures(setting, tables, drawn_of(compared))
+    pictures = {}
+    if not (tuning and tuning.searching):
+        pictures = figures.pictures(setting, tables, drawn_of(compared), parts)
     found: dict[str, Any] = {**compared, **vars(tables)}
     return Section(
         **found,
@@ -117,12 +123,13 @@ def methods(store: Store, setting: Setting, tuning: Tuning | None) -> list[tuple
 
 
 def drawn_of(compared: dict[str, Family]) -> Family:
-    """The family that the forest shows: the first that has comparisons."""
-    found = (compared["contrasts"], compared["question"])
-    return next((family for family in found if len(family.table)), compared["pairs"])
+    """The family that the forest shows: the first that has comparisons, and no more than can be read."""
+    found = [compared[name] for name in ("contrasts", "question", "pairs")]
+    fitting = (family for family in found if 0 < len(family.table) <= MOST_ROWS)
+    return next(fitting, compared["units"])
 
 
-def overall(pool: Pool) -> Overall:
+def overall(pool: Pool, parts: Parts) -> Overall:
     """The tables, figures and comparisons of several environments together."""
     compared, table, profile = families(pool), pooled.against_others(pool), pooled.profile_table(pool)
     return Overall(
@@ -131,7 +138,7 @@ def overall(pool: Pool) -> Overall:
         final=pooled.final_table(pool),
         against_others=table,
         profile=profile,
-        figures=figures.pooled_pictures(pool, table, profile, drawn_of(compared)),
+        figures=figures.pooled_pictures(pool, table, profile, drawn_of(compared), parts),
         colours=palette(pool.contestants),
         dots=wording.thinned(len(pool.finals), MOST_DOTS),
     )

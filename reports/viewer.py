@@ -17,8 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.credit import read
 from harness.errors import UserError
 from harness.store import write_atomically
+from reports import parts
 from reports.command import exit_code
 from reports.episodes import checkpoint
+from reports.parts import what_happened
 from reports.recorded import Found, Recording, find, in_store
 from reports.store import Store
 
@@ -82,6 +84,10 @@ def collect(found: Found) -> Contents:
             made = checkpoint(read(str(recording.path)), recording.entrants)
         except UserError as error:
             problems.append(str(error).replace(str(recording.path), recording.name))
+            waiting.pop(0)
+            continue
+        except parts.CAUGHT as error:
+            problems.append(f"{recording.name} can't be shown: {what_happened(error)}")
             waiting.pop(0)
             continue
         size = len(json.dumps(made))

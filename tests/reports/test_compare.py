@@ -15,7 +15,8 @@ from playwright.sync_api import expect
 
 from harness.errors import UserError
 from harness.store import read_json, write_json
-from reports import figures
+from reports import compare as compare_module
+from reports import figures, parts
 from reports.compare import compare, main
 from reports.figures import phase_colours
 from reports.tables import BUDGETED
@@ -263,6 +264,38 @@ def test_a_sweep_without_a_result_is_a_page_too(tmp_path):
     assert "No run has finished yet." in compare(tmp_path).read_text()
 
 
+def test_a_part_that_fails_is_a_line_and_the_rest_is_whole(tmp_path, monkeypatch):
+    """A figure, a table's model, a whole environment, and the page of episodes."""
+
+    def fail(*_: object) -> None:
+        raise IndexError("index 5 is out of bounds")
+
+    write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.5}, seeds=2, envs=("vault", "household"))
+    monkeypatch.setattr(parts, "CAUGHT", (Exception,))
+    monkeypatch.setattr(figures, "forest", fail)
+    monkeypatch.setattr(compare_module, "sweep_page", fail)
+    monkeypatch.setattr(compare_module, "effects_of", fail)
+    whole = compare_module.section
+    monkeypatch.setattr(
+        compare_module,
+        "section",
+        lambda store, setting, made: fail() if setting.env == "household" else whole(store, setting, made),
+    )
+    page = compare(tmp_path).read_text()
+    why = "could not be made: IndexError: index 5 is out of bounds (test_compare.py, line"
+    for part in (
+        "Figure “Paired differences in final success (vault, model tiny)”",
+        "The part on household, model tiny,",
+        "The model of factors",
+        "The page of single episodes",
+    ):
+        assert f"{part} {why}" in page
+        assert f"{part} {why}" in (tmp_path / "report.md").read_text()
+    assert len(read_json(tmp_path / "report.json")["failed"]) == 5, "the forest over environments, too"
+    assert 'id="data-final-vault-tiny"' in page
+    assert len(table(tmp_path, "final")) == 2
+
+
 def test_several_environments_are_kept_apart(tmp_path):
     write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.5}, seeds=2, envs=("vault", "household"))
     page = compare(tmp_path).read_text()
@@ -302,7 +335,7 @@ def test_a_browser_shows_it(full, browser, width, height, tmp_path):
     page.on("request", lambda request: asked.append(request.url))
     page.goto((full / "report.html").as_uri())
     assert page.get_by_role("heading", name="Final success").is_visible()
-    shown = page.locator(".switch .panel:visible svg")
+    shown = page.locator(".switch .panel svg:visible")
     titles = []
     for label in ("training FLOPs (the budget)", "sampled tokens", "environment steps", "device seconds"):
         page.locator("label").get_by_text(label, exact=True).click()
