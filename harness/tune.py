@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.config.frozen import TUNED_DIR, Frozen, load, to_yaml
 from harness.errors import UserError
 from harness.store import write_atomically
+from reports.stats import broken_by_algorithm
 from reports.store import read_store
 from reports.trials import collect
 
@@ -25,7 +26,7 @@ def freeze(out: Path, to: Path | None = None) -> str:
     if frozen is None:
         raise UserError(f"{out} holds no tuning: name the directory of a +sweep=tune")
     if not frozen.ended:
-        left = int((~store.runs["state"].isin(["done", "failed"])).sum())
+        left = int((~(broken_by_algorithm(store.runs) | (store.runs["state"] == "done"))).sum())
         raise UserError(f"{left} of {len(store.runs)} cells of {out} have not ended: run the tuning again")
     beside = out / "tuned.yaml"
     frozen = dated(frozen, beside)

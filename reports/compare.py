@@ -207,7 +207,7 @@ def render(template: str, content: Mapping[str, Any]) -> bytes:
     )
     forms = (
         wording.plain, wording.signed, wording.between, wording.p_value, wording.amount, wording.percent,
-        wording.count, wording.verdict_text, wording.reach, odds_ratio,
+        wording.count, wording.verdict_text, wording.collapse_text, wording.reach, odds_ratio,
     )  # fmt: skip
     environment.filters |= {form.__name__: form for form in forms}
     return environment.get_template(template).render(content).encode()
@@ -229,11 +229,20 @@ def said(report: Report) -> dict[str, Any]:
         "failed": report.failed,
         "runs": records,
         "groups": groups(records),
+        "several": wording.page_error(confirmatory(report.sections, report.overalls)),
         "done": int((store.runs["state"] == "done").sum()),
         "compute_rows": wording.COMPUTE_ROWS,
         "axes": wording.AXES,
         "command": f"python -m reports.compare {store.path}",
     }
+
+
+def confirmatory(sections: Sequence[Section], overalls: Sequence[Overall]) -> int:
+    """How many families of verdicts a page has: those that have comparisons and are not exploratory."""
+    compared = [(each.contrasts, each.units, each.question) for each in (*sections, *overalls)]
+    families = [family for three in compared for family in three]
+    families += [each.tuning.gains for each in sections if each.tuning]
+    return sum(len(family.table) > 0 for family in families)
 
 
 def groups(runs: Sequence[Mapping[Any, Any]]) -> list[Record]:

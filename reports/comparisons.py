@@ -1,11 +1,13 @@
 """Paired comparisons of arms, in families whose statements are adjusted together."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from reports import stats
 
@@ -15,7 +17,15 @@ class Scores(Protocol):
 
     @property
     def finals(self) -> pd.DataFrame:
-        """Final success: seeds x arms."""
+        """Final success: seeds x arms, NaN where a run is missing."""
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """Whether the algorithm broke the run: seeds x arms."""
+
+    @property
+    def collapsed(self) -> pd.DataFrame:
+        """Whether the run collapsed or broke: seeds x arms."""
 
     @property
     def contestants(self) -> list[str]:
@@ -45,35 +55,74 @@ class Family:
     """One row a comparison, `left` minus `right`; `label` names it."""
     differences: dict[str, pd.Series]
     """Differences by seed, by label."""
+    verdicts: dict[str, stats.Verdict]
+    """By label; of an exploratory family only the numbers count."""
 
 
-def compare_columns(
-    name: str, values: pd.DataFrame, pairs: Sequence[tuple[str, str]], sesoi: float | None
-) -> Family:
-    """A family of pairs of columns of `values` (seeds x columns), `left` minus `right`.
+@dataclass(frozen=True)
+class Pair:
+    """The arms of both sides of a comparison, and how the table names the sides."""
 
-    `sesoi`: the smallest effect of interest, for equivalence; None makes the family exploratory.
+    left: Sequence[str]
+    right: Sequence[str]
+    left_name: str
+    right_name: str
+
+
+def arm_pairs(pairs: Sequence[tuple[str, str]]) -> dict[str, Pair]:
+    """One arm against another, by label."""
+    return {f"{left} − {right}": Pair([left], [right], left, right) for left, right in pairs}
+
+
+def compare_pairs(name: str, scores: Scores, pairs: Mapping[str, Pair], sesoi: float | None) -> Family:
+    """A family of comparisons by label. A seed counts where every run of both sides has a score.
+
+    `sesoi`: the smallest effect of interest, for likeness; None makes the family exploratory.
     """
-    differences = {f"{left} − {right}": (values[left] - values[right]).dropna() for left, right in pairs}
-    verdicts = stats.verdicts(differences, sesoi)
-    table = pd.DataFrame(
-        [
-            {"label": label, "left": left, "right": right, **row(verdicts[label])}
-            | {f"{side}_mean": values.loc[differences[label].index, column].mean()
-               for side, column in (("left", left), ("right", right))}
-            for label, (left, right) in zip(differences, pairs, strict=True)
-        ]
-    )  # fmt: skip
+    seeds = {label: paired_seeds(scores, pair) for label, pair in pairs.items()}
+    sides = {label: sides_of(scores, pair, seeds[label]) for label, pair in pairs.items()}
+    verdicts = stats.verdicts(sides, sesoi)
+    rows = [
+        {"label": label, "left": pair.left_name, "right": pair.right_name, **row(verdicts[label])}
+        | {"left_mean": mean(sides[label].left_SA), "right_mean": mean(sides[label].right_SB)}
+        for label, pair in pairs.items()
+    ]
+    table = pd.DataFrame(rows)
     if pairs and sesoi is None:
         table["p_adjusted"] = stats.benjamini_hochberg(table["p"])
         table["verdict"] = "exploratory"
-    return Family(name, table, differences)
+    differences = {label: pd.Series(sides[label].differences_S, index=seeds[label]) for label in pairs}
+    return Family(name, table, differences, verdicts)
+
+
+def paired_seeds(scores: Scores, pair: Pair) -> pd.Index:
+    """The seeds on which every run of both sides has a score."""
+    return scores.finals.reindex(columns=[*pair.left, *pair.right]).dropna().index
+
+
+def sides_of(scores: Scores, pair: Pair, seeds: pd.Index) -> stats.Sides:
+    """What both sides did on these seeds."""
+
+    def of(table: pd.DataFrame, arms: Sequence[str]) -> NDArray[Any]:
+        return table.reindex(columns=list(arms)).loc[seeds].to_numpy()
+
+    both = (pair.left, pair.right)
+    return stats.Sides(
+        *(of(scores.finals, arms).astype(float) for arms in both),
+        *(of(scores.failed, arms).astype(bool).any(axis=1) for arms in both),
+        *(of(scores.collapsed, arms).astype(bool).any(axis=1) for arms in both),
+    )
+
+
+def mean(scores_SA: NDArray[Any]) -> float:
+    """Mean over seeds and arms; NaN of none."""
+    return float(scores_SA.mean()) if scores_SA.size else math.nan
 
 
 def row(verdict: stats.Verdict) -> Mapping[str, object]:
-    """What is known about one comparison."""
-    pair = verdict.pair
-    found: dict[str, object] = {"seeds": pair.seeds}
+    """What is known about one comparison; `reports.columns` says what the columns are."""
+    pair, broken, outlook = verdict.pair, verdict.collapses, verdict.outlook
+    found: dict[str, object] = {"seeds": pair.seeds, "wins": verdict.wins, "losses": verdict.losses}
     intervals = {
         "difference": pair.difference,
         "standardised": pair.standardised,
@@ -83,35 +132,40 @@ def row(verdict: stats.Verdict) -> Mapping[str, object]:
         prefix = "" if name == "difference" else f"{name}_"
         found |= {name: interval.estimate, f"{prefix}low": interval.low, f"{prefix}high": interval.high}
     return found | {
-        "p": pair.p,
-        "p_adjusted": verdict.p_adjusted,
-        "p_equivalence": verdict.p_equivalence,
-        "verdict": verdict.statement,
-        "detectable": verdict.detectable,
-        "seeds_more": verdict.seeds_more,
-        "settles": verdict.settles,
+        "at_least": verdict.at_least,
+        "at_most": verdict.at_most,
+        "verdict": verdict.word.value,
+        "p": verdict.p,
+        "p_adjusted": verdict.p_usually,
+        "p_alike": verdict.p_alike,
+        "p_better": verdict.p_better,
+        "p_equivalent": verdict.p_equivalent,
+        "p_sign_flip": pair.p,
+        "left_collapsed": broken.left,
+        "right_collapsed": broken.right,
+        "left_collapses_at_most": broken.left_at_most,
+        "right_collapses_at_most": broken.right_at_most,
+        "p_collapses": verdict.p_collapses,
+        "left_failed": verdict.left_failed,
+        "right_failed": verdict.right_failed,
+        "without_failed": verdict.without_failed.value,
+        "detectable": outlook.detectable,
+        "settles": outlook.effect,
+        "spread_known": outlook.spread_known,
+        "planned": outlook.planned,
+        "planned_low": outlook.planned_low,
+        "planned_high": outlook.planned_high,
     }
 
 
 def contrast_family(scores: Scores) -> Family:
-    """The declared contrasts: means over the arms of both sides, seed by seed.
-
-    A seed counts where every arm of both sides has a score.
-    """
-    finals = scores.finals
-    declared = {name: sides for name, sides in scores.contrasts.items() if all(sides.values())}
-    means = {
-        f"{name}, {side}": finals.reindex(columns=arms).mean(axis=1, skipna=False)
-        for name, sides in declared.items()
-        for side, arms in sides.items()
+    """The declared contrasts: all arms of one side against all of the other."""
+    pairs = {
+        name: Pair(sides["left"], sides["right"], named(sides["left"]), named(sides["right"]))
+        for name, sides in scores.contrasts.items()
+        if all(sides.values())
     }
-    pairs = [(f"{name}, left", f"{name}, right") for name in declared]
-    family = compare_columns("declared contrasts", pd.DataFrame(means), pairs, scores.sesoi)
-    if not declared:
-        return family
-    names = {side: [named(sides[side]) for sides in declared.values()] for side in ("left", "right")}
-    differences = dict(zip(declared, family.differences.values(), strict=True))
-    return Family(family.name, family.table.assign(label=list(declared), **names), differences)
+    return compare_pairs("declared contrasts", scores, pairs, scores.sesoi)
 
 
 def named(arms: Sequence[str]) -> str:
@@ -120,19 +174,16 @@ def named(arms: Sequence[str]) -> str:
 
 
 def unit_family(scores: Scores) -> Family:
-    """Step credit against token and trajectory credit: means over the arms of a unit, seed by seed.
-
-    A seed counts where every arm of both units has a score.
-    """
-    finals = scores.finals
+    """The arms with step credit against those with token and those with trajectory credit."""
     units: dict[str, list[str]] = {}
     for arm in scores.contestants:
         units.setdefault(scores.unit(arm), []).append(arm)
-    means = pd.DataFrame(
-        {unit: finals.reindex(columns=arms).mean(axis=1, skipna=False) for unit, arms in units.items()}
-    )
-    pairs = [("step", unit) for unit in ("token", "trajectory") if "step" in units and unit in units]
-    return compare_columns("credit units, pooled", means, pairs, scores.sesoi)
+    pairs = {
+        f"step − {unit}": Pair(units["step"], units[unit], "step", unit)
+        for unit in ("token", "trajectory")
+        if "step" in units and unit in units
+    }
+    return compare_pairs("credit units, pooled", scores, pairs, scores.sesoi)
 
 
 def question_family(scores: Scores) -> Family:
@@ -145,11 +196,11 @@ def question_family(scores: Scores) -> Family:
         for left in arms
         if scores.unit(left) == "step" and scores.unit(right) == unit
     ]
-    return compare_columns("step arms against the others", scores.finals, pairs, scores.sesoi)
+    return compare_pairs("step arms against the others", scores, arm_pairs(pairs), scores.sesoi)
 
 
 def all_pairs_family(scores: Scores) -> Family:
     """Every pair of arms that have scores, the arm with the higher mean on the left; exploratory."""
     finals = scores.finals[scores.contestants].dropna(axis="columns", how="all")
     ranked = list(finals.mean().sort_values(ascending=False).index)
-    return compare_columns("all pairs", finals, list(combinations(ranked, 2)), sesoi=None)
+    return compare_pairs("all pairs", scores, arm_pairs(list(combinations(ranked, 2))), sesoi=None)

@@ -33,8 +33,8 @@ def effects_of(store: Store, settings: list[Setting]) -> Effects | None:
 
 
 def modelled(store: Store, setting: Setting, factors: list[str], cells: set[str]) -> pd.DataFrame:
-    """The ended runs of a setting that the models take: score, counts of the final window, factors."""
-    runs = setting.runs[setting.runs["cell"].isin(cells) & setting.runs["state"].isin(["done", "failed"])]
+    """The scored runs of a setting that the models take: score, counts of the final window, factors."""
+    runs = setting.scored[setting.scored["cell"].isin(cells)]
     env, evaluation = setting.config["env"], setting.config["evaluation"]
     window, episodes = int(evaluation["window"]), int(env["eval_tasks"]) * int(evaluation["episodes"])
     rows = [
@@ -53,7 +53,7 @@ def modelled(store: Store, setting: Setting, factors: list[str], cells: set[str]
 
 
 def successes(setting: Setting, run: Mapping[Any, Any], window: int, episodes: int) -> int:
-    """Episodes of the last `window` evaluations that a run solved; a failed run solves none."""
+    """Episodes of the last `window` evaluations that a run solved; one that diverged solves none."""
     if run["state"] != "done":
         return 0
     last = setting.lines[run["cell"]]["success"][-window:]

@@ -11,7 +11,7 @@ from reports import wording
 from reports.columns import COLUMNS
 from reports.store import Store
 
-FORMAT = 1
+FORMAT = 2
 """Of the JSON: raised when a key or the meaning of a column changes."""
 KEPT = ("name", "command", "commit", "creditbench", "sesoi", "contrasts", "controls")
 ROW_MARGIN = 4 * " "

@@ -19,12 +19,11 @@ PROFILED = np.linspace(0, 1, 41)
 def budgets_to_threshold(setting: Setting) -> dict[str, pd.Series]:
     """Share of the budget at which each run first reaches `THRESHOLD`, by arm; infinite where it does not.
 
-    Runs that failed count as never; runs that have not ended are left out.
+    Runs that diverged count as never; runs without a score are left out.
     """
-    ended = setting.runs[setting.runs["state"].isin(["done", "failed"])]
     lines = setting.lines
     found = {}
-    for arm, runs in ended.groupby("arm"):
+    for arm, runs in setting.scored.groupby("arm"):
         reached = [
             stats.budget_to_threshold(lines[cell]["spent"], lines[cell]["success"], THRESHOLD)
             if state == "done"

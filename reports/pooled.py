@@ -64,6 +64,22 @@ class Pool:
         """Area under the learning curve, like `finals`."""
         return self.over([setting.areas for setting in self.settings])
 
+    @cached_property
+    def failed(self) -> pd.DataFrame:
+        """Whether the algorithm broke a run of the seed, in any environment: seeds x arms."""
+        return self.anywhere([setting.failed for setting in self.settings])
+
+    @cached_property
+    def collapsed(self) -> pd.DataFrame:
+        """Whether a run of the seed collapsed or broke, in any environment: seeds x arms."""
+        return self.anywhere([setting.collapsed for setting in self.settings])
+
+    def anywhere(self, flags: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """Where one of several tables of seeds x arms says so."""
+        index, columns = self.finals.index, self.contestants
+        aligned = [each.reindex(index=index, columns=columns).eq(True) for each in flags]
+        return pd.DataFrame(np.logical_or.reduce(aligned), index=index, columns=columns)
+
     def over(self, scores: Sequence[pd.DataFrame]) -> pd.DataFrame:
         """The mean of tables of seeds x arms, one an environment."""
         seeds = sorted(set().union(*(each.index for each in scores)))

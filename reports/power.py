@@ -1,13 +1,12 @@
 """`python -m reports.power DIR [--effect D] [--power P] [--alpha A] [--comparisons K] [--all]`: seeds needed.
 
-Reads a pilot sweep and says how many paired seeds the report's comparisons need to find a difference in final
-success, and which difference a number of seeds can find. The test is the report's own: the paired sign-flip
-test (`stats.sign_flip_p`; Lehmann & Romano, Testing Statistical Hypotheses, 3rd ed. 2005, section 15.2) with
-Holm's correction (Holm 1979, Scand. J. Statist. 6, 65-70). Holm's first and strictest step asks each of K
-comparisons for p <= alpha / K; taking that step for every comparison is conservative. Power (Cohen,
-Statistical Power Analysis, 2nd ed. 1988) is the chance of a verdict in the right direction.
+Reads a pilot sweep and says how many paired seeds a new sweep needs for its comparisons to find a difference
+in final success, and which difference a number of seeds can find. Found means the verdict *usually better*:
+the sign test with Holm's correction (Holm 1979, Scand. J. Statist. 6, 65-70). Holm's first and strictest step
+asks each of K comparisons for p <= alpha / K; taking that step for every comparison is conservative. Power
+(Cohen, Statistical Power Analysis, 2nd ed. 1988) is the chance of a verdict in the right direction.
 
-`reports/stats/power.py` computes the power. An effect is a difference in final success here.
+`reports/stats/power.py` computes all of it. An effect is a difference in final success here.
 """
 
 import argparse
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
 from scipy.stats import chi2
 
 from harness.errors import UserError
@@ -29,11 +27,11 @@ from reports.command import exit_code
 from reports.comparisons import Family, all_pairs_family, contrast_family, question_family
 from reports.settings import settings
 from reports.store import Store, read_store
-from reports.wording import count
+from reports.wording import count, seeds_number
 
 EFFECT = 0.1
 """Difference in final success that is worth finding, as a share of tasks."""
-SHOWN_SEEDS = (3, 5, 6, 10, 20)
+SHOWN_SEEDS = (3, 6, 7, 9, 12, 17, 20)
 LISTED = 12
 """Larger families show their hardest comparisons only, unless `--all` is given."""
 HARDEST = 5
@@ -77,19 +75,21 @@ class Spread:
     low: float
     high: float
     """95 % chi-square interval of the SD, cut at 1: no SD of differences in -1 to 1 is larger."""
+    planned: float
+    """The SD that plans take: its upper limit at the confidence `stats.CAUTIOUS`, cut at 1."""
 
 
 def spreads(family: Family) -> list[Spread]:
     """Comparisons with two paired seeds or more, the widest first."""
     found = []
-    for row, differences in zip(family.table.itertuples(), family.differences.values(), strict=True):
-        seeds = len(differences)
+    for row, verdict in zip(family.table.itertuples(), family.verdicts.values(), strict=True):
+        seeds, sd = verdict.pair.seeds, verdict.pair.sd
         if seeds < 2:
             continue
-        sd = float(differences.std(ddof=1))
-        low, high = stats.sd_factors(seeds)
-        found.append(Spread(f"{row.left} vs {row.right}", seeds, sd, sd * low, min(1.0, sd * high)))
-    return sorted(found, key=lambda spread: -spread.sd)
+        factors = (*stats.sd_factors(seeds), stats.sd_bound(seeds))
+        low, high, planned = (min(stats.WIDEST, sd * factor) for factor in factors)
+        found.append(Spread(f"{row.left} vs {row.right}", seeds, sd, low, high, planned))
+    return sorted(found, key=lambda spread: -spread.planned)
 
 
 def median(ordered: Sequence[Spread]) -> Spread:
@@ -116,8 +116,7 @@ def seeds_needed(
     """Paired seeds with which the widest comparison of a pilot finds `effect`, a difference in final success.
 
     Of a store, the first family of each setting counts: its declared contrasts, or else step arms against
-    the others where it has any. The SD is the pilot's, as if it were known. Raises `UserError` above
-    `stats.MOST_SEEDS`.
+    the others where it has any. Raises `UserError` above `stats.MOST_SEEDS`.
     """
     target = Target(effect, power, alpha)
     chosen = [pilot] if isinstance(pilot, Family) else [usable[0] for _, usable in families(pilot)]
@@ -126,24 +125,23 @@ def seeds_needed(
         ordered = spreads(family)
         if not ordered:
             raise UserError(f"no comparison of {family.name!r} has 2 paired seeds: its spread is unknown")
-        seeds = stats.seeds_for(ordered[0].sd, effect, target.size(family), power, alpha)
-        if seeds is None:
+        seeds = outlook(ordered[0], target.size(family), target).planned
+        if math.isinf(seeds):
             raise UserError(
                 f"an effect of {effect:g} takes more than {stats.MOST_SEEDS} seeds: ask for a larger one"
             )
-        most = max(most, seeds)
+        most = max(most, int(seeds))
     return most
 
 
-def seeds_text(sd: float, comparisons: int, target: Target) -> str:
-    """Seeds needed, as text."""
-    seeds = stats.seeds_for(sd, target.effect, comparisons, target.power, target.alpha)
-    return str(seeds) if seeds is not None else f"over {stats.MOST_SEEDS}"
+def outlook(spread: Spread, comparisons: int, target: Target) -> stats.Outlook:
+    """What the pilot's seeds can decide, and the plan for the effect."""
+    return stats.outlook(spread.seeds, spread.sd, comparisons, target.effect, target.power, target.alpha)
 
 
-def found_text(seeds: int, sd: float, comparisons: int, target: Target) -> str:
+def found_text(seeds: int, spread: Spread, comparisons: int, target: Target) -> str:
     """The smallest difference that `seeds` find, as text."""
-    effect = sd * float(stats.smallest_effects(comparisons, target.power, target.alpha)[seeds])
+    effect = spread.planned * float(stats.smallest_effects(comparisons, target.power, target.alpha)[seeds])
     return f"{effect:.3f}" if effect <= 1 else "above 1"
 
 
@@ -172,9 +170,10 @@ def mark(spread: Spread, ordered: Sequence[Spread]) -> str:
 def needs(ordered: Sequence[Spread], comparisons: int, target: Target, everything: bool) -> list[str]:
     """The table of seeds needed, one line a comparison."""
     listed = shown(ordered, everything)
-    rows = [("", "comparison", "pilot seeds", "paired SD (95 % range)", "seeds needed (range)")]
+    rows = [("", "comparison", "pilot seeds", "paired SD (95 % range)", "seeds of a new sweep (range)")]
     for each in listed:
-        low, mid, high = (seeds_text(sd, comparisons, target) for sd in (each.low, each.sd, each.high))
+        plan = outlook(each, comparisons, target)
+        low, mid, high = map(seeds_number, (plan.planned_low, plan.planned, plan.planned_high))
         spread = f"{each.sd:.3f} ({each.low:.3f} to {each.high:.3f})"
         rows.append((mark(each, ordered), each.name, str(each.seeds), spread, f"{mid} ({low} to {high})"))
     rest = len(ordered) - len(listed)
@@ -184,16 +183,13 @@ def needs(ordered: Sequence[Spread], comparisons: int, target: Target, everythin
 def finds(ordered: Sequence[Spread], comparisons: int, target: Target) -> list[str]:
     """The table of smallest differences found, one line a number of seeds."""
     rows, impossible = [("seeds", "median comparison", "worst comparison")], []
+    least = stats.outlook(0, comparisons=comparisons, alpha=target.alpha).usually
     for seeds in SHOWN_SEEDS:
-        least = stats.smallest_p(seeds)
-        if least * comparisons > target.alpha:
-            impossible.append(
-                f"  {seeds:<5}  none: with {seeds} seeds the smallest p of the exact test times the family "
-                f"size exceeds alpha ({least:.2g} x {comparisons} > {target.alpha:g})"
-            )
+        if seeds < least:
+            impossible.append(f"  {seeds:<5}  none: {least} seeds are needed to find anything")
         else:
             middle, worst = (
-                found_text(seeds, each.sd, comparisons, target) for each in (median(ordered), ordered[0])
+                found_text(seeds, each, comparisons, target) for each in (median(ordered), ordered[0])
             )
             rows.append((str(seeds), middle, worst))
     head, *possible = grid(rows)
@@ -203,9 +199,9 @@ def finds(ordered: Sequence[Spread], comparisons: int, target: Target) -> list[s
 def section(slug: str, family: Family, target: Target, everything: bool) -> str:
     """What one family of comparisons needs."""
     ordered, comparisons = spreads(family), target.size(family)
-    least = int(np.argmax(np.isfinite(stats.smallest_effects(comparisons, target.power, target.alpha))))
+    least = stats.outlook(0, comparisons=comparisons, alpha=target.alpha).usually
     power = f"{100 * target.power:g} %"
-    possible = f"No verdict is possible below {least} seeds." if least else "No verdict is possible."
+    possible = f"Nothing is usually better below {least} seeds."
     lines = [
         f"{slug}: {family.name}, Holm over {count(comparisons, 'comparison')}. {possible}",
         "",
@@ -226,17 +222,21 @@ def caveats(fewest: int) -> str:
     low, high = stats.sd_factors(fewest)
     middle = math.sqrt(chi2.median(fewest - 1) / (fewest - 1))
     text = (
-        "Read with care. The SD is the pilot's and uncertain itself: with "
+        "Read with care. These are seeds of a new sweep: adding seeds to the pilot and looking again errs "
+        "more often than it says. The sign test is coarse, so that a few seeds more can find less: run "
+        "the number as it is. The SD is the pilot's and uncertain itself: with "
         f"{count(fewest, 'paired seed')} the true SD lies between {low:.2f} and {high:.2f} times it (95 %, "
-        "cut at 1). The ranges carry that and nothing else; the smallest differences take the SD as known. "
-        "The widest of many such SDs is wide by luck too, so the worst comparison overstates; a typical SD "
-        f"of so few seeds is {middle:.2f} of the true one, so the "
-        "median understates. Every comparison is held to Holm's first step (alpha / family size), "
-        "which is conservative: each rejection makes the next one easier. Paired differences are "
-        "taken as normal with one SD at every effect; success is bounded by 0 and 1, so near the ends "
-        "both fail, and an SD of arms that all sit there is too small. The SD includes the "
-        "evaluation's noise and holds for this model, budget and panel only. The effect asked for "
-        "should be the smallest worth knowing, not the one that the pilot showed."
+        f"cut at 1), and a typical SD of so few seeds is {middle:.2f} of the true one. Plans and smallest "
+        f"differences take its upper limit at {100 * stats.CAUTIOUS:g} % confidence, "
+        f"{stats.sd_bound(fewest):.2f} times it, so that the power is what it says on average over pilots; "
+        "the ranges take the ends. The widest of many such SDs is wide by luck too, so the worst "
+        "comparison overstates. Every comparison is held to Holm's first step (alpha / family size), "
+        "which is conservative. Paired differences are taken as normal with one SD at every effect; "
+        "success is bounded by 0 and 1, so near the ends both fail, and an SD of arms that all sit there "
+        "is too small. The SD includes the evaluation's noise and holds for this model, budget and panel "
+        "only. Found means usually better: on most seeds. Better on average over all runs, collapses "
+        "included, takes more (see docs/statistics.md). The effect asked for should be the smallest worth "
+        "knowing, not the one that the pilot showed."
     )
     return textwrap.fill(text, width=110)
 

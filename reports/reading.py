@@ -6,6 +6,7 @@ damaged. Times and attempts are beside it: without them the cell keeps its score
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness.cells import CELL, Record, options_of
 from harness.config import BudgetAxis
 from harness.distrust import Damaged, number, one_line, parse, read_lines, read_object
 from harness.store import checksums
+from reports.stats import ALGORITHM, INFRASTRUCTURE
 
 CURVE_COLUMNS = [
     "cell", "fraction", "success", "greedy_success", "flops", "tokens", "env_steps", "trajectories",
@@ -33,6 +35,8 @@ EVALUATION = b'"evaluation"'
 """In every line of metrics that is an evaluation's. Most others are not worth parsing."""
 UNEXPECTED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 """What JSON of another shape than ours leads to."""
+DIVERGED = re.compile(r"FloatingPointError.*diverged")
+"""The reason of a run that diverged."""
 Value = TypeVar("Value")
 Lines = list[Record]
 
@@ -111,7 +115,7 @@ def read_started(cell: Cell, folder: str, config: Record) -> None:
     if curve["success"]:
         row["start_success"] = curve["success"][0]
     if result is None:
-        row["state"], row["reason"] = progress(folder, curve)
+        row |= progress(folder, curve)
         row["iterations"] = using("metrics.jsonl", iterations, lines)
     else:
         if not curve["success"]:
@@ -254,11 +258,24 @@ def phases(id: str, result: Record, measured: dict[str, Record]) -> Lines:
     ]
 
 
-def progress(folder: str, curve: dict[str, list[Any]]) -> tuple[str, str]:
-    """State and reason of a cell without a result."""
+def progress(folder: str, curve: dict[str, list[Any]]) -> Record:
+    """State and reason of a cell without a result, and whose failure it was."""
     failure = read_object(folder, "failure.json")
     if failure is not None:
-        return "failed", one_line(using("failure.json", failure.__getitem__, "reason"))
+        reason = one_line(using("failure.json", failure.__getitem__, "reason"))
+        return {"state": "failed", "reason": reason, "failure": failure_of(failure, reason)}
     if not curve["spent"]:
-        return "unfinished", "started, not evaluated yet"
-    return "unfinished", f"{min(curve['spent'][-1], 1.0):.0%} of the budget spent"
+        return {"state": "unfinished", "reason": "started, not evaluated yet"}
+    return {"state": "unfinished", "reason": f"{min(curve['spent'][-1], 1.0):.0%} of the budget spent"}
+
+
+def failure_of(failure: Record, reason: str) -> str:
+    """Whether the algorithm broke the run, or something that says nothing about it (`stats.runs`).
+
+    As the run wrote it (`kind`). Without it, a divergence is the algorithm's, as the learner words it
+    (harness/update/learner.py), and everything else is not: a lost connection must not score 0.
+    """
+    kind = failure.get("kind")
+    if kind in (ALGORITHM, INFRASTRUCTURE):
+        return str(kind)
+    return ALGORITHM if DIVERGED.search(reason) else INFRASTRUCTURE

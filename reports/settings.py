@@ -91,8 +91,34 @@ class Setting:
 
     @cached_property
     def finals(self) -> pd.DataFrame:
-        """Final success: seeds x arms, 0 for a failed run, NaN where a run is missing."""
-        return stats.intention_to_treat(self.runs).scores.reindex(columns=list(self.arms))
+        """Final success: seeds x arms, 0 where the algorithm broke the run, NaN where a run is missing."""
+        return self.completed.scores.reindex(columns=list(self.arms))
+
+    @cached_property
+    def completed(self) -> stats.Completed:
+        """Final success, and which runs count 0 or are missing."""
+        return stats.intention_to_treat(self.runs)
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """The runs that have a score: finished, or broken by the algorithm."""
+        return self.runs[(self.runs["state"] == "done") | stats.broken_by_algorithm(self.runs)]
+
+    @cached_property
+    def failed(self) -> pd.DataFrame:
+        """Whether the algorithm broke the run: seeds x arms, like `finals`."""
+        return self.flags(stats.broken_by_algorithm(self.runs))
+
+    @cached_property
+    def collapsed(self) -> pd.DataFrame:
+        """Whether a run that has a score collapsed or broke: seeds x arms, like `finals`."""
+        collapsed = (self.runs["state"] == "done") & self.runs["collapsed"].astype(bool)
+        return self.flags(collapsed | stats.broken_by_algorithm(self.runs))
+
+    def flags(self, of_runs: "pd.Series[bool]") -> pd.DataFrame:
+        """What holds of some runs as seeds x arms, like `finals`."""
+        wide = self.runs.assign(flag=of_runs).pivot(index="seed", columns="arm", values="flag")
+        return wide.reindex(index=self.finals.index, columns=list(self.arms)).eq(True)
 
     @cached_property
     def areas(self) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from reports.reading import CURVE_COLUMNS, read_cell
 from reports.stats import SESOI
 
 RUN_COLUMNS = [
-    "cell", "arm", "env", "model", "seed", "state", "reason", "final_success", "greedy_success",
+    "cell", "arm", "env", "model", "seed", "state", "reason", "failure", "final_success", "greedy_success",
     "start_success", "iterations", "overshoot", "rollout_seconds", "update_seconds", "evaluation_seconds",
     "env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories", "tokens_reused",
     "flops_reused", "tool_calls", "peak_memory", "attempts", "code", "flops_redone", "seconds_redone",

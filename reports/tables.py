@@ -19,7 +19,7 @@ SAMPLED = [Phase.decode.value, Phase.decode_branch.value]
 def final_table(setting: Setting) -> pd.DataFrame:
     """One row an arm with scores, best first: where its runs end, with 95 % intervals over seeds.
 
-    A failed run scores 0 everywhere.
+    A run that diverged scores 0 everywhere.
     """
     rows = []
     for arm in setting.arms:
@@ -31,7 +31,7 @@ def final_table(setting: Setting) -> pd.DataFrame:
             {
                 "arm": arm,
                 "credit_unit": setting.unit(arm),
-                "failed": int((setting.runs[setting.runs["arm"] == arm]["state"] == "failed").sum()),
+                "failed": int(setting.failed[arm].sum()),
                 "collapsed": int(done["collapsed"].astype(bool).sum()),
                 "start_success": done["start_success"].mean(),
                 "greedy_success": done["greedy_success"].mean(),

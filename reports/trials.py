@@ -53,7 +53,10 @@ def collect(store: Store) -> Frozen | None:
 
 
 def ended_runs(store: Store, record: Mapping[str, Record]) -> pd.DataFrame:
-    """The runs with algorithm and trial, `score` and `area` (0 if failed, NaN if not ended) and `flops`."""
+    """The runs with algorithm and trial, `score`, `area` and `flops`.
+
+    A run that the algorithm broke scores 0; one without a result for another reason has NaN.
+    """
     areas = {
         cell: stats.area(lines["spent"], lines["success"]) for cell, lines in by_cell(store.curve).items()
     }
@@ -63,7 +66,7 @@ def ended_runs(store: Store, record: Mapping[str, Record]) -> pd.DataFrame:
     runs = store.runs.copy()
     for place, column in enumerate(("algorithm", "trial")):
         runs[column] = [record["cells"][cell][place] for cell in runs["cell"]]
-    failed, done = runs["state"] == "failed", runs["state"] == "done"
+    failed, done = stats.broken_by_algorithm(runs), runs["state"] == "done"
     runs["score"] = runs["final_success"].astype(float).where(done).mask(failed, 0.0)
     runs["area"] = runs["cell"].map(areas).astype(float).where(done).mask(failed, 0.0)
     runs["flops"] = [int(spent.get(cell, 0)) for cell in runs["cell"]]

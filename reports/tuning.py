@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harness.config.frozen import Frozen, from_plain
-from reports.comparisons import Family, compare_columns
+from reports.comparisons import Family, arm_pairs, compare_pairs
 from reports.figures import Drawing, Picture, drawn_as
 from reports.parts import Parts
 from reports.settings import Setting
@@ -73,10 +73,10 @@ def tuning_of(store: Store, setting: Setting, parts: Parts) -> Tuning | None:
         searching=used is None,
         frozen=frozen,
         trials=trial_table(frozen),
-        gains=compare_columns(
+        gains=compare_pairs(
             "tuned minus default",
-            setting.finals,
-            [pair for pair in pairs if arms.issuperset(pair)],
+            setting,
+            arm_pairs([pair for pair in pairs if arms.issuperset(pair)]),
             setting.sesoi,
         ),
         figures=pictures(frozen, setting, parts),

@@ -124,41 +124,121 @@ def caution(families: Sequence[Family]) -> str:
     """What the number of paired seeds allows to say at most about families of comparisons."""
     if not families:
         return "There are no two arms with a finished run to compare yet."
-    seeds = {family.name: int(family.table["seeds"].max()) for family in families}
-    most = max(seeds.values())
-    if most < stats.seeds_needed(1):
-        several = [family for family in families if len(family.table) > 1]
-        needs = "".join(f", {stats.seeds_needed(len(f.table))} {holm_over(f)}" for f in several)
-        return (
-            f"Nothing can be proved with {count(most, 'paired seed')}: the smallest p that the exact "
-            f"sign-flip test can give is {p_value(stats.smallest_p(most))}. At least "
-            f"{stats.seeds_needed(1)} seeds are needed for a single comparison{needs}."
-        )
-    said = []
-    for family in families:
-        needed = stats.seeds_needed(len(family.table))
-        if seeds[family.name] < needed:
-            least = p_value(min(1.0, len(family.table) * stats.smallest_p(seeds[family.name])))
-            said.append(
-                f"{holm_over(family)} the adjusted p can't fall below {least} ({needed} seeds needed)"
-            )
+    most = {family.name: int(family.table["seeds"].max()) for family in families}
+    seen = {f.name: stats.outlook(most[f.name], comparisons=len(f.table)) for f in families}
+    short = [family for family in families if most[family.name] < seen[family.name].usually]
+    said = [f"{holm_over(family)} {least_text(seen[family.name])}" for family in short]
+    seeds = max(most.values())
+    if all(most[family.name] < seen[family.name].alike for family in families):
+        single = least_text(stats.outlook(seeds))
+        return f"Nothing can be proved with {count(seeds, 'paired seed')}: {'; '.join([single, *said])}."
     if not said:
         return ""
-    return f"{most} paired seeds are too few for a verdict: {'; '.join(said)}. Read the intervals."
+    few = f"{seeds} paired seeds are too few to tell which side is better"
+    return f"{few}: {'; '.join(said)}. Read the intervals."
+
+
+def least_text(seen: stats.Outlook) -> str:
+    """How many seeds a verdict takes."""
+    return f"usually better takes {seen.usually} seeds at least, usually alike {seen.alike}"
 
 
 def verdict_text(row: Mapping[str, Any]) -> str:
     """What may be said about a comparison, and what would change it: one row of a family's table."""
-    seeds, settled = count(int(row["seeds"]), "paired seed"), f"{row['settles']:g}"
-    p = f"adjusted p {equals(row['p_adjusted'])}, {seeds}"
-    if row["verdict"] in ("better", "worse"):
-        return f"The left side is {row['verdict']}: {p}."
-    if row["verdict"] == "equivalent":
+    if not row["seeds"]:
+        return "No seed has a score of every arm of both sides."
+    said = (decided_text(row), average_text(row), undone_text(row), failed_text(row), short_text(row))
+    return " ".join(filter(None, said))
+
+
+def decided_text(row: Mapping[str, Any]) -> str:
+    """The verdict and what it rests on."""
+    word = stats.Word(row["verdict"])
+    if word is stats.Word.equivalent:
         return (
-            f"The difference is smaller than {settled} either way: "
-            f"adjusted p {equals(row['p_equivalence'])}, {seeds}."
+            f"The sides differ by less than {row['settles']:g} on most seeds and on average "
+            f"(adjusted p {equals(row['p_equivalent'])}, {count(int(row['seeds']), 'paired seed')})."
         )
-    return f"No verdict: {p}. {found_text(row['detectable'])} {more_text(row['seeds_more'], settled)}"
+    if word is stats.Word.usually_alike:
+        return (
+            f"The sides differ by less than {row['settles']:g} on most of {int(row['seeds'])} paired seeds "
+            f"(adjusted p {equals(row['p_alike'])})."
+        )
+    p = row["p_better"] if word.grade == "on average" else row["p_adjusted"]
+    won = f"The left side won {int(row['wins'])} of {count(int(row['seeds']), 'paired seed')}"
+    found = f"{won}, lost {int(row['losses'])} (adjusted p {equals(p)})."
+    return found if word.direction else f"No verdict. {found}"
+
+
+def average_text(row: Mapping[str, Any]) -> str:
+    """What is known of the mean difference, collapses that were not seen included."""
+    word = stats.Word(row["verdict"])
+    if word is stats.Word.undecided:
+        return ""
+    bounds = {
+        1: f"at least {signed(row['at_least'])}",
+        -1: f"at most {signed(row['at_most'])}",
+        0: f"{signed(row['at_least'])} to {signed(row['at_most'])}",
+    }[word.direction]
+    known = f"{signed(row['difference'])}, {bounds} (95 %, collapses that were not seen included)"
+    if word.grade == "on average":
+        return f"Average: {known}."
+    return f"Average, not decided: {known}."
+
+
+def undone_text(row: Mapping[str, Any]) -> str:
+    """The collapse rate that would undo a lead, where these seeds do not exclude it."""
+    word = stats.Word(row["verdict"])
+    if word.grade != "usually" or not word.direction:
+        return ""
+    ahead = "left" if word.direction > 0 else "right"
+    lead, mean = word.direction * row["difference"], row[f"{ahead}_mean"]
+    seen, most = int(row[f"{ahead}_collapsed"]), row[f"{ahead}_collapses_at_most"]
+    if seen or not 0 < lead / mean < most:
+        return ""
+    return (
+        f"If the {ahead} side collapsed in more than {share(lead / mean)} of its runs, its lead on average "
+        f"would be gone; {int(row['seeds'])} seeds without a collapse exclude only rates above {share(most)}."
+    )
+
+
+def collapse_text(row: Mapping[str, Any]) -> str:
+    """How often each side collapsed, what is not excluded, and whether the sides differ in it."""
+    n = int(row["seeds"])
+    if not n:
+        return ""
+    left, right = int(row["left_collapsed"]), int(row["right_collapsed"])
+    found = (
+        f"Collapsed: left on {left} of {n} seeds, right on {right}; not excluded are rates up to "
+        f"{share(row['left_collapses_at_most'])} and {share(row['right_collapses_at_most'])}."
+    )
+    p = row["p_collapses"]
+    if math.isnan(p) or p > stats.ALPHA:
+        return found
+    fewer = "left" if left < right else "right"
+    return f"{found} The {fewer} side collapses less often (adjusted p {equals(p)})."
+
+
+def failed_text(row: Mapping[str, Any]) -> str:
+    """Which runs failed by what the algorithm did, and what would be said without them."""
+    left, right = int(row["left_failed"]), int(row["right_failed"])
+    if not left + right:
+        return ""
+    found = (
+        f"Runs diverged on {left} seeds of the left side and {right} of the right: they score 0 and are no "
+        "evidence of likeness."
+    )
+    if row["without_failed"] == row["verdict"]:
+        return f"{found} Without those seeds the verdict would be the same."
+    return f"{found} The verdict rests on them: without those seeds it would be {row['without_failed']}."
+
+
+def short_text(row: Mapping[str, Any]) -> str:
+    """What would decide what these seeds do not."""
+    word = stats.Word(row["verdict"])
+    if word is not stats.Word.undecided:
+        return ""
+    return f"{found_text(row['detectable'])} {planned_text(row)}".strip()
 
 
 def found_text(detectable: float) -> str:
@@ -175,13 +255,36 @@ def reach(detectable: float) -> str:
     return "none" if detectable > 1 else plain(detectable)
 
 
-def more_text(seeds: float | None, effect: str) -> str:
-    """How many seeds an undecided comparison is short of."""
-    if seeds is None or math.isnan(seeds):
-        return f"A difference of {effect} takes more than {stats.MOST_SEEDS} seeds."
-    if not seeds:
-        return f"There are enough seeds for a difference of {effect}."
-    return f"{count(int(seeds), 'more seed')} would settle one of {effect}."
+def planned_text(row: Mapping[str, Any]) -> str:
+    """The seeds of a new sweep that would find the smallest effect of interest; empty where unknown."""
+    if not row["spread_known"]:
+        return ""
+    low, high = (seeds_number(row[f"planned_{end}"]) for end in ("low", "high"))
+    return (
+        f"A new sweep of {seeds_number(row['planned'])} seeds would find one of {row['settles']:g} "
+        f"({low} to {high}, as the spread is known from {int(row['seeds'])} seeds). Seeds added to these "
+        "would be a second look, which errs more often."
+    )
+
+
+def seeds_number(seeds: float) -> str:
+    """A number of seeds."""
+    return f"over {stats.MOST_SEEDS}" if math.isinf(seeds) else f"{seeds:.0f}"
+
+
+def page_error(families: int) -> str:
+    """How often a page with so many families of verdicts is wrong somewhere."""
+    each = f"{stats.ALPHA:.0%}".replace("%", " %")
+    return (
+        f"{each} is the chance of a false verdict in one family (table). Families of verdicts on this page: "
+        f"{families}, and as many of statements on collapses. Something false is said anywhere with a "
+        f"chance of up to {share(1 - (1 - stats.ALPHA) ** (2 * families))}."
+    )
+
+
+def share(value: float) -> str:
+    """A share in whole percent; below one percent in one digit."""
+    return f"{100 * value:.1g} %" if 0 < value < 0.01 else f"{100 * value:.0f} %"
 
 
 def equals(p: float) -> str:
@@ -228,7 +331,9 @@ def warnings(store: Store, setting: Setting) -> list[str]:
         )
         found.append(
             f"{len(missing)} of {count(len(setting.runs), 'run')} have no final score ({states}). "
-            "A failed run counts as a score of 0; one that has not ended is left out, with its seed."
+            "A run that diverged counts as a score of 0. Any other without a result (failed for another "
+            "reason, not ended, damaged) is missing and left out, with its seed: that flatters an arm whose "
+            "bad runs take longer or end early."
         )
     starts = setting.done.groupby("seed")["start_hash"].nunique()
     if (starts > 1).any():
@@ -284,10 +389,14 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
         ),
         (
             "Test",
-            "paired sign-flip permutation of the mean difference, two-sided, all 2ⁿ arrangements up to "
-            f"{stats.EXACT_SEEDS} seeds; equivalence by the same test against ±{setting.sesoi:g}, the "
-            "declared smallest effect of interest; one family-wise level for both, step-down inside each "
-            f"table; verdicts at adjusted p ≤ {stats.ALPHA}. All pairs are exploratory (Benjamini-Hochberg).",
+            "usually better, worse, alike: on most seeds, by paired sign tests, of likeness against "
+            f"±{setting.sesoi:g}, the declared smallest effect of interest. Without “usually”: also on "
+            "average over all runs, however rare the bad ones, by a bound on the mean that assumes "
+            "nothing about the distribution (Gaffke's). A side of several arms wins a seed if its runs "
+            "win more than half of their meetings with the other side's. One family-wise level for all of "
+            f"it, step-down inside each table; verdicts at adjusted p ≤ {stats.ALPHA}. Collapses: "
+            "McNemar's exact test, Holm in a family of its own. All pairs are exploratory "
+            "(Benjamini-Hochberg).",
         ),
         *([("Rollouts", ahead)] if (ahead := overlapped(store, setting)) else []),
         ("Model", model([each["model"] for each in configs])),

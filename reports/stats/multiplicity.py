@@ -3,8 +3,6 @@
 Shape suffixes: K comparisons of one family.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -55,8 +53,3 @@ def holm_shared(p_difference_K: ArrayLike, p_equivalence_K: ArrayLike) -> tuple[
     result = np.empty_like(p_2K)
     result[order] = np.minimum(1.0, np.maximum.accumulate(p_2K[order] * standing))
     return result[:comparisons], result[comparisons:]
-
-
-def seeds_needed(comparisons: int, alpha: float = ALPHA) -> int:
-    """Paired seeds below which no comparison of a Holm family can reach `alpha`."""
-    return math.ceil(math.log2(2 * comparisons / alpha))

@@ -31,7 +31,8 @@ class Paired:
     sd: float
     """SD of the differences; NaN below two seeds."""
     p: float
-    """Two-sided p of the sign-flip test; NaN without seeds."""
+    """Two-sided p of the sign-flip test, NaN without seeds: for comparison with papers, it decides nothing.
+    Exact where the arms are exchangeable; not where one collapses more often (docs/statistics.md)."""
 
     @property
     def seeds(self) -> int:

@@ -1,156 +1,125 @@
-"""Power of the paired sign-flip test under Holm's correction, by simulation and closed form.
+"""What a number of paired seeds can decide: needed at least, found with a stated chance, planned.
 
-The test is the report's own (`sign_flip_p`). Differences between seeds are taken as normal. Their mean and SD
-are then independent of their residuals over the SD, and given those the sign-flip test rejects where
-Student's t exceeds a critical value that depends on them alone. So only the residuals are simulated; the rest
-is the noncentral t in closed form. Every effect size is judged on the same draws.
+All of it is about the sign test. Planning takes differences as normal: a side that is ahead by `effect` SDs
+of the paired differences (Cohen's d_z) wins a seed with chance Phi(effect), and the number of won seeds is
+binomial. The test is coarse: 10 seeds may find less than 9 do. A plan is the smallest number that suffices,
+to be run as it is.
 
-Shape suffixes: N numbers of seeds, S seeds, R draws, P sign arrangements. An effect is in units of the SD of
-the paired differences (Cohen's d_z).
+Shape suffixes: N numbers of seeds.
 """
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import special, stats
 
-from reports.stats.intervals import CONFIDENCE, Floats, finite
+from reports.stats.intervals import CONFIDENCE, Floats
 from reports.stats.multiplicity import ALPHA
-from reports.stats.sign_flip import RESAMPLES, arrangements
+from reports.stats.sign_test import fewest_seeds, wins_needed
 
+SESOI = 0.05
+"""Smallest effect size of interest: a difference in success. To be declared before the sweep runs."""
 POWER = 0.8
 """Cohen's convention."""
-
 MOST_SEEDS = 1000
 """Seeds beyond this are not counted."""
-DRAWS = 1000
-CELLS = 2**25
-"""Draws times sign arrangements are at most so many: bounds the time. 512 draws are left at 16 seeds."""
-CHUNK = 2**22
-"""Draws times sign arrangements held at once."""
-ENUMERATED = 16
-"""Up to so many seeds all arrangements are simulated; above, `RESAMPLES` random ones stand for them."""
-BEYOND_ENUMERATED = (20, 26, 36)
-"""Numbers of seeds above `ENUMERATED` that are simulated; between them the distance to the t-test is
-interpolated."""
-CLOSED_FROM = 64
-"""From so many seeds on the power is the t-test's, which the sign-flip test's tends to (Lehmann & Romano)."""
-SEED = 0
+CAUTIOUS = 0.7
+"""Plans take the SD's one-sided upper limit at this confidence: plans by the sample's own SD find 68 to 78 %
+where 80 % are promised, from pilots of 3 to 6 seeds, as half of them are too small (docs/statistics.md)."""
+WIDEST = 1.0
+"""No SD of differences between -1 and 1 is larger."""
 
 
-def compared(seeds: int) -> NDArray[np.float32]:
-    """The signs (P x seeds) under which sums are compared with the observed one."""
-    if seeds <= ENUMERATED:
-        return arrangements(seeds).astype(np.float32)
-    return np.random.default_rng(0).choice([-1.0, 1.0], size=(RESAMPLES, seeds)).astype(np.float32)
+@dataclass(frozen=True)
+class Outlook:
+    """What some paired seeds can decide about one of K comparisons, and how many others would."""
+
+    seeds: int
+    usually: int
+    """Fewest seeds, none tied, that can show one side usually better."""
+    alike: int
+    """Fewest seeds that can show the sides usually alike."""
+    equivalent: int
+    """Fewest seeds, all alike and none collapsed, that can show the sides equivalent on average."""
+    least_mean: float
+    """Smallest mean difference that these seeds can show to hold on average, however little they spread;
+    infinite without seeds."""
+    detectable: float
+    """True difference that these seeds find usually better with the declared power; infinite where they can
+    find none, NaN where the spread is unknown."""
+    planned: float
+    planned_low: float
+    planned_high: float
+    """Seeds of a new sweep that finds a difference of `effect` with the declared power, and the same with the
+    ends of the SD's 95 % interval. Infinite above `MOST_SEEDS`, NaN where the spread is unknown."""
+    effect: float
+    """What was planned for: the smallest effect of interest."""
+
+    @property
+    def spread_known(self) -> bool:
+        """Whether there are the two seeds that a spread takes."""
+        return not math.isnan(self.planned)
 
 
-def tolerated(seeds: int, level: float) -> int:
-    """Arrangements whose sum may reach the observed one at p <= `level`; negative where none is too many.
+def outlook(
+    seeds: int,
+    sd: float = math.nan,
+    comparisons: int = 1,
+    effect: float = SESOI,
+    power: float = POWER,
+    alpha: float = ALPHA,
+) -> Outlook:
+    """What `seeds` paired seeds can decide in a family of `comparisons`, and the plan for `effect`.
 
-    The observed arrangement is one of the enumerated ones, and counted besides the random ones.
+    `sd`: of their differences; NaN where unknown. All at the first and strictest step, alpha / comparisons.
     """
-    if seeds <= ENUMERATED:
-        return math.floor(level * 2.0 ** (seeds - 1) + 1e-9)
-    return math.floor(level / 2 * (RESAMPLES + 1) + 1e-9) - 1
+    level = alpha / comparisons
+    detectable, plans = math.nan, [math.nan] * 3
+    if not math.isnan(sd):
+        found = float(smallest_effects(comparisons, power, alpha)[min(seeds, MOST_SEEDS)])
+        detectable = found if math.isinf(found) else sd * found  # not infinity times an SD of 0
+        spreads = [min(WIDEST, sd * factor) for factor in (sd_bound(seeds), *sd_factors(seeds))]
+        plans = [seeds_for(each, effect, comparisons, power, alpha) for each in spreads]
+    return Outlook(
+        seeds=seeds,
+        usually=fewest_seeds(level / 2),
+        alike=fewest_seeds(level),
+        equivalent=math.ceil(math.log(level) / math.log1p(-min(effect, 0.999)) - 1e-9),
+        least_mean=level ** (-1 / seeds) - 1 if seeds else math.inf,
+        detectable=detectable,
+        planned=plans[0],
+        planned_low=plans[1],
+        planned_high=plans[2],
+        effect=effect,
+    )
 
 
-def able(seeds: int, level: float) -> bool:
-    """Whether that many paired seeds can reach p <= `level` at all."""
-    return seeds >= 2 and tolerated(seeds, level) >= (1 if seeds <= ENUMERATED else 0)
+def power_at(effect: float, seeds: int, comparisons: int = 1, alpha: float = ALPHA) -> float:
+    """Chance that a side ahead by `effect` SDs is found usually better at alpha / comparisons."""
+    return float(stats.binom.sf(wins_needed(seeds, alpha / comparisons) - 1, seeds, special.ndtr(effect)))
 
 
 @lru_cache(maxsize=64)
-def ladder(seeds: int, alpha: float) -> Floats:
-    """For drawn residuals, the values of t (R x some) at which arrangement by arrangement falls behind.
-
-    With the mean m and residuals u over the SD, the observed sum S m is reached by the arrangement e as long
-    as m <= e.u / (S - 1.e); by the observed arrangement itself always. Descending: above the value in column
-    k at most k arrangements still reach it. As many columns as alpha can need.
-    """
-    signs = compared(seeds)
-    draws = min(DRAWS, CELLS // len(signs))
-    z = np.random.default_rng([SEED, seeds]).standard_normal((draws, seeds), dtype=np.float32)
-    residuals = z - z.mean(axis=1, keepdims=True)
-    residuals /= residuals.std(axis=1, ddof=1, keepdims=True)
-    flipped = seeds - signs.sum(axis=1)
-    keep = tolerated(seeds, alpha) + 1
-    steps = []
-    for part in np.array_split(residuals, math.ceil(draws * len(signs) / CHUNK)):
-        means = part @ signs.T
-        means /= np.maximum(flipped, 1)
-        means[:, flipped == 0] = np.inf
-        means.partition(-keep, axis=1)
-        steps.append(np.sort(means[:, -keep:], axis=1)[:, ::-1])
-    return math.sqrt(seeds) * np.concatenate(steps).astype(float)
-
-
-def critical_t(seeds: int, comparisons: int, alpha: float) -> Floats:
-    """For each draw (R) the value of t above which the sign-flip test rejects at alpha / comparisons."""
-    return ladder(seeds, alpha)[:, tolerated(seeds, alpha / comparisons)]
-
-
-def power_at(effect: float, seeds: int, comparisons: int, alpha: float) -> float:
-    """Power of the sign-flip test at an effect in SDs, where it can reject at all; simulated residuals."""
-    critical = critical_t(seeds, comparisons, alpha)
-    return float(np.mean(stats.nct.sf(critical, seeds - 1, effect * math.sqrt(seeds))))
-
-
-def t_effect(seeds_N: ArrayLike, critical_N: ArrayLike, power: float) -> Floats:
-    """The effect in SDs with which t exceeds a critical value with `power`: noncentral t, in closed form."""
-    seeds = np.asarray(seeds_N, dtype=float)
-    shift = special.nctdtrinc(seeds - 1, 1 - power, np.asarray(critical_N, dtype=float))
-    return np.asarray(shift / np.sqrt(seeds), dtype=float)
-
-
-def smallest_effect(seeds: int, comparisons: int, power: float, alpha: float) -> float:
-    """The effect in SDs that the sign-flip test finds with `power`, by bisection on simulated residuals."""
-    strictest = critical_t(seeds, comparisons, alpha).max()
-
-    def surplus(effect: float) -> float:
-        return power_at(effect, seeds, comparisons, alpha) - power
-
-    return float(optimize.brentq(surplus, 0.0, 1e-6 + float(t_effect(seeds, strictest, power)), xtol=1e-4))
-
-
-@lru_cache(maxsize=16)
 def smallest_effects(comparisons: int, power: float, alpha: float) -> Floats:
     """The effect in SDs found with `power`, for 0 to `MOST_SEEDS` seeds; infinite where no verdict can be.
 
-    Families above some 2,500 comparisons have none: their level lies below what `RESAMPLES` can show.
+    P(wins >= w) is a regularised incomplete beta function of the chance of a win, which is inverted.
     """
-    seeds = np.array([n for n in range(MOST_SEEDS + 1) if able(n, alpha / comparisons)], dtype=int)
-    by_t = np.full(MOST_SEEDS + 1, np.inf)
-    by_t[seeds] = t_effect(seeds, stats.t.isf(alpha / comparisons / 2, seeds - 1), power)
-    sizes = [n for n in (*range(ENUMERATED + 1), *BEYOND_ENUMERATED) if n in seeds]
-    gaps = [smallest_effect(n, comparisons, power, alpha) - by_t[n] for n in sizes]
-    effects = by_t + np.interp(np.arange(MOST_SEEDS + 1), [*sizes, CLOSED_FROM], [*gaps, 0.0])
-    return np.minimum.accumulate(effects)
+    n_N = np.arange(MOST_SEEDS + 1)
+    wins_N = np.array([wins_needed(n, alpha / comparisons) for n in n_N.tolist()])
+    possible_N = wins_N <= n_N
+    chance_N = special.betaincinv(np.maximum(wins_N, 1), np.maximum(n_N - wins_N, 0) + 1, power)
+    return np.where(possible_N, special.ndtri(chance_N), np.inf)
 
 
 def seeds_for(
     sd: float, effect: float, comparisons: int = 1, power: float = POWER, alpha: float = ALPHA
-) -> int | None:
-    """Paired seeds that find `effect` where differences spread by `sd`; None above `MOST_SEEDS`."""
-    enough = smallest_effects(comparisons, power, alpha) <= effect / max(sd, 1e-9)
-    return int(np.argmax(enough)) if enough.any() else None
-
-
-def detectable(
-    differences_S: ArrayLike, comparisons: int = 1, power: float = POWER, alpha: float = ALPHA
 ) -> float:
-    """The true difference that so many seeds would find with `power`, their SD taken as the true one.
-
-    In the unit of the differences; at Holm's first level, alpha / comparisons. Infinite where no verdict can
-    be, NaN below two seeds. It depends on the SD alone, not on the difference that was observed.
-    """
-    differences = finite(differences_S)
-    if len(differences) < 2:
-        return math.nan
-    effect = float(smallest_effects(comparisons, power, alpha)[min(len(differences), MOST_SEEDS)])
-    return math.inf if math.isinf(effect) else float(differences.std(ddof=1)) * effect
+    """Fewest paired seeds that find `effect` at this SD of differences; infinite above `MOST_SEEDS`."""
+    enough = smallest_effects(comparisons, power, alpha) <= effect / max(sd, 1e-9)
+    return float(np.argmax(enough)) if enough.any() else math.inf
 
 
 def sd_factors(seeds: int) -> tuple[float, float]:
@@ -160,3 +129,8 @@ def sd_factors(seeds: int) -> tuple[float, float]:
         for tail in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
     )
     return low, high
+
+
+def sd_bound(seeds: int) -> float:
+    """True SD over the SD of a normal sample: upper limit at the confidence `CAUTIOUS`."""
+    return math.sqrt((seeds - 1) / float(stats.chi2.ppf(1 - CAUTIOUS, seeds - 1)))
