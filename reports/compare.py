@@ -158,6 +158,7 @@ def named_tables(section: Section) -> dict[str, pd.DataFrame]:
         "runs": section.setting.runs,
         "final": section.final,
         **compared_tables(section),
+        "equal": section.equal,
         "curves": section.curves,
         "threshold": section.threshold,
         "scaling": section.scaling,
@@ -222,6 +223,7 @@ def said(report: Report) -> dict[str, Any]:
     records = runs.to_dict("records")
     return {
         "store": store,
+        "answers": answers(report),
         "sections": report.sections,
         "overalls": report.overalls,
         "effects": report.effects,
@@ -235,6 +237,21 @@ def said(report: Report) -> dict[str, Any]:
         "axes": wording.AXES,
         "command": f"python -m reports.compare {store.path}",
     }
+
+
+def answers(report: Report) -> list[tuple[str, str]]:
+    """The lines that a page begins with, and what each is about: all environments together, or each."""
+    if report.store.manifest["tuning"]:
+        return []
+    if report.overalls:
+        several = len(report.overalls) > 1
+        return [
+            (f"Over environments, model {over.pool.model}" if several else "Over environments", over.answer)
+            for over in report.overalls
+        ]
+    if len(report.sections) == 1:
+        return [("", report.sections[0].answer)]
+    return [(f"{s.setting.env}, model {s.setting.model}", s.answer) for s in report.sections]
 
 
 def confirmatory(sections: Sequence[Section], overalls: Sequence[Overall]) -> int:

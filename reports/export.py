@@ -110,7 +110,7 @@ def comparisons_tex(table: pd.DataFrame) -> bytes:
                 str(row["seeds"]),
                 wording.signed(row["difference"]),
                 wording.between(row["low"], row["high"], True),
-                wording.p_value(row["p_adjusted"]),
+                wording.p_value(wording.deciding_p(row)),
                 row["verdict"],
             ]
             for row in table.to_dict("records")
