@@ -1,5 +1,7 @@
 """The report: right signs, unfinished and damaged stores, and a page that a browser opens offline."""
 
+import html
+import json
 import os
 import re
 import shutil
@@ -20,7 +22,7 @@ from reports import figures, parts
 from reports.compare import compare, main
 from reports.figures import phase_colours
 from reports.tables import BUDGETED
-from tests.reports.synthetic import LIMIT, SHARES, TYPICAL, write_sweep
+from tests.reports.synthetic import LIMIT, SHARES, TYPICAL, write_lines, write_sweep
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 """Screenshots, to be looked at."""
@@ -211,6 +213,98 @@ def test_arms_that_start_apart_are_named(tmp_path):
     path = tmp_path / "runs" / cells[0] / "result.json"
     write_json(path, {**read_json(path), "start_hash": "0" * 64 + "f"})
     assert "did not start from the same weights (seed 0)" in compare(tmp_path).read_text()
+
+
+def level(out: Path, cells: list[str], success: float) -> None:
+    """Give each run this success at every evaluation."""
+    for cell in cells:
+        run = out / "runs" / cell
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        write_lines(run / "metrics.jsonl", [{**line, "success": success} for line in lines])
+        write_json(run / "result.json", {**read_json(run / "result.json"), "final_success": success})
+
+
+@pytest.mark.parametrize(("success", "what"), [(0.0, "too hard"), (0.03125, "too hard"), (1.0, "too easy")])
+def test_a_task_that_tells_nothing_is_named(tmp_path, success, what):
+    """Two arms at the floor or at the ceiling are alike because of the task."""
+    cells = write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.5, "grpo": 0.6}, seeds=8)
+    level(tmp_path, [cell for cell in cells if not cell.startswith("grpo-")], success)
+    page = compare(tmp_path).read_text()
+    answer = page[page.index('<p class="answer">') :].partition("</p>")[0]
+    assert f"The task is {what} for ppo and steppo:" in page
+    assert "Nothing is compared by step against token:" in answer
+    assert f"the task is {what} for these arms." in answer
+    assert "against trajectory" not in answer.partition("these arms.")[0], "grpo left the floor"
+    assert what in (tmp_path / "report.md").read_text()
+
+
+def test_arms_that_learn_or_one_alone_at_the_floor_are_no_fault_of_the_task(tmp_path):
+    cells = write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.5}, seeds=2)
+    level(tmp_path, [cell for cell in cells if cell.startswith("ppo-")], 0.0)
+    page = compare(tmp_path).read_text()
+    assert "too hard" not in page
+    assert "too easy" not in page
+
+
+def test_an_interval_without_width_is_none(tmp_path):
+    level(tmp_path, write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.5}, seeds=4), 0.5)
+    for name in ("report.html", "report.md"):
+        page = (compare(tmp_path).parent / name).read_text()
+        assert "no spread seen" in page
+        assert "0.50 to 0.50" not in page
+        assert "0.00 to 0.00" not in page
+
+
+def test_the_arm_that_lacks_runs_is_named_not_holm(tmp_path):
+    for cell in write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.6}, seeds=7):
+        if cell.startswith("ppo-") and not cell.startswith(("ppo-vault-tiny-s0", "ppo-vault-tiny-s1")):
+            (tmp_path / "runs" / cell / "result.json").unlink()
+    page = compare(tmp_path).read_text()
+    assert "Not decided: 2 seeds, 6 needed (ppo has 2 of 7 seeds)." in page
+    assert "Scores are missing: ppo (2 of 7 seeds)" in page
+    assert "Nothing can be proved with 2 paired seeds" in page
+
+
+def test_hardware_is_told_and_a_mixture_is_a_warning(tmp_path):
+    cells = write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.6}, seeds=2)
+    page = compare(tmp_path).read_text()
+    assert f"cpu, fp32: {4 * 11 * 13.5 / 3600:.3g} device-hours" in page
+    assert "Hardware is mixed" not in page
+    for cell in (cell for cell in cells if cell.startswith("ppo-")):
+        path = tmp_path / "runs" / cell / "result.json"
+        write_json(path, {**read_json(path), "placement": "cuda, bf16 autocast"})
+        write_lines(
+            path.with_name("attempts.jsonl"), [{"redone": {"flops": 0, "seconds": 0}, "host": "node7"}]
+        )
+    page = compare(tmp_path).read_text()
+    assert "Hardware is mixed: cpu, fp32 (steppo); cuda, bf16 autocast (ppo)." in page
+    assert "cpu, fp32 and cuda, bf16 autocast of 1 machine:" in page
+
+
+def test_the_markdown_has_what_the_page_has(full):
+    """Every number of the tables that are shown, and every sentence of the methods."""
+    page = html.unescape((full / "report.html").read_text()).replace("’", "'")
+    text = (full / "report.md").read_text().replace("’", "'")
+    lines = [set(line.strip("| ").split(" | ")) for line in text.replace("_", " ").splitlines()]
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", page[: page.index("<h2>Runs")], re.S)
+    assert len(rows) > 100
+    for row in rows:
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", row, re.S)
+        shown = {re.sub("<.*?>", "", cell).replace("_", " ").strip() for cell in cells}
+        assert any(shown <= line | {""} for line in lines), shown
+    for said in re.findall(r"<dd>(.*?)</dd>", page, re.S)[:-1]:
+        assert re.sub("<.*?>", "", said) in text
+
+
+def test_the_latex_has_the_p_of_its_verdict(tmp_path):
+    """Not the p of a difference beside `equivalent`."""
+    level(tmp_path, write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.5}, seeds=80), 0.5)
+    compare(tmp_path)
+    row = table(tmp_path, "step-against-others").iloc[0]
+    assert row["verdict"] == "equivalent"
+    assert row["p_adjusted"] == 1
+    line = (tmp_path / "tables" / "step-against-others-vault-tiny.tex").read_text().splitlines()[5]
+    assert line.endswith(f" & {row['p_equivalent']:.3f} & equivalent \\\\")
 
 
 def test_rollouts_that_were_overlapped_are_named(tmp_path):
