@@ -29,7 +29,7 @@ from reports.comparisons import Family
 from reports.effects import Effects, effects_of, odds_ratio
 from reports.parts import Parts
 from reports.pooled import pools
-from reports.sections import Compared, Overall, Section, overall, section
+from reports.sections import MOST_ROWS, Compared, Overall, Section, overall, section
 from reports.settings import settings
 from reports.store import Store, read_store
 from reports.viewer import PAGE as TRAJECTORIES
@@ -234,6 +234,7 @@ def said(report: Report) -> dict[str, Any]:
         "several": wording.page_error(confirmatory(report.sections, report.overalls)),
         "done": int((store.runs["state"] == "done").sum()),
         "compute_rows": wording.COMPUTE_ROWS,
+        "most_rows": MOST_ROWS,
         "axes": wording.AXES,
         "command": f"python -m reports.compare {store.path}",
     }

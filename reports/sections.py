@@ -21,7 +21,7 @@ from reports.tuning import Tuning, tuning_of
 from reports.tuning import methods as tuning_methods
 
 MOST_ROWS = 40
-"""Comparisons that a figure shows."""
+"""Comparisons that a figure shows, and a table without being asked to."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,71 @@ def outside(page: str) -> list[str]:
     ]
 
 
+LAYOUT = """() => {
+  const seen = (element) => element.checkVisibility();
+  const name = (element) => element.textContent.trim().slice(0, 60);
+  const drawings = [...document.querySelectorAll("figure svg")].filter(seen);
+  const cut = [], small = [];
+  for (const drawing of drawings) {
+    const room = drawing.getBoundingClientRect();
+    for (const text of drawing.querySelectorAll("text")) {
+      const box = text.getBoundingClientRect();
+      if (box.left < room.left - 1 || box.right > room.right + 1) cut.push(name(text));
+      if (box.height < 6) small.push(name(text));
+    }
+  }
+  const scrolling = [...document.querySelectorAll(".scroll")].filter(seen)
+    .filter((each) => each.scrollWidth > each.clientWidth).map(name);
+  return {drawings: drawings.length, cut, small, scrolling, page: document.documentElement.scrollWidth};
+}"""
+"""What of a page in a browser is cut, too small to be read, or reached by scrolling sideways alone."""
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    """Twenty arms with long names, two seeds; reported."""
+    out = tmp_path_factory.mktemp("many")
+    options = [
+        f"clip_high=0.{c} entropy_coef=0.00{e} gamma=0.9{g}" for c in (2, 3) for e in (1, 2) for g in range(4)
+    ]
+    arms = [f"ppo {each}" for each in options] + [f"steppo {each}" for each in options[:4]]
+    write_sweep(out, {arm: 0.3 + 0.03 * i for i, arm in enumerate(arms)}, seeds=2)
+    compare(out)
+    return out
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("store", ["full", "many"])
+def test_nothing_overflows_is_cut_or_too_small(store, width, browser, request):
+    out = request.getfixturevalue(store)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((out / "report.html").as_uri())
+    found = page.evaluate(LAYOUT)
+    assert found["page"] <= width
+    assert found["drawings"] >= 6
+    assert found["cut"] == []
+    assert found["small"] == []
+    if width == 1280:
+        wide = [each for each in found["scrolling"] if not each.startswith(("mean a run", "factor"))]
+        assert wide == [], "every table but those with a column an arm is seen whole"
+        assert store == "many" or found["scrolling"] == []
+    assert page.locator("td.extra:visible").count() == 0
+    page.locator(".more input:visible").first.check()
+    assert page.locator("td.extra:visible").count() > 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.screenshot(path=ARTEFACTS / f"report-{store}-{width}.png", full_page=True)
+    page.close()
+
+
+def test_long_names_are_short_and_whole(many):
+    """In figures and tables the options' initials; the whole name for a pointer and among the factors."""
+    page = (many / "report.html").read_text()
+    whole, short = "ppo clip_high=0.2 entropy_coef=0.001 gamma=0.9", "ppo ch=0.2 ec=0.001 g=0.9"
+    assert f"<title>{whole}</title>{short}</text>" in page
+    assert f'<span title="{whole}">{short}</span>' in page
+    assert f"</span>{whole}</th>" in page
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory) -> Path:
     """Six algorithms, ten seeds, known effects; reported."""
