@@ -106,7 +106,10 @@ def run(
     if sweep.trials:
         from harness.tune import freeze
 
-        print(freeze(out, tuned_path(sweep.tuned) if sweep.tuned else None))
+        try:
+            print(freeze(out, tuned_path(sweep.tuned) if sweep.tuned else None))
+        except UserError as error:  # cells without a score: how to try them again is said below
+            print(f"not frozen: {error}", file=sys.stderr)
     if outcome.failures:
         retry = f"to try them again: {command(overrides)}{more_attempts(launcher)}"
         print(f"{outcome.failures} of {len(cells)} cells failed; {retry}", file=sys.stderr)

@@ -54,7 +54,7 @@ from reports.stats.runs import (
 )
 from reports.stats.scaling import Scaling, scaling_fit
 from reports.stats.sign_flip import EXACT_SEEDS, RESAMPLES, above_p, sign_flip_p, sign_flip_ps
-from reports.stats.sign_test import sign_test_p, votes, wins_needed, won_and_lost
+from reports.stats.sign_test import rounded, sign_test_p, votes, wins_needed, won_and_lost
 from reports.stats.survival import Survival, kaplan_meier, restricted_mean
 
 __all__ = [
@@ -113,6 +113,7 @@ __all__ = [
     "rate_at_most",
     "rate_interval",
     "restricted_mean",
+    "rounded",
     "scaling_fit",
     "sd_bound",
     "sd_factors",

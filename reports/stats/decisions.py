@@ -1,9 +1,9 @@
 """What may be said about a comparison: the one place where numbers become a statement.
 
-Two grades, one level. *Usually better* (worse, alike) is about most seeds: the sign test, exact for every
+Two grades. *Usually better* (worse, alike) is about most seeds: the sign test, exact for every
 distribution. *Better* (worse, equivalent) holds also on average over all runs, however rare the bad ones
 are: a bound on the mean that assumes nothing but the range of scores. The average is only asked where the
-sign test has already answered, so both grades share the family's level (docs/statistics.md).
+sign test has already answered (docs/statistics.md).
 
 Shape suffixes: S seeds, A and B arms of the left and of the right side, K comparisons of one family; leading
 axes broadcast where said.
@@ -164,8 +164,8 @@ def verdicts(
 ) -> dict[Name, Verdict]:
     """The verdicts of one pre-declared family.
 
-    All words together are wrong with a chance of `alpha` at most (docs/statistics.md says under which
-    conditions), all statements on collapses with another `alpha`. `sesoi=None` asks for no likeness and no
+    The words of a grade are wrong anywhere with a chance of `alpha` at most, and in simulations so are those of
+    both grades (docs/statistics.md); statements on collapses have another `alpha`. `sesoi=None` asks for no likeness and no
     average: sign tests under plain Holm, and `outlook` plans for the default SESOI.
     """
     sides = list(family.values())

@@ -20,9 +20,9 @@ from harness.sweep import main as sweep_main
 
 def test_a_sweep_is_algorithms_times_seeds():
     sweep, launcher, cells = compose_sweep(["+sweep=all_algos"])
-    assert len(cells) == 36
+    assert len(cells) == 42
     assert {cell.algorithm.name for cell in cells[:6]} == set(sweep.algorithms), "a seed at a time"
-    assert len({cell_id(cell) for cell in cells}) == 36
+    assert len({cell_id(cell) for cell in cells}) == 42
     assert launcher.name == "local"
 
 

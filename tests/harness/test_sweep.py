@@ -143,7 +143,7 @@ def test_a_missing_extra_is_named_before_anything_starts(tmp_path):
 def test_dry_run_plans_and_writes_nothing(tmp_path):
     done = sweep_alone("+sweep=all_algos", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0
-    assert "36 cells, 0 done" in done.stdout
+    assert "42 cells, 0 done" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -131,6 +131,7 @@ def test_known_effects_come_out(full):
         assert row.high - row.low < 0.15
     declared = table(full, "step-against-others").set_index(["left", "right"])
     assert declared.loc[("g2po", "ppo"), "verdict"] == "usually better"
+    assert declared.loc[("g2po", "ppo"), "wins"] == 10
     pairs = table(full, "all-pairs").set_index(["left", "right"])
     assert set(pairs["verdict"]) == {"exploratory"}
     assert pairs.loc[("g2po", "ppo"), "difference"] == pytest.approx(0.3, abs=0.06)

@@ -89,8 +89,8 @@ def test_the_page_and_the_json_have_both(out, tmp_path):
     report = read_json(tmp_path / "report.json")
     assert sorted(report["settings"]) == ["household-tiny", "vault-tiny"]
     (verdict, _) = report["pooled"]["tiny"]["step-against-others"]
-    assert (verdict["label"], verdict["seeds"], verdict["verdict"]) == ("g2po − ppo", SEEDS, "better")
-    assert verdict["p"] == pytest.approx(2 / 2**SEEDS), "seeds are flipped, not runs"
+    assert (verdict["label"], verdict["seeds"], verdict["verdict"]) == ("g2po − ppo", SEEDS, "usually better")
+    assert verdict["p"] == pytest.approx(2 / 2**SEEDS), "seeds are counted, not runs"
     assert len(report["pooled"]["tiny"]["against-others"]) == 9
     assert len(report["pooled"]["tiny"]["profile"]) == len(ARMS) * 41
     assert "heat-pooled-tiny.png" in (tmp_path / "report.md").read_text()
@@ -102,13 +102,15 @@ def test_a_seed_without_one_environment_is_left_out_and_a_failed_run_counts(tmp_
     failed = next(cell for cell in cells if cell.startswith("g2po-vault-tiny-s2-"))
     for cell in (missing, failed):
         (tmp_path / "runs" / cell / "result.json").unlink()
-    write_json(tmp_path / "runs" / failed / "failure.json", {"reason": "diverged"})
+    write_json(tmp_path / "runs" / failed / "failure.json", {"reason": "x", "kind": "algorithm"})
     pool = pool_of(tmp_path)
     household = settings(read_store(tmp_path))[0]
     assert pool.finals["g2po"].isna().tolist() == [False, True, False]
     assert pool.finals.loc[2, "g2po"] == pytest.approx(household.finals.loc[2, "g2po"] / 2)
     assert not pool.finals["ppo"].isna().any()
     assert set(pooled.against_others(pool)["seeds"]) == {2, 3}
+    assert pool.failed["g2po"].tolist() == [False, False, True], "on one of its environments"
+    assert pool.collapsed.loc[2, "g2po"]
 
 
 def test_an_arm_of_one_environment_is_not_pooled(tmp_path):

@@ -1,107 +1,130 @@
-"""Power against scipy's noncentral t, closed forms and the report's own test run on simulated sweeps."""
+"""What seeds can decide: against enumeration, the report's verdicts on simulated sweeps, and tables."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
 from reports import stats
-from reports.stats import power
 
 
-def t_power(effect: float, seeds: int, comparisons: int) -> float:
-    """Power of the two-sided paired t-test in the right direction."""
-    critical = scipy_stats.t.isf(0.025 / comparisons, seeds - 1)
-    return float(scipy_stats.nct.sf(critical, seeds - 1, effect * math.sqrt(seeds)))
+def enumerated_power(chance: float, seeds: int, level: float) -> float:
+    """Chance of a win by a two-sided sign test at `level`: over all outcomes of the seeds."""
+    found = 0.0
+    for won in product((True, False), repeat=seeds):
+        wins = sum(won)
+        if 2 * wins > seeds and scipy_stats.binomtest(wins, seeds).pvalue <= level:
+            found += chance**wins * (1 - chance) ** (seeds - wins)
+    return found
 
 
-@pytest.mark.parametrize(
-    ("seeds", "comparisons", "tolerance"),
-    # Monte-Carlo error is below .005. The rest is the tests' true distance: at 10 seeds alpha .05 is coarse
-    # (50 of 1024 arrangements), and with 100 comparisons 36 seeds are where 25 are with one.
-    [(10, 1, 0.015), (13, 1, 0.01), (16, 1, 0.01), (20, 1, 0.01), (36, 1, 0.01), (36, 100, 0.02)],
-)
-def test_power_is_the_paired_t_tests_where_the_sign_flip_test_is_fine(seeds, comparisons, tolerance):
-    for effect in np.array([0.5, 1, 2, 3, 4, 5]) / math.sqrt(seeds):
-        simulated = stats.power_at(effect, seeds, comparisons, 0.05)
-        assert simulated == pytest.approx(t_power(effect, seeds, comparisons), abs=tolerance)
+@pytest.mark.parametrize(("seeds", "comparisons"), [(5, 1), (6, 1), (9, 1), (10, 2), (11, 9)])
+def test_power_is_the_enumeration_of_wins_and_losses(seeds, comparisons):
+    for effect in (0.0, 0.5, 1.0, 2.0):
+        chance = float(scipy_stats.norm.cdf(effect))
+        exact = enumerated_power(chance, seeds, 0.05 / comparisons)
+        assert stats.power_at(effect, seeds, comparisons) == pytest.approx(exact, abs=1e-12)
 
 
-@pytest.mark.parametrize(("seeds", "comparisons"), [(6, 1), (10, 15), (14, 351)])
-def test_power_in_closed_form_where_all_seeds_must_agree(seeds, comparisons):
-    """One arrangement is tolerated there: it rejects where all signs are right, with chance Phi(d)^n."""
-    for effect in (1.0, 2.0, 3.0):
-        exact = scipy_stats.norm.cdf(effect) ** seeds
-        assert stats.power_at(effect, seeds, comparisons, 0.05) == pytest.approx(exact, abs=0.02)
-    exact = scipy_stats.norm.ppf(0.8 ** (1 / seeds))
-    assert stats.smallest_effects(comparisons, 0.8, 0.05)[seeds] == pytest.approx(exact, rel=0.02)
+@pytest.mark.parametrize(("seeds", "comparisons", "effect"), [(9, 1, 1.3), (12, 5, 1.1), (20, 2, 0.6)])
+def test_power_is_what_the_reports_verdicts_do(seeds, comparisons, effect):
+    draws = np.random.default_rng([5, seeds]).normal(effect, 1, (1500, seeds)) / 20
+    none = [[0.5] * seeds] * (comparisons - 1)
+    family = [stats.two_arms(each, [0.5] * seeds) for each in none]
+    found = []
+    for gaps in draws:
+        sides = dict(enumerate([stats.two_arms(0.5 + gaps, [0.5] * seeds), *family]))
+        found.append(stats.verdicts(sides, sesoi=None)[0].word is stats.Word.usually_better)
+    expected = stats.power_at(effect, seeds, comparisons)
+    assert np.mean(found) == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 1500))
 
 
-@pytest.mark.parametrize(
-    ("seeds", "comparisons", "effect", "sweeps"),
-    [(8, 1, 0.0, 3000), (8, 1, 1.3, 3000), (12, 5, 1.1, 3000), (18, 10, 1.0, 40)],
-)
-def test_power_is_what_the_reports_test_does(seeds, comparisons, effect, sweeps):
-    differences = np.random.default_rng([5, seeds]).normal(effect, 1, (sweeps, seeds))
-    found = [d.mean() > 0 and stats.sign_flip_p(d) * comparisons <= 0.05 for d in differences]
-    expected = stats.power_at(effect, seeds, comparisons, 0.05)
-    assert np.mean(found) == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / sweeps))
-
-
-@pytest.mark.parametrize("seeds", [6, 8, 10, 13, 16])
+@pytest.mark.parametrize("seeds", [6, 9, 10, 17, 200])
 @pytest.mark.parametrize("comparisons", [1, 3, 15])
 def test_a_null_is_rejected_at_alpha_at_most(seeds, comparisons):
-    """Both directions, at alpha / comparisons; 5 % of it for Monte-Carlo error."""
-    rejected = 2 * stats.power_at(0.0, seeds, comparisons, 0.05)
-    assert rejected <= 1.05 * 0.05 / comparisons
+    assert 2 * stats.power_at(0.0, seeds, comparisons) <= 0.05 / comparisons
 
 
-def test_the_closed_form_is_scipys():
-    seeds = np.array([6, 20, 200, 1000])
-    critical = scipy_stats.t.isf(0.001, seeds - 1)
-    effects = power.t_effect(seeds, critical, 0.8)
-    back = scipy_stats.nct.sf(critical, seeds - 1, effects * np.sqrt(seeds))
-    assert back == pytest.approx(0.8, abs=1e-6)
-    # The textbook's 34 pairs for d_z = .5 at 80 %, two-sided .05 (G*Power's example).
-    assert stats.seeds_for(1.0, 0.5, 1) == 34
+def test_the_smallest_effect_is_found_with_the_declared_power():
+    effects = stats.smallest_effects(3, 0.8, 0.05)
+    for seeds in (7, 11, 40, 1000):
+        assert stats.power_at(float(effects[seeds]), seeds, 3) == pytest.approx(0.8, abs=1e-9)
+    assert np.isinf(effects[:7]).all()
+    assert np.isfinite(effects[7:]).all()
+
+
+def test_the_sign_test_takes_half_as_many_seeds_again_as_the_t_test_of_normal_differences():
+    """Pitman's efficiency is 2 / pi: 34 pairs of the textbook's t-test become 53 at least."""
+    needed = stats.seeds_for(1.0, 0.5)
+    assert 0.9 * 34 * math.pi / 2 < needed < 1.1 * 34 * math.pi / 2
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "by_effect"),
+    [(1, {1.0: 17, 1.4: 9, 2.0: 6}), (2, {1.0: 19, 1.4: 10, 2.0: 7}), (9, {1.0: 25, 1.4: 16, 2.0: 9})],
+)
+def test_plans_are_the_first_number_that_suffices(comparisons, by_effect):
+    for effect, needed in by_effect.items():
+        planned = stats.seeds_for(1.0, effect, comparisons)
+        assert planned == needed
+        assert stats.power_at(effect, int(planned), comparisons) >= 0.8
+        fewer = [stats.power_at(effect, n, comparisons) for n in range(int(planned))]
+        assert max(fewer) < 0.8
+
+
+def test_a_few_seeds_more_can_find_less():
+    assert stats.power_at(1.0, 10) < stats.power_at(1.0, 9)
+    assert stats.power_at(1.0, 8) < stats.power_at(1.0, 6)
+
+
+@pytest.mark.parametrize("comparisons", [1, 2, 9, 15])
+def test_the_fewest_seeds_are_where_a_verdict_becomes_possible(comparisons):
+    """By the verdicts themselves: all seeds won by far, or all alike; the rest of the family undecided."""
+    seen = stats.outlook(0, comparisons=comparisons)
+    for gap, least in ((0.4, seen.usually), (0.0, seen.alike)):
+        for seeds in (least - 1, least):
+            rest = {k: stats.two_arms([0.5] * 2, [0.5] * 2) for k in range(1, comparisons)}
+            sides = {0: stats.two_arms([0.5 + gap] * seeds, [0.5] * seeds), **rest}
+            decided = stats.verdicts(sides)[0].word is not stats.Word.undecided
+            assert decided == (seeds == least)
+    assert seen.usually == math.ceil(math.log2(2 * comparisons / 0.05))
+    assert seen.alike == seen.usually - 1
+
+
+def test_the_outlook_of_a_pilot():
+    """Both ends of the SD's range, and its upper limit at 70 %, are planned for."""
+    seen = stats.outlook(6, sd=0.1, comparisons=2, effect=0.1)
+    low, high = stats.sd_factors(6)
+    expected = [stats.seeds_for(0.1 * f, 0.1, 2) for f in (stats.sd_bound(6), low, high)]
+    assert [seen.planned, seen.planned_low, seen.planned_high] == expected
+    assert seen.planned_low < seen.planned < seen.planned_high
+    assert math.isinf(seen.detectable), "six seeds decide nothing among two"
+    assert (seen.usually, seen.alike, seen.effect, seen.spread_known) == (7, 6, 0.1, True)
+
+
+def test_unknown_and_too_many_are_told_apart():
+    one = stats.outlook(1)
+    assert (one.spread_known, math.isnan(one.planned), math.isnan(one.detectable)) == (False, True, True)
+    many = stats.outlook(10, sd=0.9, effect=0.01)
+    assert (many.spread_known, math.isinf(many.planned)) == (True, True)
+    still = stats.outlook(10, sd=0.0)
+    assert (still.planned, still.detectable) == (6.0, 0.0)
+    assert math.isinf(stats.outlook(3, sd=0.0).detectable)
 
 
 def test_nothing_moves_the_wrong_way():
-    effects = stats.smallest_effects(3, 0.8, 0.05)
-    assert (np.diff(effects[np.isfinite(effects)]) <= 0).all()
-    at_ten = [stats.power_at(effect, 10, 3, 0.05) for effect in np.linspace(0, 4, 30)]
-    assert (np.diff(at_ten) > 0).all()
-    assert at_ten[-1] > 0.99
     needed = [stats.seeds_for(0.2, effect, 3) for effect in (0.8, 0.4, 0.2, 0.1, 0.05)]
     assert needed == sorted(needed)
     assert needed[0] < needed[-1]
-    usable = slice(stats.seeds_needed(15), None)
     for easy, hard in (((3, 0.8), (15, 0.8)), ((15, 0.5), (15, 0.8)), ((15, 0.8), (15, 0.95))):
-        assert (
-            stats.smallest_effects(*easy, 0.05)[usable] <= stats.smallest_effects(*hard, 0.05)[usable]
-        ).all()
-
-
-def test_what_can_never_be_found():
-    for comparisons in (1, 2, 15, 105, 351):
-        effects = stats.smallest_effects(comparisons, 0.8, 0.05)
-        assert np.isinf(effects[[0, 1, 3, 5]]).all()
-        assert int(np.argmax(np.isfinite(effects))) == stats.seeds_needed(comparisons)
-    assert stats.seeds_for(1e-6, 1.0, 15) == 10
-    assert stats.seeds_for(0.0, 1.0, 15) == 10, "arms that never differ in spread"
-    assert np.isinf(stats.smallest_effects(6000, 0.8, 0.05)).all(), "100 000 resamples can't reach .05 / 6000"
-    assert stats.seeds_for(0.9, 0.01, 15) is None
-
-
-def test_the_same_numbers_again():
-    first = stats.smallest_effects(3, 0.8, 0.05)
-    power.smallest_effects.cache_clear()
-    power.ladder.cache_clear()
-    np.testing.assert_array_equal(stats.smallest_effects(3, 0.8, 0.05), first)
+        assert (stats.smallest_effects(*easy, 0.05) <= stats.smallest_effects(*hard, 0.05)).all()
 
 
 def test_the_range_of_an_sd_is_the_chi_square_tables():
-    """Tabled .975 and .025 quantiles: 7.378 and 0.0506 at 2 degrees of freedom, 19.02 and 2.700 at 9."""
+    """Tabled .975, .025 and .3 quantiles: 7.378, .0506, .713 at 2 degrees, 19.02, 2.700, 6.393 at 9."""
     assert stats.sd_factors(3) == pytest.approx((math.sqrt(2 / 7.378), math.sqrt(2 / 0.0506)), rel=1e-3)
     assert stats.sd_factors(10) == pytest.approx((math.sqrt(9 / 19.02), math.sqrt(9 / 2.700)), rel=1e-3)
+    assert stats.sd_bound(3) == pytest.approx(math.sqrt(2 / 0.713), rel=1e-3)
+    assert stats.sd_bound(10) == pytest.approx(math.sqrt(9 / 6.393), rel=1e-3)

@@ -1,4 +1,4 @@
-"""Failed runs stay in, runs that were not made stay out, and both are said."""
+"""Runs that the algorithm broke stay in, runs that were not made stay out, and both are said."""
 
 import math
 
@@ -10,24 +10,26 @@ from reports import stats
 
 RUNS = pd.DataFrame(
     [
-        (0, "ppo", "done", 0.8),
-        (1, "ppo", "failed", math.nan),
-        (2, "ppo", "done", 0.6),
-        (0, "grpo", "done", 0.5),
-        (1, "grpo", "done", 0.7),
-        (2, "grpo", "unfinished", 0.3),
-        (3, "grpo", "failed", 0.9),
+        (0, "ppo", "done", None, 0.8),
+        (1, "ppo", "failed", "algorithm", math.nan),
+        (2, "ppo", "done", None, 0.6),
+        (4, "ppo", "failed", "infrastructure", 0.4),
+        (0, "grpo", "done", None, 0.5),
+        (1, "grpo", "done", None, 0.7),
+        (2, "grpo", "unfinished", None, 0.3),
+        (3, "grpo", "failed", "algorithm", 0.9),
+        (4, "grpo", "done", None, 0.5),
     ],
-    columns=["seed", "arm", "state", "final_success"],
+    columns=["seed", "arm", "state", "failure", "final_success"],
 )
 
 
 def test_the_table_is_completed_and_says_how():
     done = stats.intention_to_treat(RUNS)
-    expected = {"grpo": [0.5, 0.7, math.nan, 0.0], "ppo": [0.8, 0.0, 0.6, math.nan]}
+    expected = {"grpo": [0.5, 0.7, math.nan, 0.0, 0.5], "ppo": [0.8, 0.0, 0.6, math.nan, math.nan]}
     np.testing.assert_allclose(done.scores[["grpo", "ppo"]], pd.DataFrame(expected))
     assert done.filled.values.tolist() == [[1, "ppo"], [3, "grpo"]]
-    assert done.missing.values.tolist() == [[2, "grpo"], [3, "ppo"]]
+    assert done.missing.values.tolist() == [[2, "grpo"], [3, "ppo"], [4, "ppo"]]
 
 
 def test_leaving_failures_out_would_flatter():
