@@ -61,7 +61,10 @@ LAYOUT = """() => {
   }
   const scrolling = [...document.querySelectorAll(".scroll")].filter(seen)
     .filter((each) => each.scrollWidth > each.clientWidth).map(name);
-  return {drawings: drawings.length, cut, small, scrolling, page: document.documentElement.scrollWidth};
+  const squeezed = [...document.querySelectorAll("table:not(.runs) tr")].filter(seen)
+    .filter((each) => each.getBoundingClientRect().height > 150).map(name);
+  const page = document.documentElement.scrollWidth;
+  return {drawings: drawings.length, cut, small, scrolling, squeezed, page};
 }"""
 """What of a page in a browser is cut, too small to be read, or reached by scrolling sideways alone."""
 
@@ -90,6 +93,7 @@ def test_nothing_overflows_is_cut_or_too_small(store, width, browser, request):
     assert found["drawings"] >= 6
     assert found["cut"] == []
     assert found["small"] == []
+    assert found["squeezed"] == []
     if width == 1280:
         wide = [each for each in found["scrolling"] if not each.startswith(("mean a run", "factor"))]
         assert wide == [], "every table but those with a column an arm is seen whole"
