@@ -57,8 +57,8 @@ def find(path: Path, names: str | None) -> Found:
     """
     own = entrants_named(names) if names else None
     if not path.is_dir():
-        entrants = own or published()
-        return Found([Recording(path, path.name, path.name, "", entrants, (0, 0))], [])
+        entrants, problems = (own, []) if own else published()
+        return Found([Recording(path, path.name, path.name, "", entrants, (0, 0))], problems)
     if (path / "sweep.json").exists() or not (path / "config.json").exists():
         found = in_store(read_store(path), own)
     else:
@@ -76,10 +76,16 @@ def entrants_named(names: str) -> tuple[Entrant, ...]:
     return tuple(Entrant(*pair) for pair in zip(listed, chosen(names, ()), strict=True))
 
 
-def published() -> tuple[Entrant, ...]:
-    """All algorithms but the controls."""
-    every = [Entrant(name, built(name, {})) for name in group_options("algorithm")]
-    return tuple(entrant for entrant in every if not entrant.algorithm.control)
+def published() -> tuple[tuple[Entrant, ...], list[str]]:
+    """All algorithms but the controls, and what is wrong with those that can't be used."""
+    every: list[Entrant] = []
+    problems: list[str] = []
+    for name in group_options("algorithm"):
+        try:
+            every.append(Entrant(name, built(name, {})))
+        except Exception as error:  # an algorithm's file is anybody's code
+            problems.append(f"algorithm {name}: {what_happened(error)}")
+    return tuple(entrant for entrant in every if not entrant.algorithm.control), problems
 
 
 def in_store(store: Store, own: tuple[Entrant, ...] | None = None, only: str | None = None) -> Found:

@@ -152,7 +152,7 @@ def write_page(path: Path, algorithms: str | None, to: Path | None) -> Path:
     """Write the page of what is recorded in `path`; returns where it is."""
     contents = collect(find(path, algorithms))
     if not contents.runs:
-        raise UserError(contents.problems[0])
+        raise UserError(contents.problems[-1])
     out = to or (path / PAGE if path.is_dir() else Path(PAGE))
     try:
         write_atomically(out, page(contents, path.resolve().name, path))

@@ -187,6 +187,12 @@ def test_an_algorithm_that_cannot_be_imported_costs_its_own_column_alone(sweep, 
         for each in run["checkpoints"]:
             assert [column["name"] for column in each["columns"]] == ["exact", "grpo"]
     assert "config.json: SyntaxError: invalid syntax" in (sweep / "trajectories.html").read_text()
+    file, out = sweep / "pair.jsonl", sweep / "pair.html"
+    file.write_text(a_pair())
+    assert main([str(file), "--out", str(out)]) == 0
+    assert "algorithm ppo: SyntaxError: invalid syntax" in out.read_text()
+    [[only]] = [run["checkpoints"] for run in embedded(out)]
+    assert "grpo" in [column["name"] for column in only["columns"]]
 
 
 def test_a_damaged_file_is_named_and_skipped(sweep):
