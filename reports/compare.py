@@ -10,6 +10,8 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,9 @@ from reports import export, wording
 from reports.command import exit_code
 from reports.comparisons import Family
 from reports.effects import Effects, effects_of, odds_ratio
+from reports.parts import Parts
 from reports.pooled import pools
-from reports.sections import Compared, Overall, Section, overall, section
+from reports.sections import MOST_ROWS, Compared, Overall, Section, overall, section
 from reports.settings import settings
 from reports.store import Store, read_store
 from reports.viewer import PAGE as TRAJECTORIES
@@ -38,18 +41,27 @@ GROUPED = ("arm", "env", "model", "command")
 """What the runs of a group have in common."""
 
 
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report says."""
+
+    store: Store
+    sections: Sequence[Section]
+    overalls: Sequence[Overall]
+    effects: Effects | None
+    trajectories: bytes | None
+    """The page of recorded episodes; None where nothing is recorded."""
+    failed: Sequence[str]
+    """Parts that could not be made, and why."""
+
+
 def compare(out: Path, to: Path | None = None) -> Path:
     """Write the report of the sweep in `out` into `to` (default: `out`); returns the path of its page."""
-    store = read_store(out)
-    found = settings(store)
-    sections = [section(store, setting) for setting in found]
-    overalls = [] if store.manifest["tuning"] else [overall(pool) for pool in pools(found)]
-    effects = effects_of(store, found)
-    target = to or out
+    report, target = report_of(read_store(out)), to or out
     try:
         for folder in (target / "figures", target / "tables"):
             folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files(store, sections, overalls, effects).items():
+        for name, content in files(report).items():
             write_atomically(target / name, content)
     except OSError as error:
         raise UserError(
@@ -58,24 +70,45 @@ def compare(out: Path, to: Path | None = None) -> Path:
     return target / "report.html"
 
 
-def files(
-    store: Store, sections: Sequence[Section], overalls: Sequence[Overall], effects: Effects | None
-) -> dict[str, bytes]:
+def report_of(store: Store) -> Report:
+    """What there is to report. A part that fails is left out, and named."""
+    parts = Parts()
+    found = settings(store)
+    made = [
+        parts.made(f"The part on {each.env}, model {each.model},", partial(section, store, each, parts), None)
+        for each in found
+    ]
+    pooled = [] if store.manifest["tuning"] else pools(found)
+    over = [
+        parts.made(f"The part over environments, model {each.model},", partial(overall, each, parts), None)
+        for each in pooled
+    ]
+    return Report(
+        store=store,
+        sections=[each for each in made if each],
+        overalls=[each for each in over if each],
+        effects=parts.made("The model of factors", partial(effects_of, store, found), None),
+        trajectories=parts.made("The page of single episodes", partial(sweep_page, store), None),
+        failed=parts.failed,
+    )
+
+
+def files(report: Report) -> dict[str, bytes]:
     """Every file of the report by path, the page last."""
     content: dict[str, bytes] = {}
-    named = {each.setting.slug: named_tables(each) for each in sections}
-    models = effect_tables(effects)
+    named = {each.setting.slug: named_tables(each) for each in report.sections}
+    models = effect_tables(report.effects)
     for name, frame in models.items():
         content[f"tables/{name}.csv"] = csv(frame)
-    pooled = {each.pool.model: pooled_tables(each) for each in overalls}
-    for each in sections:
+    pooled = {each.pool.model: pooled_tables(each) for each in report.overalls}
+    for each in report.sections:
         content |= files_of(each, named[each.setting.slug], each.setting.slug)
-    for over in overalls:
+    for over in report.overalls:
         content |= files_of(over, pooled[over.pool.model], f"pooled-{over.pool.model}")
-    if trajectories := sweep_page(store):
-        content[TRAJECTORIES] = trajectories
-    content["report.json"] = export.to_json(store, named, pooled, models)
-    words = said(store, sections, overalls, effects, bool(trajectories))
+    if report.trajectories:
+        content[TRAJECTORIES] = report.trajectories
+    content["report.json"] = export.to_json(report.store, named, pooled, models, report.failed)
+    words = said(report)
     for name in ("report.md", "report.html"):
         content[name] = render(f"{name}.j2", words)
     return content
@@ -125,6 +158,7 @@ def named_tables(section: Section) -> dict[str, pd.DataFrame]:
         "runs": section.setting.runs,
         "final": section.final,
         **compared_tables(section),
+        "equal": section.equal,
         "curves": section.curves,
         "threshold": section.threshold,
         "scaling": section.scaling,
@@ -180,32 +214,45 @@ def render(template: str, content: Mapping[str, Any]) -> bytes:
     return environment.get_template(template).render(content).encode()
 
 
-def said(
-    store: Store,
-    sections: Sequence[Section],
-    overalls: Sequence[Overall],
-    effects: Effects | None,
-    trajectories: bool,
-) -> dict[str, Any]:
+def said(report: Report) -> dict[str, Any]:
     """What the pages are made of."""
+    store = report.store
     runs = store.runs.assign(
         seconds=wording.run_seconds(store.runs), command=commands(store), log=failed_logs(store)
     )
     records = runs.to_dict("records")
     return {
         "store": store,
-        "sections": sections,
-        "overalls": overalls,
-        "effects": effects,
-        "trajectories": TRAJECTORIES if trajectories else "",
+        "answers": answers(report),
+        "sections": report.sections,
+        "overalls": report.overalls,
+        "effects": report.effects,
+        "trajectories": TRAJECTORIES if report.trajectories else "",
+        "failed": report.failed,
         "runs": records,
         "groups": groups(records),
-        "several": wording.page_error(confirmatory(sections, overalls)),
+        "several": wording.page_error(confirmatory(report.sections, report.overalls)),
         "done": int((store.runs["state"] == "done").sum()),
         "compute_rows": wording.COMPUTE_ROWS,
+        "most_rows": MOST_ROWS,
         "axes": wording.AXES,
         "command": f"python -m reports.compare {store.path}",
     }
+
+
+def answers(report: Report) -> list[tuple[str, str]]:
+    """The lines that a page begins with, and what each is about: all environments together, or each."""
+    if report.store.manifest["tuning"]:
+        return []
+    if report.overalls:
+        several = len(report.overalls) > 1
+        return [
+            (f"Over environments, model {over.pool.model}" if several else "Over environments", over.answer)
+            for over in report.overalls
+        ]
+    if len(report.sections) == 1:
+        return [("", report.sections[0].answer)]
+    return [(f"{s.setting.env}, model {s.setting.model}", s.answer) for s in report.sections]
 
 
 def confirmatory(sections: Sequence[Section], overalls: Sequence[Overall]) -> int:
@@ -251,7 +298,7 @@ def command_of(config: Record) -> str:
     """What runs the cells of this configuration, but for the seed; empty where that can't be told."""
     try:
         *overrides, _ = overrides_of(run_config(config))
-    except (KeyError, TypeError, UserError):
+    except Exception:  # an algorithm's file is anybody's code: it may be gone or broken
         return ""
     return shlex.join(["python", "-m", "harness.run", *overrides])
 
@@ -261,7 +308,7 @@ def failed_logs(store: Store) -> list[str]:
     found = []
     for cell, state in zip(store.runs["cell"], store.runs["state"], strict=True):
         log = store.path / "runs" / cell / "log.txt"
-        lines = log.read_text(errors="replace").splitlines() if state == "failed" and log.exists() else []
+        lines = log.read_text("utf-8", "replace").splitlines() if state == "failed" and log.exists() else []
         found.append("\n".join(lines[-LOG_LINES:]))
     return found
 

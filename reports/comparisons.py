@@ -57,6 +57,8 @@ class Family:
     """Differences by seed, by label."""
     verdicts: dict[str, stats.Verdict]
     """By label; of an exploratory family only the numbers count."""
+    pairs: Mapping[str, "Pair"]
+    """The arms of both sides, by label."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def compare_pairs(name: str, scores: Scores, pairs: Mapping[str, Pair], sesoi: f
         table["p_adjusted"] = stats.benjamini_hochberg(table["p"])
         table["verdict"] = "exploratory"
     differences = {label: pd.Series(sides[label].differences_S, index=seeds[label]) for label in pairs}
-    return Family(name, table, differences, verdicts)
+    return Family(name, table, differences, verdicts, pairs)
 
 
 def paired_seeds(scores: Scores, pair: Pair) -> pd.Index:

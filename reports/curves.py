@@ -1,7 +1,7 @@
 """Learning curves over the budget, as figures."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,24 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.settings import Setting
 from reports.stats import Floats
-from reports.svg import MOST_LINES, MUTED, canvas, drawn, palette, panels
+from reports.svg import (
+    MOST_LINES,
+    MUTED,
+    WIDE,
+    canvas,
+    drawn,
+    legend,
+    legend_room,
+    palette,
+    panels,
+    shortened,
+)
 from reports.wording import AXES, amount
+
+MOST_ENDS = 18
+"""Curves that have room for their names at their ends."""
+SMALL = 2.4
+"""Inches of a panel's width below which its texts are smaller."""
 
 
 def budget_axis(figure: Figure, axes: Sequence[Axes], axis: str, end: float, ticks: int) -> None:
@@ -28,20 +44,36 @@ def budget_axis(figure: Figure, axes: Sequence[Axes], axis: str, end: float, tic
     figure.supxlabel(AXES[axis] + (", nominal" if axis == "flops" else ""), fontsize=9)
 
 
-def curves(setting: Setting, table: pd.DataFrame) -> Figure:
-    """Mean of each arm with its interval, named at the right in the order of the ends."""
-    colours = palette(list(setting.arms))
-    figure, axes = canvas(4.2)
+def curves(setting: Setting, table: pd.DataFrame, width: float) -> Figure:
+    """Mean of each arm with its interval.
+
+    Named at the right in the order of the ends where there is room for it, otherwise above.
+    """
+    colours, names = palette(list(setting.arms)), shortened(list(setting.arms))
+    named = width == WIDE and len(setting.arms) <= MOST_ENDS
+    figure, axes = canvas(4.2 if named else 4.2 + legend_room(list(names.values()), width), width)
     end = float(table["amount"].max())
-    budget_axis(figure, [axes], str(table["axis"].iloc[0]), end, 8)
+    budget_axis(figure, [axes], str(table["axis"].iloc[0]), end, 8 if width == WIDE else 4)
     for arm, line in table.groupby("arm"):
-        colour = colours[str(arm)]
+        colour, name = colours[str(arm)], names[str(arm)]
         axes.fill_between(line["amount"], line["low"], line["high"], color=colour, alpha=0.13, linewidth=0)
-        axes.plot(line["amount"], line["success"], color=colour, linewidth=2.2)
+        axes.plot(line["amount"], line["success"], color=colour, linewidth=2.2, label=name)
     ends = table.dropna(subset="success").groupby("arm").tail(1).sort_values("success")
+    if named:
+        name_ends(axes, ends, end, colours, names)
+    else:
+        legend(figure, axes.get_legend_handles_labels()[0])
+    axes.set_ylabel("success (sampled)")
+    return figure
+
+
+def name_ends(
+    axes: Axes, ends: pd.DataFrame, end: float, colours: Mapping[str, str], names: Mapping[str, str]
+) -> None:
+    """Each curve's name at the right, with a line to the curve's end."""
     for place, (_, row) in zip(apart(list(ends["success"]), 0.055), ends.iterrows(), strict=True):
         colour = colours[row["arm"]]
-        axes.text(1.05 * end, place, row["arm"], color=colour, va="center", weight="bold")
+        axes.text(1.05 * end, place, names[row["arm"]], color=colour, va="center", weight="bold")
         axes.plot(
             [row["amount"], 1.045 * end],
             [row["success"], place],
@@ -49,8 +81,6 @@ def curves(setting: Setting, table: pd.DataFrame) -> Figure:
             linewidth=0.7,
             clip_on=False,
         )
-    axes.set_ylabel("success (sampled)")
-    return figure
 
 
 def apart(values: Sequence[float], gap: float) -> list[float]:
@@ -74,12 +104,13 @@ def seed_curves(setting: Setting) -> pd.DataFrame:
     return pd.DataFrame({name: np.concatenate([line[name] for line in lines]) for name in columns})
 
 
-def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
+def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame, width: float) -> Figure:
     """A panel an arm: one line a seed, the mean, and the other arms' means behind; unfinished runs dashed."""
-    colours = palette(list(setting.arms))
-    figure, found = panels(len(setting.arms))
+    colours, names = palette(list(setting.arms)), shortened(list(setting.arms))
+    figure, found = panels(len(setting.arms), width)
+    small = found[0].get_position().width * width < SMALL
     axis = str(table["axis"].iloc[0])
-    budget_axis(figure, found, axis, float(table["amount"].max()), 4)
+    budget_axis(figure, found, axis, float(table["amount"].max()), 3 if small else 4)
     means = {str(arm): line[["amount", "success"]].to_numpy() for arm, line in table.groupby("arm")}
     lines: dict[tuple[str, bool], list[Floats]] = defaultdict(list)
     values = seeds[[axis, "success"]].to_numpy(dtype=float)
@@ -94,6 +125,6 @@ def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame) ->
         for style, done in (("-", True), ("--", False)):
             thin: Any = {"linewidths": 0.9, "alpha": 0.5, "zorder": 2, "linestyles": style}
             axes.add_collection(LineCollection(lines[arm, done], colors=colours[arm], **thin))
-        axes.set_title(arm)
+        axes.set_title(names[arm], fontsize=8 if small else None)
     figure.supylabel("success (sampled)", x=0.008, fontsize=9)
     return figure

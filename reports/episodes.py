@@ -18,6 +18,7 @@ from harness.records.files import (
     batch_of,
     has,
 )
+from reports.parts import what_happened
 from reports.recorded import Entrant
 
 Plain = dict[str, Any]
@@ -45,16 +46,15 @@ def checkpoint(records: Sequence[RecordedTrajectory], entrants: Sequence[Entrant
     for entrant in entrants:
         try:
             require(records, entrant)
-            credit = credit_of(entrant.algorithm, batch)
+            made, credit, size = credited(batch, entrant)
         except UserError as error:
             missing.append({"name": entrant.name, "reason": str(error)})
-            continue
-        made = column(entrant.name, f"per {entrant.algorithm.credit_unit.value}", credit.advantage_T)
-        if credit.trained_N is not None:
-            made["untrained"] = np.flatnonzero(~credit.trained_N).tolist()
-        columns.append(made)
-        credits.append(compact(batch, credit.advantage_T))
-        sizes.append(np.abs(credit.advantage_T))
+        except Exception as error:  # an algorithm is anybody's code, and must not cost the others the page
+            missing.append({"name": entrant.name, "reason": f"failed: {what_happened(error)}"})
+        else:
+            columns.append(made)
+            credits.append(credit)
+            sizes.append(size)
     starts = batch.first_step_N.tolist()
     names = task_names(records)
     episodes = [
@@ -63,6 +63,15 @@ def checkpoint(records: Sequence[RecordedTrajectory], entrants: Sequence[Entrant
     ]
     scale = rounded(float(np.quantile(sizes, SATURATED))) if sizes else 0
     return {"columns": columns, "missing": missing, "scale": scale, "episodes": episodes}
+
+
+def credited(batch: Batch, entrant: Entrant) -> tuple[Plain, list[Any], Floats]:
+    """An algorithm's column, its credit step by step, and the sizes of its numbers, one a token."""
+    credit = credit_of(entrant.algorithm, batch)
+    made = column(entrant.name, f"per {entrant.algorithm.credit_unit.value}", credit.advantage_T)
+    if credit.trained_N is not None:
+        made["untrained"] = np.flatnonzero(~credit.trained_N).tolist()
+    return made, compact(batch, credit.advantage_T), np.abs(credit.advantage_T)
 
 
 def require(records: Sequence[RecordedTrajectory], entrant: Entrant) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -23,8 +23,16 @@ Tables = Mapping[str, Mapping[str, pd.DataFrame]]
 """Tables by name, by what they are about."""
 
 
-def to_json(store: Store, settings: Tables, pooled: Tables, models: Mapping[str, pd.DataFrame]) -> bytes:
+def to_json(
+    store: Store,
+    settings: Tables,
+    pooled: Tables,
+    models: Mapping[str, pd.DataFrame],
+    failed: Sequence[str],
+) -> bytes:
     """Every table row by row: of settings (ENV-MODEL), of models over environments, of factors.
+
+    `failed`: the parts that could not be made.
 
     Numbers are in full, null where there is none.
     """
@@ -32,6 +40,7 @@ def to_json(store: Store, settings: Tables, pooled: Tables, models: Mapping[str,
         "format": FORMAT,
         "sweep": {key: store.manifest[key] for key in KEPT},
         "versions": store.versions,
+        "failed": list(failed),
         "columns": COLUMNS,
         "settings": nested(settings),
         "pooled": nested(pooled),

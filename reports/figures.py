@@ -1,6 +1,6 @@
 """The report's figures. They draw what `reports.measured` holds, and compute nothing themselves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,20 +13,48 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from harness.ledger import Phase
 from reports.comparisons import Family
 from reports.curves import curves, curves_by_arm, seed_curves
 from reports.distributions import profile, survival
 from reports.learning import THRESHOLD
 from reports.measured import Measured
+from reports.parts import Parts
 from reports.pooled import Pool, heat_map
 from reports.settings import Setting
 from reports.stats import Floats
-from reports.svg import INK, MOST_DOTS, MUTED, STYLE, canvas, drawn, legend, palette, to_png, to_svg
+from reports.svg import (
+    INK,
+    MOST_DOTS,
+    MUTED,
+    NARROW,
+    WIDE,
+    canvas,
+    drawn,
+    legend,
+    legend_room,
+    palette,
+    shortened,
+    styled,
+    to_png,
+    to_svg,
+)  # fmt: skip
 from reports.tables import BUDGETED
 from reports.wording import AXES, PHASE_NAMES, count, signed
 
+PHASE_FAMILIES = {
+    "Blues": (Phase.prefill_new, Phase.prefill_cached, Phase.decode, Phase.decode_branch),
+    "Greens": (Phase.score_sampled, Phase.branch_scoring, Phase.score_reference, Phase.ratio_centre),
+    "Purples": (Phase.critic_forward, Phase.critic_train),
+    "Oranges": (Phase.actor_train, Phase.environment, Phase.credit),
+}
+"""Matplotlib's colour map of phases that are alike. A phase that none has is drawn in grey."""
+MOST_TALL = 12
+"""Arms whose rows are tall enough for a name of two lines."""
+ABOVE = 0.4
+"""How far above its row a name stands, in rows."""
 ON_COLOUR: Any = {"color": "#10141a", "fontsize": 8}
 """Text that reads on the colours of phases."""
 
@@ -38,6 +66,8 @@ class Picture:
     name: str
     title: str
     svg: str
+    narrow: str
+    """The same for a phone's screen, also SVG."""
     png: bytes
     data: str
     """What is drawn, as CSV."""
@@ -49,19 +79,22 @@ class Drawing:
 
     title: str
     data: pd.DataFrame
-    draw: Callable[[], Figure]
+    names: Sequence[str]
+    """The arms that it may have to shorten."""
+    draw: Callable[[float], Figure]
+    """Draws it so many inches wide."""
 
 
-def pictures(setting: Setting, measured: Measured, comparisons: Family) -> dict[str, Picture]:
+def pictures(setting: Setting, measured: Measured, comparisons: Family, parts: Parts) -> dict[str, Picture]:
     """Every figure of a setting by kind; without a finished run there is none."""
     if setting.done.empty:
         return {}
     where = f"({setting.env}, model {setting.model})"
-    with mpl.rc_context(STYLE):
-        return {
-            kind: drawn_as(f"{kind}-{setting.slug}", replace(each, title=f"{each.title} {where}"))
-            for kind, each in drawings(setting, measured, comparisons).items()
-        }
+    named = {
+        kind: replace(each, title=f"{each.title} {where}")
+        for kind, each in drawings(setting, measured, comparisons).items()
+    }
+    return all_drawn(named, setting.slug, parts)
 
 
 def has_pairs(family: Family) -> bool:
@@ -70,31 +103,43 @@ def has_pairs(family: Family) -> bool:
 
 
 def pooled_pictures(
-    pool: Pool, table: pd.DataFrame, profiled: pd.DataFrame, comparisons: Family
+    pool: Pool, table: pd.DataFrame, profiled: pd.DataFrame, comparisons: Family, parts: Parts
 ) -> dict[str, Picture]:
     """The figures of several environments together.
 
     `table`: of `pooled.against_others`, `profiled`: of `pooled.profile_table`.
     """
-    where = f"{count(len(pool.settings), 'environment')}, model {pool.model}"
+    where, arms = f"{count(len(pool.settings), 'environment')}, model {pool.model}", pool.contestants
     found = {}
     if table["difference"].notna().any():
         title = f"Each arm minus the mean of the others, by environment ({where})"
-        found["heat"] = Drawing(title, table, partial(heat_map, table))
+        found["heat"] = Drawing(title, table, arms, partial(heat_map, table))
     if len(profiled):
         title = f"Performance profile: runs of all environments that end above a score ({where})"
-        found["profile"] = Drawing(title, profiled, partial(profile, pool.contestants, profiled))
+        found["profile"] = Drawing(title, profiled, arms, partial(profile, arms, profiled))
     if has_pairs(comparisons):
         title = f"Paired differences in final success over environments ({where})"
-        found["forest"] = Drawing(title, comparisons.table, partial(forest, pool.contestants, comparisons))
-    with mpl.rc_context(STYLE):
-        return {kind: drawn_as(f"{kind}-pooled-{pool.model}", each) for kind, each in found.items()}
+        found["forest"] = Drawing(title, comparisons.table, arms, partial(forest, arms, comparisons))
+    return all_drawn(found, f"pooled-{pool.model}", parts)
 
 
-def drawn_as(name: str, drawing: Drawing) -> Picture:
+def all_drawn(drawings: Mapping[str, Drawing], slug: str, parts: Parts) -> dict[str, Picture]:
+    """Drawings as pictures by kind, but for those that fail."""
+    made = {
+        kind: parts.made(f"Figure “{each.title}”", partial(drawn_as, f"{kind}-{slug}", each), None)
+        for kind, each in drawings.items()
+    }
+    return {kind: picture for kind, picture in made.items() if picture}
+
+
+def drawn_as(name: str, drawing: Drawing) -> Picture | None:
     """The drawing as files."""
-    figure, title = drawing.draw(), drawing.title
-    return Picture(name, title, to_svg(figure, name, title), to_png(figure), to_csv(drawing.data))
+    title, names = drawing.title, drawing.names
+    with styled():
+        figure = drawing.draw(WIDE)
+        svg, png = to_svg(figure, name, title, names), to_png(figure)
+        narrow = to_svg(drawing.draw(NARROW), f"{name}-narrow", title, names)
+    return Picture(name, title, svg, narrow, png, to_csv(drawing.data))
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -108,29 +153,34 @@ def drawings(setting: Setting, measured: Measured, comparisons: Family) -> dict[
     by_axis = {str(axis): table for axis, table in measured.curves.groupby("axis", sort=False)}
     seeds = seed_curves(setting)
     found = {
-        "final": Drawing("Final success by algorithm, one dot a seed", ends, partial(final, setting, ends)),
+        "final": Drawing(
+            "Final success by algorithm, one dot a seed", ends, arms, partial(final, setting, ends)
+        ),
         "seeds": Drawing(
             "Success over the budget, one line a seed",
             seeds,
+            arms,
             partial(curves_by_arm, setting, by_axis[setting.axis], seeds),
         ),
         "compute": Drawing(
-            "Where the budget went, share of FLOPs by phase", phases, partial(compute, setting, phases)
+            "Where the budget went, share of FLOPs by phase", phases, arms, partial(compute, setting, phases)
         ),
     }
     for axis, table in by_axis.items():
         if table["success"].notna().any():
             title = f"Success over {AXES[axis]}, mean over seeds"
-            found[f"curves-{axis}"] = Drawing(title, table, partial(curves, setting, table))
+            found[f"curves-{axis}"] = Drawing(title, table, arms, partial(curves, setting, table))
     if len(measured.profile):
         title = "Performance profile: runs that end above a score"
-        found["profile"] = Drawing(title, measured.profile, partial(profile, arms, measured.profile))
+        found["profile"] = Drawing(title, measured.profile, arms, partial(profile, arms, measured.profile))
     if len(measured.survival):
         title = f"Runs that have not reached a success of {THRESHOLD:g}"
-        found["survival"] = Drawing(title, measured.survival, partial(survival, arms, measured.survival))
+        found["survival"] = Drawing(
+            title, measured.survival, arms, partial(survival, arms, measured.survival)
+        )
     if has_pairs(comparisons):
         rows = partial(forest, arms, comparisons)
-        found["forest"] = Drawing("Paired differences in final success", comparisons.table, rows)
+        found["forest"] = Drawing("Paired differences in final success", comparisons.table, arms, rows)
     return found
 
 
@@ -163,19 +213,24 @@ def seeds_drawn(values_S: "pd.Series[float]") -> Floats:
     return np.asarray(found[drawn(found, MOST_DOTS)])
 
 
-def row_axis(axes: Axes, labels: Sequence[str]) -> None:
-    """Named rows from the top down."""
+def row_axis(axes: Axes, labels: Sequence[str], width: float) -> None:
+    """Named rows from the top down; names at the left, or in a narrow figure above their rows."""
     axes.set_yticks([])
+    beside = width == WIDE
+    where: Any = {"ha": "right", "va": "center"} if beside else {"ha": "left", "va": "center"}
     for y, label in enumerate(labels):  # a tick takes ten times as long as its text
-        axes.text(-0.01, y, label, transform=axes.get_yaxis_transform(), ha="right", va="center")
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+        left, height = (-0.01, y) if beside else (0, y - ABOVE)
+        axes.text(left, height, label, transform=axes.get_yaxis_transform(), **where)
+    axes.set_ylim(len(labels) - 0.5, -0.5 if beside else -0.5 - ABOVE / 2)
     axes.spines["left"].set_visible(False)
 
 
-def final(setting: Setting, table: pd.DataFrame) -> Figure:
+def final(setting: Setting, table: pd.DataFrame, width: float) -> Figure:
     """Success by arm, best first."""
-    colours = palette(list(setting.arms))
-    figure, axes = canvas(0.95 + 0.46 * len(table))
+    colours, names = palette(list(setting.arms)), shortened(list(setting.arms))
+    beside = width == WIDE
+    row = (0.46 if len(table) <= MOST_TALL else 0.3) if beside else 0.56
+    figure, axes = canvas((0.95 if beside else 1.15) + row * len(table), width)
     own = [colours[arm] for arm in table["arm"]]
     seeds(axes, [seeds_drawn(setting.finals[arm]) for arm in table["arm"]], 0.2, 0.07, own)
     intervals(axes, table, "final_success", own)
@@ -184,7 +239,9 @@ def final(setting: Setting, table: pd.DataFrame) -> Figure:
         table["greedy_success"], rows - 0.08, "D", markerfacecolor="none", markeredgecolor=INK, markersize=6
     )
     axes.vlines(table["start_success"], rows - 0.25, rows + 0.25, colors=MUTED, linewidth=1.5)
-    row_axis(axes, [f"{row['arm']}\n({row['credit_unit']})" for _, row in table.iterrows()])
+    between = "\n" if beside and len(table) <= MOST_TALL else " "
+    labels = [f"{names[row['arm']]}{between}({row['credit_unit']})" for _, row in table.iterrows()]
+    row_axis(axes, labels, width)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("final success on the evaluation panel")
     entries = [
@@ -197,38 +254,50 @@ def final(setting: Setting, table: pd.DataFrame) -> Figure:
         )[0],
         axes.plot([], [], "|", color=MUTED, markersize=11, markeredgewidth=1.5, label="at the start")[0],
     ]
-    figure.legend(handles=entries, loc="outside upper right", ncols=4, handletextpad=0.4)
+    figure.legend(handles=entries, loc="outside upper right", ncols=4 if beside else 2, handletextpad=0.4)
     return figure
 
 
-def forest(arms: Sequence[str], family: Family) -> Figure:
+def forest(arms: Sequence[str], family: Family, width: float) -> Figure:
     """Differences with intervals, one dot a seed, verdicts at the right."""
-    table, colours = family.table, palette(arms)
-    figure, axes = canvas(0.75 + 0.36 * len(table))
+    table, colours, beside = family.table, palette(arms), width == WIDE
+    figure, axes = canvas(0.75 + (0.36 if beside else 0.56) * len(table), width)
     axes.axvline(0, color=INK, linewidth=0.9)
     own = [colours.get(left, INK) for left in table["left"]]
     seeds(axes, [seeds_drawn(family.differences[label]) for label in table["label"]], 0.22, 0.06, own)
     intervals(axes, table, "difference", own)
     for y, verdict in enumerate(table["verdict"]):
-        decided = verdict in ("better", "worse", "equivalent")
-        axes.text(
-            1.02,
-            y,
-            verdict,
-            transform=axes.get_yaxis_transform(),
-            verticalalignment="center",
-            weight="bold" if decided else "normal",
-        )
-    row_axis(axes, list(table["label"]))
+        look: Any = {"va": "center", "ha": "left" if beside else "right"}
+        look["weight"] = "normal" if verdict in ("undecided", "exploratory") else "bold"
+        right, height = (1.02, y) if beside else (1, y - ABOVE)
+        axes.text(right, height, verdict, transform=axes.get_yaxis_transform(), **look)
+    row_axis(axes, pair_labels(arms, table), width)
     seen = [*table["low"], *table["high"], *(d for values in family.differences.values() for d in values)]
     reach = max(0.1, min(1.0, 1.06 * float(np.nanmax(np.abs(seen)))))
     axes.set_xlim(-reach, reach)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
-    axes.set_xlabel("← right arm better  ·  difference in final success, left − right  ·  left arm better →")
+    axes.set_xlabel(
+        "← right arm better  ·  difference in final success, left − right  ·  left arm better →"
+        if beside
+        else "← right better  ·  left − right  ·  left better →"
+    )
+    if not beside:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
 
-def compute(setting: Setting, phases: pd.DataFrame) -> Figure:
+def pair_labels(arms: Sequence[str], table: pd.DataFrame) -> list[str]:
+    """Comparisons by name, those of two arms with shortened names."""
+    short = shortened(arms)
+    return [
+        f"{short[left]} − {short[right]}"
+        if label == f"{left} − {right}" and {left, right} <= set(arms)
+        else label
+        for label, left, right in zip(table["label"], table["left"], table["right"], strict=True)
+    ]
+
+
+def compute(setting: Setting, phases: pd.DataFrame, width: float) -> Figure:
     """Stacked shares of the nominal FLOPs inside the budget, by phase."""
     shares = phases.pivot(index="arm", columns="phase", values="share")
     arms = [arm for arm in setting.arms if arm in shares.index]
@@ -236,19 +305,23 @@ def compute(setting: Setting, phases: pd.DataFrame) -> Figure:
     used = [
         phase for phase in dict.fromkeys([*BUDGETED, *shares]) if phase in shares and shares[phase].sum() > 0
     ]
-    figure, axes = canvas(1.1 + 0.36 * len(arms))
+    labels = [PHASE_NAMES.get(phase, phase) for phase in used]
+    height = 0.9 + (0.36 if width == WIDE else 0.56) * len(arms) + legend_room(labels, width)
+    figure, axes = canvas(height, width)
+    tall = 0.31 if width == WIDE else 0.22
     colours = {phase: phase_colours().get(phase, MUTED) for phase in used}
     ends = shares.loc[arms, used].fillna(0).astype(float).cumsum(axis=1)
     starts = ends.shift(axis=1, fill_value=0.0)
     for phase in used:
         edges = list(enumerate(zip(starts[phase], ends[phase], strict=True)))
-        boxes = [[(a, y - 0.31), (b, y - 0.31), (b, y + 0.31), (a, y + 0.31)] for y, (a, b) in edges if a < b]
+        boxes = [[(a, y - tall), (b, y - tall), (b, y + tall), (a, y + tall)] for y, (a, b) in edges if a < b]
         axes.add_collection(PolyCollection(boxes, facecolors=colours[phase], linewidths=0))
         for y, (start, end) in edges:
-            if end - start >= 0.045:
+            if end - start >= 0.045 * WIDE / width:
                 percent = f"{100 * (end - start):.0f} %"
                 axes.text((start + end) / 2, y, percent, ha="center", va="center", **ON_COLOUR)
-    row_axis(axes, arms)
+    names = shortened(arms)
+    row_axis(axes, [names[arm] for arm in arms], width)
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_xlabel("share of nominal training FLOPs")
@@ -259,6 +332,8 @@ def compute(setting: Setting, phases: pd.DataFrame) -> Figure:
 
 def phase_colours() -> dict[str, str]:
     """Sampling in blues, scoring in greens, critic in purples, training in orange; dark text reads on all."""
-    families = [("Blues", 4), ("Greens", 4), ("Purples", 2), ("Oranges", 3)]
-    colours = [to_hex(mpl.colormaps[name]((i + 2) / (n + 4))) for name, n in families for i in range(n)]
-    return dict(zip(BUDGETED, colours, strict=True))
+    return {
+        phase.value: to_hex(mpl.colormaps[name]((place + 2) / (len(phases) + 4)))
+        for name, phases in PHASE_FAMILIES.items()
+        for place, phase in enumerate(phases)
+    }

@@ -46,8 +46,8 @@ def threshold_table(budgets_by_arm: Mapping[str, pd.Series]) -> pd.DataFrame:
                 "runs": len(budgets),
                 "reached": int((budgets <= 1).sum()),
                 "share": mean.estimate,
-                "low": max(0.0, mean.low),
-                "high": min(1.0, mean.high),
+                "low": float(np.clip(mean.low, 0, 1)),  # NaN stays NaN, which max and min would lose
+                "high": float(np.clip(mean.high, 0, 1)),
             }
         )
     columns = ["arm", "threshold", "runs", "reached", "share", "low", "high"]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reports import learning, stats, tables
 from reports.settings import Setting
-from reports.svg import INK, canvas
+from reports.svg import INK, WIDE, canvas, shortened
 from reports.wording import signed
 
 ALL = "all environments"
@@ -132,7 +132,7 @@ def against_others(pool: Pool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=DIFFERENCES)
 
 
-def heat_map(table: pd.DataFrame) -> Figure:
+def heat_map(table: pd.DataFrame, width: float) -> Figure:
     """Arms x environments, the arm that is best over all on top."""
     import seaborn  # late: it takes a second, and only pages about several environments have this figure
 
@@ -142,8 +142,14 @@ def heat_map(table: pd.DataFrame) -> Figure:
     said = table.assign(text=[tile(row) for _, row in table.iterrows()])
     texts = said.pivot(index="arm", columns="environment", values="text").loc[values.index, places]
     reach = max(0.1, float(np.nanmax(np.abs(values.to_numpy()), initial=0)))
-    figure, axes = canvas(0.7 + 0.46 * len(values))
-    shape = {"linewidths": 2, "linecolor": "white", "cbar": False, "annot_kws": {"fontsize": 8}}
+    figure, axes = canvas(0.7 + 0.46 * len(values), width)
+    shape: dict[str, Any] = {
+        "linewidths": 2,
+        "linecolor": "white",
+        "cbar": False,
+        "annot_kws": {"fontsize": 8 if width == WIDE else 6},
+    }
+    values = values.rename(index=shortened(list(values.index)))
     seaborn.heatmap(values, annot=texts, fmt="", cmap="PuOr", vmin=-reach, vmax=reach, ax=axes, **shape)
     axes.axvline(len(places) - 1, color=INK, linewidth=1.5)
     axes.xaxis.tick_top()

@@ -224,7 +224,8 @@ def attempts(lines: Lines) -> Record:
     }
     anew = max((i for i, line in enumerate(lines) if line.get("iteration", 0) == 0), default=0)
     code = sorted({str(line.get("code", "unknown")) for line in lines[anew:]})
-    return {"attempts": len(lines) or None, "code": " ".join(code), **redone}
+    hosts = sorted({str(line["host"]) for line in lines if line.get("host")})
+    return {"attempts": len(lines) or None, "code": " ".join(code), "hosts": " ".join(hosts), **redone}
 
 
 def finished(result: Record, greedy: list[float]) -> Record:
@@ -238,6 +239,7 @@ def finished(result: Record, greedy: list[float]) -> Record:
         "iterations": optional(result.get("iterations")),
         "overshoot": number(result["overshoot"]),
         "panel_hash": str(result["panel_hash"]),
+        "placement": result.get("placement") and str(result["placement"]),
         "start_hash": result.get("start_hash") and str(result["start_hash"]),
         "tool_calls": optional(ledger.get("tool_calls")),
         **{name: optional(ledger[name]) for name in COUNTED},

@@ -10,6 +10,7 @@ from harness.compose.composing import group_options
 from harness.config.plain import run_config
 from harness.credit import built, chosen
 from harness.errors import UserError
+from reports.parts import what_happened
 from reports.store import Store, read_store
 
 SUFFIX = ".jsonl.gz"
@@ -57,8 +58,8 @@ def find(path: Path, names: str | None) -> Found:
     """
     own = entrants_named(names) if names else None
     if not path.is_dir():
-        entrants = own or published()
-        return Found([Recording(path, path.name, path.name, "", entrants, (0, 0))], [])
+        entrants, problems = (own, []) if own else published()
+        return Found([Recording(path, path.name, path.name, "", entrants, (0, 0))], problems)
     if (path / "sweep.json").exists() or not (path / "config.json").exists():
         found = in_store(read_store(path), own)
     else:
@@ -76,10 +77,16 @@ def entrants_named(names: str) -> tuple[Entrant, ...]:
     return tuple(Entrant(*pair) for pair in zip(listed, chosen(names, ()), strict=True))
 
 
-def published() -> tuple[Entrant, ...]:
-    """All algorithms but the controls."""
-    every = [Entrant(name, built(name, {})) for name in group_options("algorithm")]
-    return tuple(entrant for entrant in every if not entrant.algorithm.control)
+def published() -> tuple[tuple[Entrant, ...], list[str]]:
+    """All algorithms but the controls, and what is wrong with those that can't be used."""
+    every: list[Entrant] = []
+    problems: list[str] = []
+    for name in group_options("algorithm"):
+        try:
+            every.append(Entrant(name, built(name, {})))
+        except Exception as error:  # an algorithm's file is anybody's code
+            problems.append(f"algorithm {name}: {what_happened(error)}")
+    return tuple(entrant for entrant in every if not entrant.algorithm.control), problems
 
 
 def in_store(store: Store, own: tuple[Entrant, ...] | None = None, only: str | None = None) -> Found:
@@ -141,4 +148,6 @@ def arms(runs: Sequence[Record], store: Store) -> tuple[tuple[Entrant, ...], lis
             entrants[run["arm"]] = Entrant(run["arm"], algorithm)
         except (UserError, KeyError) as error:
             problems.append(f"{run['cell']}/config.json: {error}")
+        except Exception as error:  # an algorithm's file is anybody's code
+            problems.append(f"{run['cell']}/config.json: {what_happened(error)}")
     return tuple(entrants.values()), problems

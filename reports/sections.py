@@ -1,19 +1,27 @@
 """What the page says about one setting, and about several environments together."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from reports import comparisons, figures, pooled, wording
+from reports.answer import EXPLORING, answer, leading, unfinished
 from reports.comparisons import Family, Scores
+from reports.equal import equal_table
+from reports.limits import at_ceiling, at_floor
 from reports.measured import Measured, measured
+from reports.parts import Parts
 from reports.pooled import Pool
 from reports.settings import Setting
 from reports.store import Store
-from reports.svg import MOST_DOTS, MOST_LINES, palette
+from reports.svg import MOST_DOTS, MOST_LINES, palette, shortened
 from reports.tuning import Tuning, tuning_of
 from reports.tuning import methods as tuning_methods
+
+MOST_ROWS = 40
+"""Comparisons that a figure shows, and a table without being asked to."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,12 @@ class Compared:
     units: Family
     question: Family
     pairs: Family
+    answer: str
+    """What the leading comparisons say."""
+    unfinished: dict[str, tuple[int, int]]
+    """Of the arms in them that lack scores, how many of how many seeds have one."""
+    names: dict[str, str]
+    """What stands for each arm where there is little room."""
 
     @property
     def families(self) -> list[Family]:
@@ -33,13 +47,14 @@ class Compared:
 
     @property
     def leading(self) -> Family:
-        """What the cards at the top say: the declared contrasts, or else the pooled credit units."""
-        return self.contrasts if len(self.contrasts.table) else self.units
+        """What the cards at the top say."""
+        return leading_of(vars(self))
 
     @property
     def caution(self) -> str:
         """What the seeds can't tell, about the comparisons that the page leads with."""
-        return wording.caution(self.families[:-1] if len(self.families) > 1 else self.families)
+        led = self.families[:-1] if len(self.families) > 1 else self.families
+        return wording.caution(led, self.unfinished)
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,8 @@ class Section(Compared, Measured):
     """Everything the page says about one setting."""
 
     setting: Setting
+    equal: pd.DataFrame
+    """The leading comparisons on other terms."""
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
     dots: str
@@ -77,7 +94,7 @@ class Overall(Compared):
 
 
 def families(scores: Scores) -> dict[str, Family]:
-    """The fields of `Compared`."""
+    """The families of comparisons, fields of `Compared`."""
     return {
         "contrasts": comparisons.contrast_family(scores),
         "units": comparisons.unit_family(scores),
@@ -86,21 +103,42 @@ def families(scores: Scores) -> dict[str, Family]:
     }
 
 
-def section(store: Store, setting: Setting) -> Section:
-    """One setting's tables, figures and sentences."""
+def leading_of(compared: Mapping[str, Family]) -> Family:
+    """What a page leads with: the declared contrasts, or else the pooled credit units."""
+    return compared["contrasts"] if len(compared["contrasts"].table) else compared["units"]
+
+
+def answered(
+    compared: Mapping[str, Family], scores: Scores, floor: Sequence[str], ceiling: Sequence[str]
+) -> dict[str, Any]:
+    """The other fields of `Compared`."""
+    led = leading_of(compared)
+    lacking = unfinished(scores.finals, led)
+    text = answer(leading(led, floor, ceiling), lacking)
+    if not len(led.table) and len(compared["pairs"].table):
+        text = EXPLORING
+    return {"answer": text, "unfinished": lacking, "names": shortened([str(arm) for arm in scores.finals])}
+
+
+def section(store: Store, setting: Setting, parts: Parts) -> Section:
+    """One setting's tables, figures and sentences; `parts` hears of figures that fail."""
     compared, tables = families(setting), measured(setting)
-    tuning = tuning_of(store, setting)
+    tuning = tuning_of(store, setting, parts)
     # A tuning compares no arms, and has too many to draw.
-    pictures = {} if tuning and tuning.searching else figures.pictures(setting, tables, drawn_of(compared))
-    found: dict[str, Any] = {**compared, **vars(tables)}
+    pictures = {}
+    if not (tuning and tuning.searching):
+        pictures = figures.pictures(setting, tables, drawn_of(compared), parts)
+    floor, ceiling = at_floor(setting), at_ceiling(setting)
+    found: dict[str, Any] = {**compared, **vars(tables), **answered(compared, setting, floor, ceiling)}
     return Section(
+        equal=equal_table(setting, leading_of(compared)),
         **found,
         setting=setting,
         figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),
         dots=wording.thinned(len(setting.finals), MOST_DOTS),
         lines=wording.thinned(len(setting.finals), MOST_LINES),
-        warnings=wording.warnings(store, setting),
+        warnings=wording.warnings(store, setting) + wording.stuck(setting, floor, ceiling),
         methods=methods(store, setting, tuning),
         tuning=tuning,
     )
@@ -117,21 +155,30 @@ def methods(store: Store, setting: Setting, tuning: Tuning | None) -> list[tuple
 
 
 def drawn_of(compared: dict[str, Family]) -> Family:
-    """The family that the forest shows: the first that has comparisons."""
-    found = (compared["contrasts"], compared["question"])
-    return next((family for family in found if len(family.table)), compared["pairs"])
+    """The family that the forest shows: the first that has comparisons, and no more than can be read."""
+    found = [compared[name] for name in ("contrasts", "question", "pairs")]
+    fitting = (family for family in found if 0 < len(family.table) <= MOST_ROWS)
+    return next(fitting, compared["units"])
 
 
-def overall(pool: Pool) -> Overall:
+def everywhere(pool: Pool, arms_of: Callable[[Setting], list[str]]) -> list[str]:
+    """The arms that are named in every environment."""
+    by_place = [set(arms_of(setting)) for setting in pool.settings]
+    return [arm for arm in pool.contestants if all(arm in arms for arms in by_place)]
+
+
+def overall(pool: Pool, parts: Parts) -> Overall:
     """The tables, figures and comparisons of several environments together."""
     compared, table, profile = families(pool), pooled.against_others(pool), pooled.profile_table(pool)
+    floor, ceiling = (everywhere(pool, of) for of in (at_floor, at_ceiling))
+    found: dict[str, Any] = {**compared, **answered(compared, pool, floor, ceiling)}
     return Overall(
-        **compared,
+        **found,
         pool=pool,
         final=pooled.final_table(pool),
         against_others=table,
         profile=profile,
-        figures=figures.pooled_pictures(pool, table, profile, drawn_of(compared)),
+        figures=figures.pooled_pictures(pool, table, profile, drawn_of(compared), parts),
         colours=palette(pool.contestants),
         dots=wording.thinned(len(pool.finals), MOST_DOTS),
     )

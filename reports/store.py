@@ -19,7 +19,7 @@ RUN_COLUMNS = [
     "start_success", "iterations", "overshoot", "rollout_seconds", "update_seconds", "evaluation_seconds",
     "env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories", "tokens_reused",
     "flops_reused", "tool_calls", "peak_memory", "attempts", "code", "flops_redone", "seconds_redone",
-    "panel_hash", "start_hash",
+    "panel_hash", "start_hash", "placement", "hosts",
 ]  # fmt: skip
 PHASE_COLUMNS = ["cell", "phase", "tokens", "flops", "computed", "seconds", "peak_memory"]
 

@@ -2,14 +2,17 @@
 
 An algorithm has one colour on every page; its arms have shades of it.
 
-The same figure always gives the same bytes: no date, no random ids. Text stays text.
+The same figure always gives the same bytes: no date, no random ids, and none of the settings that a user of
+matplotlib may have. Text stays text.
 """
 
 import colorsys
+import html
 import io
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -57,10 +60,16 @@ STYLE: Any = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
-WIDTH = 9.6
-"""Inches."""
+WIDE, NARROW = 9.6, 4.7
+"""Inches: on a page, and on one for a phone."""
 LINE, MARK = 110, 4
-"""Characters of a legend's line; what an entry's mark takes of them."""
+"""Characters of a wide legend's line; what an entry's mark takes of them."""
+ROW = 0.19
+"""Inches of a legend's row."""
+LONGEST = 28
+"""Characters of an arm's name in a figure or a table; of longer ones see `shortened`."""
+OPTION = re.compile(r"(?<= )([\w.]+)(?==)")
+"""The name of an option in the name of an arm."""
 COLOURS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("#0173b2", ("appo", "reinforce_pp", "appo_constant")),
     ("#d55e00", ("g2po", "gspo", "shuffled_steps")),
@@ -124,23 +133,55 @@ def drawn(values_S: ArrayLike, most: int) -> list[int]:
     return order
 
 
-def canvas(height: float) -> tuple[Figure, Axes]:
+@contextmanager
+def styled() -> Iterator[None]:
+    """What is drawn inside has the look of this module, whatever a matplotlibrc on this machine says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def shortened(names: Sequence[str]) -> dict[str, str]:
+    """What stands for each arm where there is little room, all different.
+
+    Of a long name the options keep their initials (`clip_high=0.3`: `ch=0.3`); a name that is still too long
+    loses its middle.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        short = name if len(name) <= LONGEST else OPTION.sub(lambda option: initials(option[1]), name)
+        if len(short) > LONGEST:
+            head = (LONGEST - 1) // 2
+            short = f"{short[:head]}…{short[head + 1 - LONGEST :]}"
+        alike = sum(other == short or other.startswith(f"{short} #") for other in found.values())
+        found[name] = f"{short} #{alike + 1}" if alike else short
+    return found
+
+
+def initials(name: str) -> str:
+    """The first letters of a name's words: `env.history` gives eh."""
+    return "".join(word[0] for word in re.split(r"[._]", name) if word)
+
+
+def canvas(height: float, width: float = WIDE) -> tuple[Figure, Axes]:
     """A figure of one pair of axes."""
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Figure(figsize=(width, height))
     return figure, figure.subplots()
 
 
-def panels(count: int, most_columns: int = 3) -> tuple[Figure, list[Axes]]:
+def panels(count: int, width: float = WIDE) -> tuple[Figure, list[Axes]]:
     """A figure of `count` axes, tick labels at the left and below each column; scales are the caller's.
 
     Shared scales and a computed layout take much of the time of many panels.
     """
+    most_columns, row = (2, 1.5) if width < WIDE else (3, 2.0) if count <= 12 else (5, 1.5)
     columns = min(most_columns, count)
     rows = -(-count // columns)
-    height = 0.75 + 2.0 * rows
-    figure = Figure(figsize=(WIDTH, height), layout="none")  # type: ignore[arg-type]  # the stubs lack it
-    edges = {"left": 0.6 / WIDTH, "right": 1 - 0.1 / WIDTH, "bottom": 0.5 / height, "top": 1 - 0.25 / height}
-    figure.subplots_adjust(**edges, wspace=0.05, hspace=0.2)
+    height = 0.75 + row * rows
+    figure = Figure(figsize=(width, height), layout="none")  # type: ignore[arg-type]  # the stubs lack it
+    edges = {"left": 0.6 / width, "right": 1 - 0.1 / width, "bottom": 0.5 / height, "top": 1 - 0.25 / height}
+    figure.subplots_adjust(**edges, wspace=0.05, hspace=0.4 / row)
     found = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
     for place, axes in enumerate(found):
         axes.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= count)
@@ -149,14 +190,28 @@ def panels(count: int, most_columns: int = 3) -> tuple[Figure, list[Axes]]:
 
 def legend(figure: Figure, entries: Sequence[Artist]) -> None:
     """Entries above the axes, in one row or as many in a row as fit."""
-    lengths = [MARK + len(str(entry.get_label())) for entry in entries]
-    columns = len(entries) if sum(lengths) <= LINE else max(1, LINE // max(lengths))
+    columns = legend_columns([str(entry.get_label()) for entry in entries], figure.get_figwidth())
     spacing = {"handlelength": 1, "handletextpad": 0.4, "columnspacing": 1.2}
     figure.legend(handles=list(entries), loc="outside upper right", ncols=columns, **spacing)
 
 
-def to_svg(figure: Figure, name: str, title: str) -> str:
-    """The figure as one `<svg>` element. `name` keeps ids of several figures on one page apart."""
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """How many entries fit side by side above axes so many inches wide."""
+    lengths = [MARK + len(label) for label in labels]
+    line = round(LINE * width / WIDE)
+    return len(labels) if sum(lengths) <= line else max(1, line // max(lengths, default=1))
+
+
+def legend_room(labels: Sequence[str], width: float) -> float:
+    """Inches that a legend takes beyond its first row."""
+    return ROW * (-(-len(labels) // max(1, legend_columns(labels, width))) - 1)
+
+
+def to_svg(figure: Figure, name: str, title: str, names: Sequence[str] = ()) -> str:
+    """The figure as one `<svg>` element. `name` keeps ids of several figures on one page apart.
+
+    A text that is a shortened one of `names` shows the whole name to a pointer.
+    """
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata=NO_METADATA)  # savefig draws everything twice
@@ -171,7 +226,11 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
     svg = ALIKE.sub(lambda marks: f"<g{marks[2]}>{marks[0].replace(marks[2], '')}</g>", svg)
     for colour, themed in THEMED.items():
         svg = svg.replace(colour, themed)
-    label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    for whole, short in shortened(names).items():
+        if short != whole:
+            text = html.escape(short, quote=False)
+            svg = svg.replace(f">{text}</text>", f"><title>{html.escape(whole)}</title>{text}</text>")
+    label = html.escape(title)
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).replace(
         ">", f">\n <title>{label}</title>", 1
     )

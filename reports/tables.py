@@ -52,8 +52,8 @@ def located(finals_S: pd.Series, areas_S: pd.Series) -> dict[str, float]:
         "low": mean.low,
         "high": mean.high,
         "iqm": middle.estimate,
-        "iqm_low": max(0.0, middle.low),
-        "iqm_high": min(1.0, middle.high),
+        "iqm_low": float(np.clip(middle.low, 0, 1)),  # NaN stays NaN, which max and min would lose
+        "iqm_high": float(np.clip(middle.high, 0, 1)),
         "median": median.estimate,
         "median_low": median.low,
         "median_high": median.high,

@@ -1,18 +1,19 @@
 """What the report says about tuning: trials, tuned against default settings, learning-rate sensitivity."""
 
 from dataclasses import dataclass
+from functools import partial
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from harness.compose.frozen import Frozen, from_plain
 from reports.comparisons import Family, arm_pairs, compare_pairs
-from reports.figures import Picture, to_csv
+from reports.figures import Drawing, Picture, drawn_as
+from reports.parts import Parts
 from reports.settings import Setting
 from reports.store import Store
-from reports.svg import INK, MUTED, STYLE, canvas, palette, to_png, to_svg
+from reports.svg import INK, MUTED, canvas, legend, palette
 from reports.tables import OUTSIDE
 from reports.trials import collect
 from reports.wording import amount, count, percent
@@ -60,7 +61,7 @@ def methods(tuning: Tuning) -> list[tuple[str, str]]:
     return [*chosen, ("Tuned against default", gains)]
 
 
-def tuning_of(store: Store, setting: Setting) -> Tuning | None:
+def tuning_of(store: Store, setting: Setting, parts: Parts) -> Tuning | None:
     """What there is to say about tuning in a setting."""
     searched, used = collect(store), store.manifest["tuned"]
     if searched is None and used is None:
@@ -78,7 +79,7 @@ def tuning_of(store: Store, setting: Setting) -> Tuning | None:
             arm_pairs([pair for pair in pairs if arms.issuperset(pair)]),
             setting.sesoi,
         ),
-        figures=pictures(frozen, setting),
+        figures=pictures(frozen, setting, parts),
         notes=notes(frozen) if used is None else [*used_notes(frozen, setting, used["name"]), *notes(frozen)],
     )
 
@@ -135,23 +136,21 @@ def used_notes(frozen: Frozen, setting: Setting, name: str) -> list[str]:
     return [f"The tuned arms run at the winning settings of {name}, frozen {frozen.date}.{share}{stayed}"]
 
 
-def pictures(frozen: Frozen, setting: Setting) -> dict[str, Picture]:
+def pictures(frozen: Frozen, setting: Setting, parts: Parts) -> dict[str, Picture]:
     """The learning-rate figure, where the rate was varied and some trial has ended."""
     scores = [trial.score for tuned in frozen.algorithms.values() for trial in tuned.trials]
     if LR not in frozen.knobs or np.isnan(scores).all():
         return {}
-    name = f"sensitivity-{setting.slug}"
     title = f"Tuning score by learning rate ({setting.env}, model {setting.model})"
-    with mpl.rc_context(STYLE):
-        figure = sensitivity(frozen)
-        data = to_csv(trial_table(frozen))
-        return {"sensitivity": Picture(name, title, to_svg(figure, name, title), to_png(figure), data)}
+    drawing = Drawing(title, trial_table(frozen), list(frozen.algorithms), partial(sensitivity, frozen))
+    made = parts.made(f"Figure “{title}”", partial(drawn_as, f"sensitivity-{setting.slug}", drawing), None)
+    return {"sensitivity": made} if made else {}
 
 
-def sensitivity(frozen: Frozen) -> Figure:
+def sensitivity(frozen: Frozen, width: float) -> Figure:
     """Mean tuning success against the learning rate, one line an algorithm."""
     colours = palette(list(frozen.algorithms))
-    figure, axes = canvas(4.2)
+    figure, axes = canvas(4.2, width)
     for algorithm, tuned in frozen.algorithms.items():
         rates = np.array([frozen.value(algorithm, i, LR) for i in range(len(tuned.trials))], dtype=float)
         scores = np.array([trial.score for trial in tuned.trials])
@@ -167,5 +166,5 @@ def sensitivity(frozen: Frozen) -> Figure:
     axes.set_ylabel("final success on the tuning tasks, mean over seeds")
     axes.plot([], [], "D", markerfacecolor="none", markeredgecolor=INK, markersize=8, label="default")
     axes.plot([], [], "o", color=INK, markersize=8, label="winner")
-    figure.legend(loc="outside upper right", ncols=len(frozen.algorithms) + 2, handlelength=1.2)
+    legend(figure, axes.get_legend_handles_labels()[0])
     return figure

@@ -17,8 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.credit import read
 from harness.errors import UserError
 from harness.store import write_atomically
+from reports import parts
 from reports.command import exit_code
 from reports.episodes import checkpoint
+from reports.parts import what_happened
 from reports.recorded import Found, Recording, find, in_store
 from reports.store import Store
 
@@ -84,6 +86,10 @@ def collect(found: Found) -> Contents:
             problems.append(str(error).replace(str(recording.path), recording.name))
             waiting.pop(0)
             continue
+        except parts.CAUGHT as error:
+            problems.append(f"{recording.name} can't be shown: {what_happened(error)}")
+            waiting.pop(0)
+            continue
         size = len(json.dumps(made))
         if size > room:
             if kept:
@@ -146,7 +152,7 @@ def write_page(path: Path, algorithms: str | None, to: Path | None) -> Path:
     """Write the page of what is recorded in `path`; returns where it is."""
     contents = collect(find(path, algorithms))
     if not contents.runs:
-        raise UserError(contents.problems[0])
+        raise UserError(contents.problems[-1])
     out = to or (path / PAGE if path.is_dir() else Path(PAGE))
     try:
         write_atomically(out, page(contents, path.resolve().name, path))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness.cells import Record
@@ -86,9 +87,11 @@ def signed(value: float) -> str:
 
 
 def between(low: float, high: float, sign: bool = False) -> str:
-    """An interval."""
+    """An interval. One without width is none: nothing that was seen spreads."""
     if math.isnan(low):
         return "–"
+    if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
+        return "no spread seen"
     form = signed if sign else plain
     return f"{form(low)} to {form(high)}"
 
@@ -120,10 +123,20 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def caution(families: Sequence[Family]) -> str:
-    """What the number of paired seeds allows to say at most about families of comparisons."""
+def caution(families: Sequence[Family], unfinished: Mapping[str, tuple[int, int]]) -> str:
+    """What the number of paired seeds allows to say at most about families of comparisons.
+
+    `unfinished`: of the compared arms that lack scores, how many of how many seeds have one.
+    """
     if not families:
         return "There are no two arms with a finished run to compare yet."
+    lacking = ", ".join(f"{arm} ({has} of {of} seeds)" for arm, (has, of) in unfinished.items())
+    waiting = f"Scores are missing: {lacking}; a seed counts where every arm of both sides has one. "
+    return (waiting if lacking else "") + few_text(families)
+
+
+def few_text(families: Sequence[Family]) -> str:
+    """Which verdicts the paired seeds of some families cannot give; empty where they can give all."""
     most = {family.name: int(family.table["seeds"].max()) for family in families}
     seen = {f.name: stats.outlook(most[f.name], comparisons=len(f.table)) for f in families}
     short = [family for family in families if most[family.name] < seen[family.name].usually]
@@ -349,7 +362,36 @@ def warnings(store: Store, setting: Setting) -> list[str]:
         )
     if mixed := mixed_code(setting):
         found.append(f"Code is mixed: {mixed}.")
+    if len(places := placements(setting)) > 1:
+        mixed = "; ".join(f"{place} ({arms})" for place, arms in places.items())
+        found.append(
+            f"Hardware is mixed: {mixed}. Where arms differ in it, their difference is not the algorithm's "
+            "alone."
+        )
     return found
+
+
+def stuck(setting: Setting, floor: Sequence[str], ceiling: Sequence[str]) -> list[str]:
+    """What is said of arms, two or more, that stay at an end of the scale."""
+    found = []
+    if len(floor) > 1:
+        found.append(
+            f"The task is too hard for {listed(floor)}: no run of theirs is ever seen above a success of "
+            f"{setting.sesoi:g}. That they do alike says nothing about them; an easier task, a better start "
+            "or a larger budget would."
+        )
+    if len(ceiling) > 1:
+        found.append(
+            f"The task is too easy for {listed(ceiling)}: all of their runs end at a success of "
+            f"{1 - setting.sesoi:g} or more. Their ends can't tell them apart; the area under the curve and "
+            "a harder task can."
+        )
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
@@ -357,6 +399,7 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
     config = setting.config
     if not config:
         return [("Command", str(store.manifest["command"]))]
+    configs = [store.configs[cell] for cell in setting.runs["cell"] if cell in store.configs]
     budget, env, evaluation = config["budget"], config["env"], config["evaluation"]
     seeds = sorted(set(setting.runs["seed"]))
     hashes = sorted(set(setting.done["panel_hash"]))
@@ -396,12 +439,57 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
             "McNemar's exact test, Holm in a family of its own. All pairs are exploratory "
             "(Benjamini-Hochberg).",
         ),
+        ("Noise of a score", noise(setting)),
+        ("Hardware", hardware(store, setting)),
         *([("Rollouts", ahead)] if (ahead := overlapped(store, setting)) else []),
-        ("Model", model(config["model"])),
+        ("Model", model([each["model"] for each in configs])),
         ("Versions", versions(store)),
         ("Code", mixed_code(setting) or "runs of one algorithm were made by one version of the code."),
         ("Command", str(store.manifest["command"])),
     ]
+
+
+def evaluation_error(success: float, episodes: int) -> float:
+    """Standard error of a share of solved episodes: binomial, so at most this on a fixed panel of tasks."""
+    return math.sqrt(success * (1 - success) / episodes)
+
+
+def noise(setting: Setting) -> str:
+    """How exactly a run's score is measured, beside the smallest effect of interest."""
+    env, evaluation = setting.config["env"], setting.config["evaluation"]
+    episodes = int(env["eval_tasks"]) * int(evaluation["episodes"]) * int(evaluation["window"])
+    scores = setting.finals.to_numpy(dtype=float)
+    level = 0.5 if np.isnan(scores).all() else float(np.nanmean(scores))
+    error, seeds = evaluation_error(level, episodes), max(1, len(setting.finals))
+    return (
+        f"{episodes} sampled episodes make a run's final success: at {level:.2f}, the mean of all runs, its "
+        f"standard error is some {error:.3f} from the evaluation alone; that of a difference of two arms "
+        f"over {count(seeds, 'seed')} {error * math.sqrt(2 / seeds):.3f}. The smallest effect of interest is "
+        f"{setting.sesoi:g}."
+    )
+
+
+def placements(setting: Setting) -> dict[str, str]:
+    """The devices and number formats of finished runs, and which arms ran on each."""
+    runs = setting.done.dropna(subset="placement")
+    by_place = {str(place): sorted(set(arms)) for place, arms in runs.groupby("placement")["arm"]}
+    return {
+        place: listed(arms) if len(arms) <= 4 else f"{len(arms)} arms" for place, arms in by_place.items()
+    }
+
+
+def hardware(store: Store, setting: Setting) -> str:
+    """Devices, machines, and how long they worked."""
+    runs = setting.runs
+    places = " and ".join(placements(setting)) or "devices that were not recorded"
+    hosts = {host for named in runs["hosts"].dropna() for host in named.split()}
+    machines = f" of {count(len(hosts), 'machine')}" if hosts else ""
+    devices = [store.configs.get(cell, {}).get("model", {}).get("gpus", 1) for cell in runs["cell"]]
+    hours = float((run_seconds(runs) * devices).sum()) / 3600
+    return (
+        f"{places}{machines}: {hours:.3g} device-hours in rollouts, updates and evaluations of all runs, "
+        "other work on the machines beside them included."
+    )
 
 
 def overlapped(store: Store, setting: Setting) -> str:
@@ -448,13 +536,27 @@ def panel(env: Record, evaluation: Record) -> str:
     )
 
 
-def model(config: Record) -> str:
-    """The policy and its warm start."""
-    return (
-        f"{config.get('name')}: {config.get('layers')} layers of width {config.get('width')}, learning rate "
-        f"{config.get('lr')}; warm start by cloning uniformly random valid play in the situations met in "
-        f"{config.get('clone_steps')} steps of it, made once a seed and shared by all arms."
-    )
+def model(configs: Sequence[Record]) -> str:
+    """The policy and where it starts from; `configs`: the model's options in each run."""
+    config = configs[0]
+    rates = sorted({float(each["lr"]) for each in configs if "lr" in each})
+    if "layers" in config:
+        what = f"{config['layers']} layers of width {config.get('width')}, made for this environment"
+    else:
+        revision = f" at {config['revision'][:12]}" if config.get("revision") else ""
+        what = f"pretrained, from {config.get('source')}{revision}; actions are {config.get('answer')}; "
+        rank = config.get("lora_rank")
+        what += f"LoRA adapters of rank {rank} are trained" if rank else "all weights are trained"
+    said = f"learning rate {', '.join(f'{rate:g}' for rate in rates)}" + " (by arm)" * (len(rates) > 1)
+    if updates := config.get("clone_updates"):
+        start = (
+            f"warm start by {count(int(updates), 'update')} that clone uniformly random valid play, in the "
+            f"situations met in {config.get('clone_steps')} steps of it, made once a seed and shared by all "
+            "arms"
+        )
+    else:
+        start = "no warm start"
+    return f"{config.get('name')}: {what}; {said}; {start}."
 
 
 def versions(store: Store) -> str:

@@ -1,4 +1,4 @@
-"""The browser that is installed, for tests of pages."""
+"""The browser that is installed, for tests of pages; and reports in which every fault of their own shows."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from reports import parts
 from tests.conftest import need
 
 
@@ -17,3 +18,11 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_out() -> Iterator[None]:
+    """A part of a report that fails, fails the test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "CAUGHT", ())
+        yield

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from matplotlib.colors import to_rgb
 
 from harness.compose.composing import group_options
-from reports.svg import MOST_DOTS, canvas, drawn, palette, to_svg
+from reports.svg import LONGEST, MOST_DOTS, canvas, drawn, palette, shortened, to_svg
 
 
 def test_an_algorithm_has_one_colour_everywhere():
@@ -22,6 +22,27 @@ def test_arms_of_an_algorithm_are_shades_of_it():
     assert colours["ppo gamma=0.9"] != colours["ppo tuned"]
     lightness = [sum(to_rgb(colours[arm])) for arm in ("ppo", "ppo gamma=0.9", "ppo tuned")]
     assert lightness == sorted(lightness)
+
+
+def test_a_long_name_keeps_what_tells_it_apart():
+    names = [
+        "grpo",
+        "ppo clip_high=0.2 entropy_coef=0.001 gamma=0.9",
+        "ppo clip_high=0.2 entropy_coef=0.001 gamma=0.95",
+        "an algorithm with a very long name, number 1 of them",
+        "an algorithm with a very long name, number 2 of them",
+        "ppo env.history=4 evaluation.episodes=16",
+    ]
+    short = shortened(names)
+    assert short["grpo"] == "grpo"
+    assert short[names[1]] == "ppo ch=0.2 ec=0.001 g=0.9"
+    assert short[names[5]] == "ppo eh=4 ee=16"
+    assert len(set(short.values())) == len(names)
+    assert max(map(len, short.values())) <= LONGEST + len(" #2")
+    assert list(shortened(names[3:5]).values()) == [
+        "an algorithm …mber 1 of them",
+        "an algorithm …mber 2 of them",
+    ]
 
 
 def test_of_many_values_the_ends_and_the_middle_are_drawn():

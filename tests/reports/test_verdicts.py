@@ -172,7 +172,7 @@ def test_the_caution_says_what_verdicts_can_do(tmp_path, seeds):
     setting = setting_of(tmp_path)
     twins = compare_pairs("twins", setting, arm_pairs([("steppo", "gigpo")]), 0.05)
     apart = compare_pairs("apart", setting, arm_pairs([("steppo", "ppo")]), 0.05)
-    said = wording.caution([twins, apart])
+    said = wording.caution([twins, apart], {})
     assert ("Nothing can be proved" in said) == (seeds < 5)
     assert ("too few to tell which side is better" in said) == (seeds == 5)
     assert (not said) == (seeds > 5)

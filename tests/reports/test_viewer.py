@@ -3,10 +3,16 @@
 import gzip
 import json
 import re
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 
+from algorithms.base import Credit
+from algorithms.ppo import PPO
+from harness.config import classes
 from harness.credit import built, credited, read, result_lines
 from harness.store import read_json
 from reports import viewer
@@ -144,6 +150,49 @@ def test_credit_is_that_of_the_command(sweep):
                 found = shown["credit"][number]
                 found = found if isinstance(found, list) else [found] * len(expected)
                 assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("credit", "reason"),
+    [
+        (lambda batch: Credit(np.zeros(len(batch.step_T) - 1)), "ValueError: "),
+        (lambda batch: np.zeros(len(batch.step_T)), "AttributeError: "),
+        (lambda batch: batch.rewards_N, "AttributeError: "),
+        (lambda batch: Credit(np.full(len(batch.step_T), np.nan)), "is not finite"),
+    ],
+    ids=["too short", "no Credit", "a typing error", "NaN"],
+)
+def test_a_broken_algorithm_costs_its_own_column_alone(sweep, monkeypatch, credit, reason):
+    monkeypatch.setattr(PPO, "credit", lambda self, batch: credit(batch))
+    compare(sweep)
+    for run in embedded(sweep / "trajectories.html"):
+        for each in run["checkpoints"]:
+            assert [column["name"] for column in each["columns"]] == ["exact", "grpo"]
+            (missing,) = each["missing"]
+            assert missing["name"] == "ppo"
+            assert reason in missing["reason"]
+            assert {len(step["credit"]) for episode in each["episodes"] for step in episode["steps"]} == {2}
+
+
+def test_an_algorithm_that_cannot_be_imported_costs_its_own_column_alone(sweep, monkeypatch):
+    def broken(name: str) -> ModuleType:
+        if name == "algorithms.ppo":
+            raise SyntaxError("invalid syntax (ppo.py, line 3)")
+        return import_module(name)
+
+    monkeypatch.setattr(classes, "import_module", broken)
+    page = compare(sweep).read_text()
+    assert "4 of 4 runs finished" in page
+    for run in embedded(sweep / "trajectories.html"):
+        for each in run["checkpoints"]:
+            assert [column["name"] for column in each["columns"]] == ["exact", "grpo"]
+    assert "config.json: SyntaxError: invalid syntax" in (sweep / "trajectories.html").read_text()
+    file, out = sweep / "pair.jsonl", sweep / "pair.html"
+    file.write_text(a_pair())
+    assert main([str(file), "--out", str(out)]) == 0
+    assert "algorithm ppo: SyntaxError: invalid syntax" in out.read_text()
+    [[only]] = [run["checkpoints"] for run in embedded(out)]
+    assert "grpo" in [column["name"] for column in only["columns"]]
 
 
 def test_a_damaged_file_is_named_and_skipped(sweep):
