@@ -259,6 +259,6 @@ def compute(setting: Setting, phases: pd.DataFrame) -> Figure:
 
 def phase_colours() -> dict[str, str]:
     """Sampling in blues, scoring in greens, critic in purples, training in orange; dark text reads on all."""
-    families = [("Blues", 4), ("Greens", 4), ("Purples", 2), ("Oranges", 3)]
+    families = [("Blues", 4), ("Greens", 5), ("Purples", 2), ("Oranges", 3)]
     colours = [to_hex(mpl.colormaps[name]((i + 2) / (n + 4))) for name, n in families for i in range(n)]
     return dict(zip(BUDGETED, colours, strict=True))

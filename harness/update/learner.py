@@ -143,7 +143,7 @@ class Learner(Scorer):
             loss.backward()
             self._book_training(Phase.actor_train, rows, self.policy_forms)
             if value_weight_T is not None:
-                self._book(Phase.critic_train, rows, head_forms(self.policy).train)
+                self.book(Phase.critic_train, rows, head_forms(self.policy).train)
             sums["rows"] += len(rows.length_R)
             for name, value in metrics.items():
                 sums[name] += value / len(weight_T) if name in PER_TOKEN else value
@@ -204,7 +204,7 @@ class Learner(Scorer):
         assert self.reference is not None
         with self.placement.autocast():
             logprob_T, _ = logprobs(self.reference, rows)
-        self._book(Phase.score_reference, rows, self.policy_forms.forward)
+        self.book(Phase.score_reference, rows, self.policy_forms.forward)
         return logprob_T
 
     def _in_step(
@@ -238,10 +238,10 @@ class Learner(Scorer):
 
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
         """Book a training pass; activations that are computed twice are computed work, not nominal."""
-        computed = forms.train(rows.length_B, rows.positions)
+        tokens, flops, computed = rows.cost(forms.train)
         if isinstance(self.model, PretrainedModel) and self.model.checkpointing:
             computed += block_forms(self.policy, self.lora).forward(rows.length_B, rows.positions)
-        self.ledger.add(phase, int(rows.length_R.sum()), forms.train(rows.length_R), computed)
+        self.ledger.add(phase, tokens, flops, computed)
         self.ledger.meter.lap(phase)
 
 
