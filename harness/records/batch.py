@@ -1,7 +1,7 @@
 """The flat form of trajectories that credit functions read.
 
 Shape suffixes: T action tokens, S steps, N trajectories. Steps of a trajectory, and tokens of a step, are
-contiguous and in order; trajectories come in any order.
+contiguous and in order; trajectories come in any order. Log-probabilities and entropies are in nats.
 """
 
 from collections.abc import Iterable, Sequence
@@ -53,17 +53,17 @@ class Batch:
     uniform_S: Floats = field(metadata=column(None))
     """A uniform random number of the step's own, for credit that is random on purpose."""
     logprob_T: Floats = field(metadata=column("logprobs"))
-    """Log-probability under the policy that sampled the token."""
+    """Log-probability of the token under the policy that sampled it."""
     entropy_T: Floats = field(metadata=column("entropies"))
-    """Full-vocabulary entropy in nats."""
+    """Full-vocabulary entropy of the distribution it was sampled from."""
     choice_T: Bools
     """False for the end token, which is never a branch point."""
     value_T: Floats | None = field(default=None, metadata=column("values"))
-    """Critic's value of the state before the token; at a step's first token it is the step's value."""
+    """The critic's value of the state before the token; a step's value is that at its first token."""
     current_logprob_T: Floats | None = field(
         default=None, metadata=column("current_logprobs", moment=Moment.present)
     )
-    """Log-probability under the policy as it is now."""
+    """Log-probability under the policy as it is at the update."""
     previous_logprob_T: Floats | None = field(default=None, metadata=column(None, moment=Moment.previous))
     """Log-probability under the policy one iteration before the one that sampled."""
     reference_logprob_T: Floats | None = field(default=None, metadata=column("reference_logprobs"))
