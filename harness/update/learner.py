@@ -238,10 +238,10 @@ class Learner(Scorer):
 
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
         """Book a training pass; activations that are computed twice are computed work, not nominal."""
-        tokens, flops, computed = rows.cost(forms.train)
+        computed = forms.train(rows.length_B, rows.positions)
         if isinstance(self.model, PretrainedModel) and self.model.checkpointing:
             computed += block_forms(self.policy, self.lora).forward(rows.length_B, rows.positions)
-        self.ledger.add(phase, tokens, flops, computed)
+        self.ledger.add(phase, int(rows.length_R.sum()), forms.train(rows.length_R), computed)
         self.ledger.meter.lap(phase)
 
 

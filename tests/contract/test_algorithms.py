@@ -175,6 +175,10 @@ def test_credit_reads_only_the_columns_it_names(name, batch):
     assert all(np.isfinite(value) for value in again.diagnostics.values())
 
 
+def test_branch_points_read_only_what_the_sampler_fills(name):
+    assert set(algorithm(name).plan().reads) <= {"current_logprob_T", "previous_logprob_T"}
+
+
 @settings(max_examples=10, deadline=None)
 @given(batch=batches(), more=st.integers(1, 3))
 def test_tokens_of_a_step_share_its_credit(name, batch, more):
