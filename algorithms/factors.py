@@ -26,6 +26,8 @@ class Baseline(Enum):
     graph_value = "graph_value"
     leave_one_out = "leave_one_out"
     true_value = "true_value"
+    own = "own"
+    """A comparison that one algorithm alone makes: its page says which."""
     none = "none"
 
 
@@ -58,6 +60,8 @@ class NormaliseUnit(Enum):
     trajectories_of_group = "trajectories_of_group"
     steps_of_state_group = "steps_of_state_group"
     edges_of_graph = "edges_of_graph"
+    own = "own"
+    """The groups of a comparison of the algorithm's own."""
 
 
 class DiscountUnit(Enum):
@@ -101,6 +105,7 @@ CREDIT_UNITS_OF = {
     Baseline.group_mean: (CreditUnit.trajectory, CreditUnit.step, CreditUnit.token),
     Baseline.leave_one_out: (CreditUnit.trajectory, CreditUnit.step, CreditUnit.token),
     Baseline.none: (CreditUnit.trajectory, CreditUnit.step, CreditUnit.token),
+    Baseline.own: (CreditUnit.trajectory, CreditUnit.step, CreditUnit.token),
     Baseline.state_group_mean: (CreditUnit.step,),
     Baseline.graph_value: (CreditUnit.step,),
     Baseline.true_value: (CreditUnit.step,),
@@ -121,6 +126,7 @@ NORMALISE_UNITS_OF = {
 OWN_NORMALISE_UNIT = {
     Baseline.state_group_mean: NormaliseUnit.steps_of_state_group,
     Baseline.graph_value: NormaliseUnit.edges_of_graph,
+    Baseline.own: NormaliseUnit.own,
 }
 """Baselines that come with groups of their own to standardise in."""
 
@@ -234,7 +240,8 @@ class Factors:
                 f"algorithm.gamma={self.gamma} clashes with algorithm.credit_unit=trajectory, where every "
                 "reward counts fully: choose gamma=1, or credit_unit=step"
             )
-        if self.baseline in OWN_NORMALISE_UNIT and self.discount_unit is not DiscountUnit.step:
+        by_state = self.baseline in (Baseline.state_group_mean, Baseline.graph_value)
+        if by_state and self.discount_unit is not DiscountUnit.step:
             legal_unit = (DiscountUnit.step,)
             raise clash("discount_unit", self.discount_unit, "baseline", self.baseline, legal_unit)
         if self.lam != 1 and not self.has_critic:
@@ -259,9 +266,10 @@ class Factors:
             )
 
     def _normalise_units(self) -> tuple[NormaliseUnit, ...]:
-        if own := OWN_NORMALISE_UNIT.get(self.baseline):
-            return (NormaliseUnit.none, own)
-        return (NormaliseUnit.none, *NORMALISE_UNITS_OF[self.credit_unit])
+        own, usual = OWN_NORMALISE_UNIT.get(self.baseline), NORMALISE_UNITS_OF[self.credit_unit]
+        if self.baseline is Baseline.own:
+            return (NormaliseUnit.none, NormaliseUnit.own, *usual)
+        return (NormaliseUnit.none, own) if own else (NormaliseUnit.none, *usual)
 
     def _check_ranges(self) -> None:
         for field in fields(self):

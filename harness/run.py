@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from harness.attempt import attempt, redone
 from harness.code_version import code_version
@@ -23,12 +24,15 @@ from harness.ledger import COUNTED_AXES, Ledger
 from harness.parallel.books import Books
 from harness.parallel.peers import ranks_of
 from harness.parallel.player import SharedPlayer
+from harness.policy.columns import Sources
 from harness.policy.exact import TrueValues
 from harness.policy.model import fingerprint
 from harness.policy.source import check as check_model
 from harness.ranks import ALONE, Ranks
 from harness.record import Recorder
 from harness.records import Trajectory
+from harness.records.batch import asks_for
+from harness.records.columns import Moment
 from harness.rollout.ahead import Ahead
 from harness.rollout.engines import check_engine, make_engine
 from harness.rollout.environments import EnvironmentPool
@@ -36,11 +40,13 @@ from harness.rollout.sampler import Sampler, without_lost
 from harness.store import RunDir, append_line, read_json
 from harness.store.checksums import file_hash, write_sealed
 from harness.summary import average, check_lost, played, summary
-from harness.update.checkpoint import load_model, load_moments, save_model, save_moments
+from harness.update.checkpoint import has_model, load_model, load_moments, save_model, save_moments
 from harness.update.learner import Learner
 from harness.update.trainer import Trainer
 from harness.update.warm_start import load_or_make
 
+STATE = ("iteration", "point", "scores", "successes", "spent_at", "seconds")
+"""What a checkpoint says of a run beside its ledger, its models and their optimisers."""
 Trained = tuple[list[Trajectory], dict[str, float], list[dict[str, float]]]
 """An iteration's trajectories, what playing them showed, and each mini-batch's metrics."""
 
@@ -86,9 +92,10 @@ class Run:
         self.sampler = Sampler(config, self.player, self.prompts, self.learner, self.ledger)
         overlap = config.rollout.overlap
         self.ahead = Ahead(config, engine, self.prompts, self.pool, self.learner) if overlap else None
-        true_values = TrueValues(config.env, self.prompts)
-        self.trainer = Trainer(config.algorithm, self.learner, true_values)
-        self.recorder = Recorder(config, self.prompts, self.learner, true_values, self.ledger)
+        true_values = TrueValues(config.env, self.prompts) if config.has_exact_values else None
+        sources = Sources(self.learner, true_values)
+        self.trainer = Trainer(config.algorithm, self.learner, sources)
+        self.recorder = Recorder(config, self.prompts, sources)
         self.iteration = 0
         self.point = 0
         """Evaluations done."""
@@ -188,7 +195,7 @@ class Run:
             self.player.engine.release()
             clock.lap("rollout")
             check_lost(trajectories, self.config.rollout.max_lost)
-            if "previous_logprob_T" in plan.reads:
+            if asks_for(plan.reads, Moment.previous):
                 self.learner.remember()
             kept, current_T = without_lost(trajectories, current_T)
             metrics += self.trainer.train(self.sampler.batch(kept), kept, current_T, minibatches // blocks)
@@ -267,32 +274,26 @@ class Run:
             append_line(self.run_dir.metrics, {"kind": kind, "iteration": self.iteration, **spent, **values})
 
     def _checkpoint(self) -> None:
-        learner, moments = self.learner, self.learner.moments()
+        moments = self.learner.moments()
         if not self.ranks.first:
             return
-        state = {
-            "iteration": self.iteration,
-            "point": self.point,
-            "scores": self.scores,
-            "successes": self.successes,
-            "spent_at": self.spent_at,
-            "seconds": self.seconds,
-            "ledger": self.ledger.to_plain(),
-        }
+        state = {name: getattr(self, name) for name in STATE} | {"ledger": self.ledger.to_plain()}
         with self.run_dir.new_checkpoint(self.iteration, state) as folder:
-            behaviour = self.ahead.policy if self.ahead else None
-            models = {
-                "policy": learner.policy,
-                "critic": learner.critic,
-                "previous": learner.previous,
-                "behaviour": behaviour,
-            }
-            for name, model in models.items():
-                if model is not None:
-                    save_model(folder, name, model)
+            for name, model in self._models().items():
+                save_model(folder, name, model)
             for name, each in moments.items():
                 save_moments(folder, name, each)
         self.checkpoint_time = time.monotonic()
+
+    def _models(self) -> dict[str, nn.Module]:
+        """The models of a checkpoint, by their names there."""
+        models = {
+            "policy": self.learner.policy,
+            "critic": self.learner.critic,
+            "previous": self.learner.previous,
+            "behaviour": self.ahead.policy if self.ahead else None,
+        }
+        return {name: model for name, model in models.items() if model is not None}
 
     def _resume(self) -> None:
         """Go back to the newest intact checkpoint, if there is one, and note the attempt."""
@@ -310,23 +311,15 @@ class Run:
 
     def _load(self, checkpoint: Path) -> None:
         state = read_json(checkpoint / "state.json")
-        self.iteration, self.point = state["iteration"], state["point"]
-        self.scores, self.successes = state["scores"], state["successes"]
-        self.spent_at = state["spent_at"]
-        self.seconds = state["seconds"]
+        for name in STATE:
+            setattr(self, name, state[name])
         self.books.load(state["ledger"])
-        learner = self.learner
-        load_model(checkpoint, "policy", learner.policy)
-        if learner.critic:
-            load_model(checkpoint, "critic", learner.critic)
-        optimizers = ("policy", "critic") if learner.critic_optimizer else ("policy",)
-        learner.load({name: load_moments(checkpoint, name) for name in optimizers})
-        if (checkpoint / "previous.safetensors").exists():
-            learner.remember()
-            assert learner.previous is not None
-            load_model(checkpoint, "previous", learner.previous)
+        if has_model(checkpoint, "previous"):
+            self.learner.remember()
+        for name, model in self._models().items():
+            load_model(checkpoint, name, model)
+        self.learner.load(load_moments(checkpoint))
         if self.ahead:
-            load_model(checkpoint, "behaviour", self.ahead.policy)
             self.ahead.version = max(0, self.iteration - 1)
 
 

@@ -22,6 +22,7 @@ PHASE_NAMES = {
     Phase.score_sampled.value: "score samples",
     Phase.branch_scoring.value: "score branch points",
     Phase.score_reference.value: "score reference",
+    Phase.column_scoring.value: "score for credit",
     Phase.ratio_centre.value: "centre the ratio",
     Phase.critic_forward.value: "critic forward",
     Phase.critic_train.value: "critic train",

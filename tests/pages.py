@@ -1,4 +1,4 @@
-"""Pages of docs/ that a test executes in a copy of the project."""
+"""Pages that are executed in a copy of the project."""
 
 import os
 import re
@@ -11,28 +11,29 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("algorithms", "envs", "harness", "reports", "sweeps", "tests")
 
 
-class Page:
-    """A page with one Python file, perhaps a YAML, and commands."""
+def page(name: str) -> str:
+    """A page of docs/."""
+    return (ROOT / "docs" / name).read_text()
 
-    def __init__(self, name: str) -> None:
-        self.text = (ROOT / "docs" / name).read_text()
 
-    def blocks(self, language: str) -> list[str]:
-        """The code blocks of a language."""
-        return re.findall(rf"```{language}\n(.*?)```", self.text, flags=re.DOTALL)
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
-    def execute(self, folder: Path, files: dict[str, str]) -> None:
-        """Copy the project into `folder`, write the page's files, run its commands one after another."""
-        for part in PARTS:
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", folder)
-        for path, content in files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(content)
-        environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-        for command in self.blocks("bash"):
-            script = command.replace("python ", f"{sys.executable} ", 1)
-            done = subprocess.run(
-                script, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, f"{command}{done.stdout[-3000:]}{done.stderr[-3000:]}"
+
+def copy_of_project(folder: Path) -> None:
+    """What a page may change, and what its commands need."""
+    for part in PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+
+
+def execute(command: str, folder: Path) -> str:
+    """What a page's shell command prints in the copy, which it runs with this Python."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    script = command.replace("python ", f"{sys.executable} ", 1)
+    done = subprocess.run(
+        script, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout

@@ -4,19 +4,22 @@ import re
 
 import pytest
 
-from tests.pages import Page
+from tests.pages import blocks, copy_of_project, execute, page
 
-PAGE = Page("adding-an-algorithm.md")
+PAGE = page("adding-an-algorithm.md")
 
 
 def test_it_is_short():
-    (code,) = PAGE.blocks("python")
+    (code,) = blocks(PAGE, "python")
     assert len(code.splitlines()) < 60
 
 
 @pytest.mark.slow
 def test_the_page_works_as_it_stands(tmp_path):
-    (path,) = re.findall(r"\*\*The file\*\*, `(.*?)`", PAGE.text)
-    (code,) = PAGE.blocks("python")
-    PAGE.execute(tmp_path, {path: code})
+    copy_of_project(tmp_path)
+    (path,) = re.findall(r"\*\*The file\*\*, `(.*?)`", PAGE)
+    (code,) = blocks(PAGE, "python")
+    (tmp_path / path).write_text(code)
+    for command in blocks(PAGE, "bash"):
+        execute(command, tmp_path)
     assert "step_number" in (tmp_path / "runs" / "step_number" / "report.md").read_text()

@@ -5,23 +5,28 @@ import re
 
 import pytest
 
-from tests.pages import Page
+from tests.pages import blocks, copy_of_project, execute, page
 
-PAGE = Page("adding-an-environment.md")
+PAGE = page("adding-an-environment.md")
 
 
 def test_it_is_short():
-    (code,) = PAGE.blocks("python")
+    (code,) = blocks(PAGE, "python")
     lines = [line for line in code.splitlines() if line.strip()]
     assert len(lines) < 40
 
 
 @pytest.mark.slow
 def test_the_page_works_as_it_stands(tmp_path):
-    (package,) = re.findall(r"\*\*The package\*\*, `(.*?)`", PAGE.text)
-    (options,) = re.findall(r"\*\*The YAML\*\*, `(.*?)`", PAGE.text)
-    (code,), (yaml,) = PAGE.blocks("python"), PAGE.blocks("yaml")
-    PAGE.execute(tmp_path, {package: code, options: yaml})
+    (package,) = re.findall(r"\*\*The package\*\*, `(.*?)`", PAGE)
+    (options,) = re.findall(r"\*\*The YAML\*\*, `(.*?)`", PAGE)
+    (code,), (yaml,) = blocks(PAGE, "python"), blocks(PAGE, "yaml")
+    copy_of_project(tmp_path)
+    for path, content in ((package, code), (options, yaml)):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content)
+    for command in blocks(PAGE, "bash"):
+        execute(command, tmp_path)
     store = tmp_path / "runs" / "backwards"
     results = [json.loads(path.read_text()) for path in store.glob("runs/*/result.json")]
     assert len(results) == 2

@@ -9,6 +9,8 @@ from envs.frame import Frame
 from harness.config.model import ModelConfig, PretrainedModel, TinyModel
 from harness.config.prompt import OF_ENVIRONMENT, PromptConfig
 from harness.errors import require
+from harness.records.batch import asks_for, described
+from harness.records.columns import Moment
 
 SMALLEST_VLLM_HEAD = 32
 """Numbers of an attention head, on CPUs; vLLM 0.32 has no kernel for smaller ones there."""
@@ -180,7 +182,7 @@ class RunConfig:
             "same state there; choose an algorithm without branches, or another environment",
         )
         require(
-            self.has_exact_values or "true_advantage_S" not in self.algorithm.columns,
+            self.has_exact_values or not any(column.exact for column in described(self.algorithm.columns)),
             f"algorithm={name} needs true values, which env={env.name} with model={self.model.name} can't "
             "supply with these settings: choose env=vault with env.slip=0 and env.history=0, and model=tiny",
         )
@@ -213,9 +215,9 @@ class RunConfig:
     def _check_overlap(self) -> None:
         algorithm, plan = self.algorithm, self.algorithm.plan()
         branches = plan.each_minibatch or plan.reads
-        credits = {"current_logprob_T", "true_advantage_S"} & algorithm.columns
+        present = asks_for(algorithm.columns, Moment.present)
         require(
-            not (self.rollout.overlap and (branches or credits)),
+            not (self.rollout.overlap and (branches or present)),
             f"rollout.overlap=true clashes with algorithm={algorithm.name}, which asks about the policy of "
             "the moment: overlapped rollouts are an older one's; leave it out, or choose another algorithm",
         )

@@ -95,7 +95,8 @@ class Ledger:
 
     def load(self, plain: dict[str, Any]) -> None:
         """Take over what `to_plain` gave."""
-        self.entries = {Phase(name): Entry(**entry) for name, entry in plain["phases"].items()}
+        loaded = {Phase(name): Entry(**entry) for name, entry in plain["phases"].items()}
+        self.entries = {phase: Entry() for phase in Phase} | loaded
         self.prefix_reused = Reused(**plain["prefix_reused"])
         for name in COUNTS:
             setattr(self, name, plain[name])

@@ -18,6 +18,8 @@ class Phase(Enum):
     """Responses that the policy reads once more, where the engine can't tell entropies."""
     branch_scoring = "branch_scoring"
     score_reference = "score_reference"
+    column_scoring = "column_scoring"
+    """Passes that fill a column of the batch which has no phase of its own."""
     ratio_centre = "ratio_centre"
     critic_forward = "critic_forward"
     critic_train = "critic_train"

@@ -4,6 +4,8 @@ from harness.config import PretrainedModel, RunConfig, TinyModel
 from harness.config.model import CriticKind
 from harness.planning.predict import forms, head_forms
 from harness.policy.source import locate, parameters
+from harness.records.batch import asks_for
+from harness.records.columns import Moment
 from harness.store.run_dir import KEPT_CHECKPOINTS
 
 FLOAT = 4
@@ -37,7 +39,7 @@ def critic_weights(config: RunConfig) -> int:
 def checkpoint_bytes(config: RunConfig) -> int:
     """Weights and AdamW's two moments of the policy and of a critic; the older policies that are kept."""
     algorithm = config.algorithm
-    policies = 3 + ("previous_logprob_T" in algorithm.plan().reads) + config.rollout.overlap
+    policies = 3 + asks_for(algorithm.plan().reads, Moment.previous) + config.rollout.overlap
     numbers = policies * weights(config) + 3 * algorithm.has_critic * critic_weights(config)
     return numbers * FLOAT
 

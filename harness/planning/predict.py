@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from algorithms.factors import KLPlace
 from envs.base import ClosedVocabulary, EnvironmentSpec, normalise
 from harness.config.model import CriticKind, ModelConfig, PretrainedModel, TinyModel
 from harness.config.prompt import PromptConfig
 from harness.config.schema import BudgetAxis, Engine, RunConfig
 from harness.errors import UserError
 from harness.ledger.flops import LoRA, TransformerFlops
+from harness.policy.columns import FILLERS
 from harness.policy.prompting import Turn
 from harness.policy.source import locate
 from harness.policy.specials import SPECIALS
@@ -51,14 +53,19 @@ def predict(config: RunConfig) -> Iteration:
     whole_S = prompt_S + response
     decoded_SL = prompt_S[:, None] + 1 + np.arange(response - 1)
     episode = policy.forward(prompt_S) + policy.decode(decoded_SL) + policy.train(whole_S)
-    if algorithm.kl_coef:
+    fillers = [FILLERS[name] for name in algorithm.columns & FILLERS.keys()]
+    episode += sum(filler.policy_passes for filler in fillers) * policy.forward(whole_S)
+    if algorithm.kl_coef and algorithm.kl_place is KLPlace.loss:
         episode += policy.forward(whole_S)
     if algorithm.has_critic:
         critic = forms(config, outputs=1)
         trained = critic if config.model.critic is CriticKind.separate else head_forms(config)
-        episode += critic.forward(whole_S) + trained.train(whole_S)
+        episode += sum(filler.critic_passes for filler in fillers) * critic.forward(whole_S)
+        episode += trained.train(whole_S)
     if config.engine.name is Engine.vllm:
         episode += policy.forward(whole_S)
+    # At other moments roots alone are scored, and where branches follow they are half of all at most: the
+    # sampler's and the trainer's passes together are no more than one over all.
     if plan.reads or "current_logprob_T" in algorithm.columns:
         episode += policy.forward(whole_S)
     trajectories = config.tasks_per_iteration * plan.trajectories

@@ -4,7 +4,7 @@ Shape suffixes: R rows, U distinct rows, P positions of their prefix tree, B its
 the R rows, M of the tree, W width, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,15 @@ class Rows:
     def positions(self) -> int:
         """Tokens that go through the linear layers."""
         return len(self.ids_P)
+
+    def cost(self, form: Callable[..., int], *, distinct: bool = False) -> tuple[int, int, int]:
+        """What a pass over the rows is booked as: tokens, nominal and computed operations.
+
+        `form` is a closed form of the model that makes it. Nominal is every row as if nothing were shared;
+        with `distinct`, equal rows count once.
+        """
+        lengths = self.length_U if distinct else self.length_R
+        return int(lengths.sum()), form(lengths), form(self.length_B, self.positions)
 
 
 def rows_of(steps: Sequence[Step]) -> list[Row]:

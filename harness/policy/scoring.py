@@ -44,7 +44,8 @@ class Scorer:
         self.model = model
         self.placement, self.lora = Placement.of(model), lora_of(model)
         self.policy_forms = closed_forms(policy, policy.config, self.lora)
-        self.reference = frozen_copy(policy) if algorithm.kl_coef else None
+        compared = algorithm.kl_coef > 0 or "reference_logprob_T" in algorithm.columns
+        self.reference = frozen_copy(policy) if compared else None
         self.previous: PreTrainedModel | None = None
         """The policy before the last iteration's updates, once `remember` was called."""
         self.critic = new_critic(policy, model.critic) if algorithm.has_critic else None
@@ -62,7 +63,7 @@ class Scorer:
         with self.placement.autocast():
             for rows in self._row_batches(trajectories):
                 parts.append(logprobs(model, rows)[0].double().numpy())
-                self._book(phase, rows, self.policy_forms.forward)
+                self.book(phase, rows, self.policy_forms.forward)
         return self.ranks.joined(parts)
 
     @torch.no_grad()
@@ -75,8 +76,13 @@ class Scorer:
             for rows in self._row_batches(trajectories):
                 value_M = self.critic.values(hidden_states(self.critic.backbone, rows))
                 parts.append(spread(value_M, rows).double().numpy())
-                self._book(phase, rows, self.critic_forms.forward)
+                self.book(phase, rows, self.critic_forms.forward)
         return self.ranks.joined(parts)
+
+    def book(self, phase: Phase, rows: Rows, form: Callable[..., int], *, distinct: bool = False) -> None:
+        """Book a pass over rows, and the time since the phase before; the arguments are `Rows.cost`'s."""
+        self.ledger.add(phase, *rows.cost(form, distinct=distinct))
+        self.ledger.meter.lap(phase)
 
     def _row_batches(self, trajectories: Sequence[Trajectory]) -> Iterator[Rows]:
         for part in packed(trajectories[self._share(trajectories)], self.batch.micro_tokens):
@@ -86,11 +92,6 @@ class Scorer:
         """Which of the trajectories are this rank's."""
         rows = [rows_of(trajectory.steps) for trajectory in trajectories]
         return self.ranks.share([sum(len(prompt) + len(response) for prompt, response in r) for r in rows])
-
-    def _book(self, phase: Phase, rows: Rows, form: Callable[..., int]) -> None:
-        computed = form(rows.length_B, rows.positions)
-        self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), computed)
-        self.ledger.meter.lap(phase)
 
 
 def all_rows(trajectories: Sequence[Trajectory]) -> list[Row]:

@@ -1,16 +1,19 @@
 """The flat form of trajectories that credit functions read.
 
 Shape suffixes: T action tokens, S steps, N trajectories. Steps of a trajectory, and tokens of a step, are
-contiguous and in order; trajectories come in any order.
+contiguous and in order; trajectories come in any order. Log-probabilities and entropies are in nats.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import UserError, suggest
+from harness.records.columns import METADATA, Column, Moment, column
 from harness.records.trajectory import Branch, Trajectory
 from harness.rng import uniforms
 
@@ -22,7 +25,10 @@ NO_PARENT = -1
 
 @dataclass(frozen=True)
 class Batch:
-    """Whole groups of trajectories as arrays. Optional columns are None when nobody computed them."""
+    """Whole groups of trajectories as arrays. Optional columns are None when nobody computed them.
+
+    What an algorithm has to name before it may read it carries a `Column`: see `COLUMNS` below.
+    """
 
     steps_N: Ints
     """Number of steps."""
@@ -40,31 +46,35 @@ class Batch:
     """Number of action tokens, at least 1."""
     reward_S: Floats
     """What the step paid, KL penalties included."""
-    state_S: Ints
+    state_S: Ints = field(metadata=column("state", text=True))
     """Code of the state before the step; equal codes mean the same state of the same group."""
     valid_S: Bools
     """Whether the environment accepted the action."""
-    uniform_S: Floats
+    uniform_S: Floats = field(metadata=column(None))
     """A uniform random number of the step's own, for credit that is random on purpose."""
-    logprob_T: Floats
-    """Log-probability under the policy that sampled the token."""
-    entropy_T: Floats
-    """Full-vocabulary entropy in nats."""
+    logprob_T: Floats = field(metadata=column("logprobs"))
+    """Log-probability of the token under the policy that sampled it."""
+    entropy_T: Floats = field(metadata=column("entropies"))
+    """Full-vocabulary entropy of the distribution it was sampled from."""
     choice_T: Bools
     """False for the end token, which is never a branch point."""
-    value_T: Floats | None = None
-    """Critic's value of the state before the token; at a step's first token it is the step's value."""
-    current_logprob_T: Floats | None = None
-    """Log-probability under the policy as it is now."""
-    previous_logprob_T: Floats | None = None
+    value_T: Floats | None = field(default=None, metadata=column("values"))
+    """The critic's value of the state before the token; a step's value is that at its first token."""
+    current_logprob_T: Floats | None = field(
+        default=None, metadata=column("current_logprobs", moment=Moment.present)
+    )
+    """Log-probability under the policy as it is at the update."""
+    previous_logprob_T: Floats | None = field(default=None, metadata=column(None, moment=Moment.previous))
     """Log-probability under the policy one iteration before the one that sampled."""
-    reference_logprob_T: Floats | None = None
+    reference_logprob_T: Floats | None = field(default=None, metadata=column("reference_logprobs"))
     """Log-probability under the start policy."""
     penalty_T: Floats | None = None
     """What each token lost of its step's reward to the KL penalty; `reward_S` has it taken off."""
-    true_advantage_S: Floats | None = None
+    true_advantage_S: Floats | None = field(
+        default=None, metadata=column("true_advantage", moment=Moment.present, exact=True)
+    )
     """Exact advantage of the step's action under the policy that sampled it."""
-    observation_S: tuple[str, ...] | None = None
+    observation_S: tuple[str, ...] | None = field(default=None, metadata=column("observation", text=True))
     """What the policy was shown before the step."""
     vocabulary: int = 0
     """Number of tokens that the policy chooses from; 0 when unknown."""
@@ -170,3 +180,24 @@ class Batch:
             observation_S=tuple(step.observation for step in steps),
             vocabulary=vocabulary,
         )
+
+
+COLUMNS: dict[str, Column] = {f.name: f.metadata[METADATA] for f in fields(Batch) if METADATA in f.metadata}
+"""What credit may read beyond rewards, counts, groups and success, if it names it."""
+OPTIONAL_COLUMNS = tuple(f.name for f in fields(Batch) if f.name in COLUMNS and f.default is None)
+"""Those that may be None."""
+
+
+def described(names: Iterable[str]) -> list[Column]:
+    """What the table says of some columns. Raises `UserError` for a name that it does not have."""
+    return [COLUMNS[name] if name in COLUMNS else unknown(name) for name in names]
+
+
+def unknown(name: str) -> NoReturn:
+    """Raise `UserError` for a column that there is not."""
+    raise UserError(f"{name} is not a column that credit may read{suggest(name, list(COLUMNS))}")
+
+
+def asks_for(names: Iterable[str], moment: Moment) -> bool:
+    """Whether some of these columns are of this moment."""
+    return any(column.moment is moment for column in described(names))

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError, suggest
-from harness.records.batch import NO_PARENT, Batch, Bools, Floats, Ints
+from harness.records.batch import COLUMNS, NO_PARENT, OPTIONAL_COLUMNS, Batch, Bools, Floats, Ints
+from harness.records.columns import Moment, per_token
 from harness.records.trajectory import StopReason
 from harness.records.values import (
     NotJSON,
@@ -45,25 +46,19 @@ STEP_KEYS_OF_2 = ("well_formed",)
 """Keys of a step since version 2."""
 BRANCH_KEYS = ("parent", "branch_step", "branch_token")
 REQUIRED_STEP_KEYS = ("reward", "response_ids")
-NUMBER_KEYS = ("logprobs", "entropies", "values", "current_logprobs", "reference_logprobs")
-OPTIONAL_STEP_KEYS = (
-    *("valid", "choices", "state", "observation", "action", "tokens", "prompt_ids"),
-    *NUMBER_KEYS,
-    "true_advantage",
-)
 COLUMN_KEYS = {
-    "state_S": "state",
-    "observation_S": "observation",
-    "true_advantage_S": "true_advantage",
-    "logprob_T": "logprobs",
-    "entropy_T": "entropies",
-    "value_T": "values",
-    "current_logprob_T": "current_logprobs",
-    "reference_logprob_T": "reference_logprobs",
+    name: column.key
+    for name, column in sorted(COLUMNS.items(), key=lambda item: per_token(item[0]))
+    if column.key is not None
 }
-"""The key of a step that fills each column of the batch that an algorithm may ask for."""
-GIVEN_COLUMNS = frozenset({"uniform_S"})
+"""The key of a step that fills each column of the batch that an algorithm may ask for; steps' come first."""
+OPTIONAL_STEP_KEYS = ("valid", "choices", "action", "tokens", "prompt_ids", *COLUMN_KEYS.values())
+GIVEN_COLUMNS = frozenset(
+    name for name, column in COLUMNS.items() if column.key is None and column.moment is not Moment.previous
+)
 """Columns that an algorithm may ask for and that need nothing from the file."""
+OPTIONAL_NUMBERS = [name for name in OPTIONAL_COLUMNS if name in COLUMN_KEYS and not COLUMNS[name].text]
+"""Columns of numbers that are None where a step lacks them."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +165,10 @@ def batch_of(records: Sequence[RecordedTrajectory], seed: int) -> Batch:
     groups = {group: i for i, group in enumerate(dict.fromkeys(record.group for record in records))}
     rows = {record.id: row for row, record in enumerate(records)}
     branches = [record.branch for record in records]
+    optional: dict[str, Any] = {
+        name: of_tokens(steps, COLUMN_KEYS[name]) if per_token(name) else of_steps(steps, COLUMN_KEYS[name])
+        for name in OPTIONAL_NUMBERS
+    }
     return Batch(
         steps_N=np.array([len(record.steps) for record in records], dtype=np.int64),
         group_N=np.array([groups[record.group] for record in records], dtype=np.int64),
@@ -185,11 +184,8 @@ def batch_of(records: Sequence[RecordedTrajectory], seed: int) -> Batch:
         logprob_T=known_or_nan(steps, "logprobs"),
         entropy_T=known_or_nan(steps, "entropies"),
         choice_T=np.concatenate([step.choice_L for step in steps]),
-        value_T=of_tokens(steps, "values"),
-        current_logprob_T=of_tokens(steps, "current_logprobs"),
-        reference_logprob_T=of_tokens(steps, "reference_logprobs"),
-        true_advantage_S=of_steps(steps, "true_advantage"),
         observation_S=tuple(s.given["observation"] for s in steps) if has(steps, "observation") else None,
+        **optional,
     )
 
 
@@ -320,17 +316,14 @@ def step_of(value: object, where: str, version: int = VERSION) -> RecordedStep:
     if "prompt_ids" in step:
         token_ids(step["prompt_ids"], f'{where}: "prompt_ids"')
     given: dict[str, Any] = {}
-    for key in NUMBER_KEYS:
+    for name, key in COLUMN_KEYS.items():
         if key in step:
-            given[key] = numbers(step[key], f'{where}: "{key}"', len(ids_L))
-    for key in ("state", "observation", "action"):
-        if key in step:
-            given[key] = text(step[key], f'{where}: "{key}"')
+            given[key] = of_column(name, step[key], f'{where}: "{key}"', len(ids_L))
+    if "action" in step:
+        given["action"] = text(step["action"], f'{where}: "action"')
     if "tokens" in step:
         what = f'{where}: "tokens"'
         given["tokens"] = right_length(list_of(step["tokens"], what, (str,), "strings"), what, len(ids_L))
-    if "true_advantage" in step:
-        given["true_advantage"] = number(step["true_advantage"], f'{where}: "true_advantage"')
     return RecordedStep(
         reward=number(step["reward"], f'{where}: "reward"'),
         ids_L=ids_L,
@@ -339,6 +332,13 @@ def step_of(value: object, where: str, version: int = VERSION) -> RecordedStep:
         well_formed=boolean(step.get("well_formed", True), f'{where}: "well_formed"'),
         given=given,
     )
+
+
+def of_column(name: str, value: object, what: str, count: int) -> str | float | Floats:
+    """What a step of `count` tokens has for a column: a text, a number, or one for each token."""
+    if COLUMNS[name].text:
+        return text(value, what)
+    return numbers(value, what, count) if per_token(name) else number(value, what)
 
 
 def choices(step: dict[str, Any], where: str, count: int) -> Bools:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.records.batch import Batch
+from harness.records.columns import per_token
 from harness.records.files import COLUMN_KEYS, VERSION
 from harness.records.trajectory import Step, Trajectory
 
@@ -74,5 +75,5 @@ def step_object(step: Step, place: int, batch: Batch, texts: TokenTexts) -> dict
     }
     for column, key in COLUMN_KEYS.items():
         if key not in written and (values := getattr(batch, column)) is not None:
-            written[key] = values[tokens].tolist() if column.endswith("_T") else values[place].item()
+            written[key] = values[tokens].tolist() if per_token(column) else values[place].item()
     return written

@@ -37,8 +37,7 @@ class Account:
         self.ledger.meter.lap(prefill, usage.read_seconds)
         for rows in usage.scored:
             score = Phase.evaluation if self._evaluates else Phase.score_sampled
-            computed = self.forms.forward(rows.length_B, rows.positions)
-            self.ledger.add(score, int(rows.length_R.sum()), self.forms.forward(rows.length_R), computed)
+            self.ledger.add(score, *rows.cost(self.forms.forward))
         if usage.scored:
             self.ledger.meter.lap(score, usage.score_seconds)
         self.ledger.meter.lap(self.decode)

@@ -8,22 +8,31 @@ from torch import Tensor, nn
 from harness.policy.model import load_weights, weights
 from harness.store.files import write_durably
 
+MODEL = ".safetensors"
+OPTIMIZER = "-optimizer.safetensors"
+
+
+def has_model(folder: Path, name: str) -> bool:
+    """Whether a model was saved under this name."""
+    return (folder / f"{name}{MODEL}").exists()
+
 
 def save_model(folder: Path, name: str, model: nn.Module) -> None:
     """What tells a model from others of its configuration."""
-    write_durably(folder / f"{name}.safetensors", save(weights(model)))
+    write_durably(folder / f"{name}{MODEL}", save(weights(model)))
 
 
 def load_model(folder: Path, name: str, model: nn.Module) -> None:
     """The inverse of `save_model`."""
-    load_weights(model, load_file(folder / f"{name}.safetensors"))
+    load_weights(model, load_file(folder / f"{name}{MODEL}"))
 
 
 def save_moments(folder: Path, name: str, moments: dict[str, Tensor]) -> None:
     """An optimiser's state."""
-    write_durably(folder / f"{name}-optimizer.safetensors", save(moments))
+    write_durably(folder / f"{name}{OPTIMIZER}", save(moments))
 
 
-def load_moments(folder: Path, name: str) -> dict[str, Tensor]:
-    """The inverse of `save_moments`."""
-    return load_file(folder / f"{name}-optimizer.safetensors")
+def load_moments(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Every optimiser's state that was saved, by name."""
+    found = sorted(folder.glob(f"*{OPTIMIZER}"))
+    return {path.name.removesuffix(OPTIMIZER): load_file(path) for path in found}

@@ -143,7 +143,7 @@ class Learner(Scorer):
             loss.backward()
             self._book_training(Phase.actor_train, rows, self.policy_forms)
             if value_weight_T is not None:
-                self._book(Phase.critic_train, rows, head_forms(self.policy).train)
+                self.book(Phase.critic_train, rows, head_forms(self.policy).train)
             sums["rows"] += len(rows.length_R)
             for name, value in metrics.items():
                 sums[name] += value / len(weight_T) if name in PER_TOKEN else value
@@ -204,7 +204,7 @@ class Learner(Scorer):
         assert self.reference is not None
         with self.placement.autocast():
             logprob_T, _ = logprobs(self.reference, rows)
-        self._book(Phase.score_reference, rows, self.policy_forms.forward)
+        self.book(Phase.score_reference, rows, self.policy_forms.forward)
         return logprob_T
 
     def _in_step(

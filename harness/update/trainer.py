@@ -4,6 +4,7 @@ Shape suffixes: T action tokens, S steps, N trajectories.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,7 @@ from algorithms.base import Algorithm, Credit
 from algorithms.shared.checked import checked_credit
 from algorithms.shared.kl_reward import with_kl_in_reward
 from harness.ledger import Phase
-from harness.policy.exact import TrueValues
-from harness.policy.rows import Rows
+from harness.policy.columns import FILLERS, Sources
 from harness.records import Batch, Trajectory
 from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch
@@ -25,8 +25,8 @@ Bools = NDArray[np.bool_]
 class Trainer:
     """Credits trajectories and trains on them."""
 
-    def __init__(self, algorithm: Algorithm, learner: Learner, true_values: TrueValues) -> None:
-        self.algorithm, self.learner, self.true_values = algorithm, learner, true_values
+    def __init__(self, algorithm: Algorithm, learner: Learner, sources: Sources) -> None:
+        self.algorithm, self.learner, self.sources = algorithm, learner, sources
 
     def train(
         self, batch: Batch, trajectories: list[Trajectory], current_T: Floats | None, minibatches: int
@@ -59,17 +59,13 @@ class Trainer:
 
     def _with_columns(self, batch: Batch, trajectories: list[Trajectory]) -> Batch:
         """The batch with what the algorithm reads and only the models can tell, before any update."""
-        batch = replace(batch, value_T=self.learner.values(trajectories, Phase.critic_forward))
-        columns = self.algorithm.columns
-        if "reference_logprob_T" in columns:
-            assert self.learner.reference is not None
-            reference_T = self.learner.score(trajectories, self.learner.reference, Phase.score_reference)
-            batch = replace(batch, reference_logprob_T=reference_T)
-        if "true_advantage_S" in columns:
-            policy, book = self.learner.policy, self._book_true_values
-            true_S = self.learner.ranks.once(lambda: self.true_values.advantages(trajectories, policy, book))
-            batch = replace(batch, true_advantage_S=true_S)
-        return with_kl_in_reward(batch, self.algorithm)
+        filled: dict[str, Any] = {}
+        for name, filler in FILLERS.items():
+            if name in self.algorithm.columns:
+                filled[name] = filler.fill(self.sources, trajectories, filler.phase)
+                if filled[name] is None:
+                    raise RuntimeError(f"{self.algorithm.name} reads {name}, which this run can't tell")
+        return with_kl_in_reward(replace(batch, **filled), self.algorithm)
 
     def _rescored(self, batch: Batch, trajectories: list[Trajectory], members_N: Bools) -> Batch:
         """The current policy's log-probabilities of the members' roots; of all others, as sampled."""
@@ -80,9 +76,3 @@ class Trainer:
             mine, self.learner.policy, Phase.branch_scoring
         )
         return replace(batch, current_logprob_T=current_T)
-
-    def _book_true_values(self, rows: Rows) -> None:
-        forms, tokens = self.learner.policy_forms, int(rows.length_U.sum())
-        computed = forms.forward(rows.length_B, rows.positions)
-        self.learner.ledger.add(Phase.true_values, tokens, forms.forward(rows.length_U), computed)
-        self.learner.ledger.meter.lap(Phase.true_values)

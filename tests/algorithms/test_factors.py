@@ -1,17 +1,19 @@
 """The factor space: published settings, what is refused, and that whatever is not refused runs."""
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from algorithms.appo import APPO, Gain, Score
 from algorithms.arpo import ARPO
-from algorithms.base import Algorithm
+from algorithms.base import Algorithm, Computes
 from algorithms.capo import CAPO
 from algorithms.controls import Constant, Oracle, RandomCredit
 from algorithms.factors import (
+    NORMALISE_UNITS_OF,
     Baseline,
     CreditUnit,
     DiscountUnit,
@@ -254,6 +256,12 @@ NO_BASELINE = {"baseline": Baseline.none}
             {"normalise_unit": NormaliseUnit.steps_of_batch},
             ("normalise_unit", "baseline=state_group_mean", "steps_of_state_group"),
         ),
+        (
+            GRPO,
+            {"normalise_unit": NormaliseUnit.own},
+            ("normalise_unit=own", "baseline=group_mean", "steps_of_batch"),
+        ),
+        (GRPO, {"baseline": Baseline.own}, ("not what grpo computes", "group_mean")),
         (GRPO, GRAPH, ("not what grpo computes", "group_mean")),
         (GRPO, {"gamma": 0.9}, ("gamma=0.9", "credit_unit=trajectory", "gamma=1")),
         (GRPO, NO_BASELINE, ("baseline=none", "normalise_unit=trajectories_of_group", "leave_one_out")),
@@ -373,6 +381,29 @@ def test_leaving_one_out_leaves_out_the_whole_trajectory(batch_of):
             expected_U.append(value - others.mean() if len(others) else 0.0)
         expected_T = np.array(expected_U)[batch.step_T] if unit is CreditUnit.step else np.array(expected_U)
         np.testing.assert_allclose(algorithm.credit(batch).advantage_T, expected_T, atol=1e-12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own(Constant):
+    """Compares as no other does."""
+
+    name = "own_comparison"
+    computes: ClassVar[Computes] = {}
+
+    baseline: Baseline = Baseline.own
+
+
+def test_a_comparison_of_its_own_goes_with_every_unit():
+    """A new method edits no table of the factors."""
+    for unit in CreditUnit:
+        usual = {NormaliseUnit.none, *NORMALISE_UNITS_OF[unit]}
+        for normalise in NormaliseUnit:
+            options = {"credit_unit": unit, "normalise_unit": normalise, "discount_unit": DiscountUnit.token}
+            if normalise in {*usual, NormaliseUnit.own}:
+                assert Own(**options).factors["baseline"] == "own"
+            else:
+                with pytest.raises(UserError, match=f"normalise_unit={normalise.value}"):
+                    Own(**options)
 
 
 def test_variants_are_options_not_copies():

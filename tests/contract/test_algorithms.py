@@ -28,18 +28,21 @@ from harness.errors import UserError
 from harness.ledger import Phase
 from harness.policy.model import weights
 from harness.records import Batch
+from harness.records.batch import COLUMNS
+from harness.records.columns import Moment, per_token
 from harness.records.files import COLUMN_KEYS, GIVEN_COLUMNS
 from harness.run import Run
 from harness.store import RunDir
 from tests.conftest import make_batch
 
-OPTIONAL = ("value_T", "current_logprob_T", "reference_logprob_T")
 COMPARING = (
     *(Baseline.group_mean, Baseline.leave_one_out),
     *(Baseline.state_group_mean, Baseline.graph_value),
 )
 """Baselines that are made of the same group's returns."""
-ANYTIME = {"logprob_T", "entropy_T", "uniform_S", "true_advantage_S", *OPTIONAL}
+ANYTIME = {
+    name for name, column in COLUMNS.items() if not column.text and column.moment is not Moment.previous
+}
 """Columns of floats that only algorithms which name them may read."""
 
 
@@ -89,14 +92,14 @@ def family(draw: st.DrawFn, tokens: list[list[int]], group_N: list[int]) -> dict
 def columns(noise: np.random.Generator, tokens: list[list[int]]) -> dict[str, object]:
     """Every optional column, at random."""
     steps, total = sum(map(len, tokens)), sum(map(sum, tokens))
+    numbers = {name: noise.normal(0, 1, total if per_token(name) else steps) for name in sorted(ANYTIME)}
     return {
+        **numbers,
         "entropy_T": noise.uniform(0, 2, total),
         "logprob_T": -noise.uniform(0, 2, total),
         "uniform_S": noise.uniform(size=steps),
-        "true_advantage_S": noise.normal(0, 1, steps),
         "observation_S": tuple(f"room {noise.integers(3)}" for _ in range(steps)),
         "vocabulary": 20,
-        **{name: noise.normal(0, 1, total) for name in OPTIONAL},
     }
 
 
@@ -175,6 +178,10 @@ def test_credit_reads_only_the_columns_it_names(name, batch):
     again = chosen.credit(replace(batch, **poisoned))
     np.testing.assert_array_equal(again.advantage_T, chosen.credit(batch).advantage_T)
     assert all(np.isfinite(value) for value in again.diagnostics.values())
+
+
+def test_branch_points_read_only_what_the_sampler_fills(name):
+    assert set(algorithm(name).plan().reads) <= {"current_logprob_T", "previous_logprob_T"}
 
 
 def crediting_steps(name: str) -> Algorithm:

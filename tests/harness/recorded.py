@@ -6,6 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from harness.records.batch import COLUMNS
+from harness.records.columns import per_token
+from harness.records.files import COLUMN_KEYS
+
+NUMBERS = [name for name in COLUMN_KEYS if not COLUMNS[name].text]
+
 
 def step(reward: float = 0, tokens: int = 1, **others: Any) -> dict[str, Any]:
     return {"reward": reward, "response_ids": list(range(tokens)), **others}
@@ -41,7 +47,7 @@ def ragged(noise: np.random.Generator, reward: int) -> list[dict[str, Any]]:
         ids = noise.integers(0, 50, noise.integers(2, 5)).tolist()
         others = {
             **texts,
-            "true_advantage": noise.normal(),
+            **{COLUMN_KEYS[name]: noise.normal() for name in NUMBERS if not per_token(name)},
             "prompt_ids": [1, 2],
             "info": {"anything": [None]},
         }
@@ -52,14 +58,12 @@ def ragged(noise: np.random.Generator, reward: int) -> list[dict[str, Any]]:
 
 def with_numbers(bare: dict[str, Any], noise: np.random.Generator) -> dict[str, Any]:
     length = len(bare["response_ids"])
-    names = ("logprobs", "current_logprobs", "reference_logprobs")
-    drawn = {name: (-noise.uniform(0, 2, length)).tolist() for name in names}
-    others = {
-        "entropies": noise.uniform(0, 2, length).tolist(),
-        "values": noise.normal(0, 1, length).tolist(),
-    }
+    drawn = {}
+    for name in filter(per_token, NUMBERS):
+        sign = -1 if name.endswith("logprob_T") else 1
+        drawn[COLUMN_KEYS[name]] = (sign * noise.uniform(0, 2, length)).tolist()
     tokens = [f"word{i}" for i in bare["response_ids"]]
-    return {**bare, **drawn, **others, "tokens": tokens, "choices": [True] * (length - 1) + [False]}
+    return {**bare, **drawn, "tokens": tokens, "choices": [True] * (length - 1) + [False]}
 
 
 def text(trajectories: Iterable[Any]) -> str:

@@ -20,9 +20,11 @@ from algorithms.base import Credit
 from algorithms.grpo import GRPO
 from algorithms.shared.checked import CreditError
 from harness.compose.composing import group_options
+from harness.compose.help import field_docs
 from harness.credit import built, credited, main
 from harness.records import StopReason
-from harness.records.batch import Batch
+from harness.records.batch import COLUMNS, Batch
+from harness.records.columns import per_token
 from harness.records.files import (
     BRANCH_KEYS,
     COLUMN_KEYS,
@@ -403,6 +405,20 @@ def test_the_documented_fields_are_those_that_are_read():
     assert set(table("A step")) == {*REQUIRED_STEP_KEYS, *OPTIONAL_STEP_KEYS, *STEP_KEYS_OF_2, INFO}
     assert {key for key, required in table("A trajectory").items() if required == "yes"} == {*REQUIRED_KEYS}
     assert {key for key, required in table("A step").items() if required == "yes"} == {*REQUIRED_STEP_KEYS}
+
+
+def test_columns_are_documented_as_the_table_has_them():
+    """Their types, and the words that the batch has for them."""
+    rows = DOCUMENT.split("\n## A step\n")[1].split("\n## ")[0].splitlines()
+    cells = {row.split("`")[1]: row.strip("|").split("|") for row in rows if row.startswith("| `")}
+    docs = field_docs(Batch)
+    for name, key in COLUMN_KEYS.items():
+        _, kind, meaning, _ = map(str.strip, cells[key])
+        if COLUMNS[name].text:
+            assert kind == "string"
+            continue
+        assert kind == ("list of L numbers" if per_token(name) else "number")
+        assert " ".join(docs[name].split()).rstrip(".").lower() in meaning.lower(), name
 
 
 def test_algorithms_ask_for_what_is_documented():

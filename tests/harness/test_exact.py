@@ -50,7 +50,7 @@ def play(run: Run, count: int) -> list[Trajectory]:
 
 def expected_at_start(run: Run) -> float:
     (task,) = run.config.env.training_panel()
-    values = run.trainer.true_values.values(task.id, run.learner.policy, ignore)
+    values = run.trainer.sources.true_values.values(task.id, run.learner.policy, ignore)
     return float(values[run.config.env.horizon, 0])
 
 
@@ -64,7 +64,7 @@ def test_values_are_success_rates(run):
 def test_advantages_of_a_trajectory_telescope(run):
     """Sum over its steps of Q - V = what happened - what was expected at the start."""
     trajectories = play(run, 50)
-    advantages = run.trainer.true_values.advantages(trajectories, run.learner.policy, ignore)
+    advantages = run.trainer.sources.true_values.advantages(trajectories, run.learner.policy, ignore)
     ends = np.cumsum([len(t.steps) for t in trajectories])
     sums = [part.sum() for part in np.split(advantages, ends[:-1])]
     np.testing.assert_allclose(sums, [t.reward - expected_at_start(run) for t in trajectories], atol=1e-6)
