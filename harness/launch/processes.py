@@ -16,7 +16,7 @@ PRELOADED = [
     *("harness.launch.worker", "harness.rollout.torch_engine", "harness.launch.local"),
     # What main modules import: multiprocessing runs the sweep's, or the job's, in each worker.
     *("harness.plan_text", "harness.config.contrasts", "harness.config.help", "harness.launch.outcome"),
-    *("harness.terminal", "harness.tracker", "harness.launch.slurm.job", "submitit.core.submission"),
+    *("harness.terminal", "harness.tracker", "harness.launch.slurm.job"),
 ]
 
 REUSED_SECONDS = 2.0
