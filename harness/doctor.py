@@ -59,7 +59,7 @@ def checks(
         "python": python,
         "libraries": libraries,
         "cores": lambda: cores(launcher),
-        "slurm": lambda: slurm(launcher),
+        "slurm": lambda: slurm(launcher, out, cells),
         "sweep": lambda: refusals(out, launcher, cells, tracker, planned),
         "store": lambda: file_system(out),
         "disk": lambda: disk(planned),

@@ -1,7 +1,7 @@
 """`python -m harness.status DIR [--watch] [--html]`: a live board of a sweep.
 
-Reads the run store in DIR and disturbs nothing in it; `--html` writes DIR/status.html. Exit codes: 0 all
-cells are done or on their way, 1 some failed or are damaged, 2 bad input.
+Reads the run store in DIR, asks SLURM about its jobs if there were any, and disturbs neither; `--html` writes
+DIR/status.html. Exit codes: 0 all cells are done or on their way, 1 some failed or are damaged, 2 bad input.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -68,11 +69,22 @@ def looks(path: Path, watch: bool) -> Iterator[Summary]:
     """The sweep now; when watching, again and again until everything has ended."""
     while True:
         began = time.monotonic()
-        summary = summarise(read_sweep(path))
+        sweep = read_sweep(path)
+        summary = summarise(replace(sweep, notes=[*sweep.notes, *jobs(path)]))
         yield summary
         if summary.ended or not watch:
             return
         time.sleep(max(SECONDS, REST * (time.monotonic() - began)))
+
+
+def jobs(path: Path) -> list[str]:
+    """What SLURM says of the sweep's jobs, if it was ever asked to run any."""
+    if not (path / "slurm").is_dir():
+        return []
+    # Only now: what it imports would slow the start of others.
+    from harness.launch.slurm.notes import queue_notes
+
+    return queue_notes(path)
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
                 show(submission(launcher, planned))
             return 0
         if isinstance(launcher, SlurmConfig):
-            check_slurm()
+            check_slurm(launcher, Path(sweep.out), cells)
         if launcher.cancel:
             return cancel(sweep)
         return run(sweep, launcher, cells, tracker, overrides)
@@ -103,7 +103,10 @@ def run(
     if outcome.failures:
         retry = f"to try them again: {command(overrides)}{more_attempts(launcher)}"
         print(f"{outcome.failures} of {len(cells)} cells failed; {retry}", file=sys.stderr)
-    return 1 if outcome.failures else 0
+    if outcome.cancelled:
+        go_on = f"to go on with them: {command(overrides)}"
+        print(f"{outcome.cancelled} of {len(cells)} cells were cancelled; {go_on}", file=sys.stderr)
+    return 1 if outcome.failures or outcome.cancelled else 0
 
 
 def manifest(sweep: SweepConfig, cells: Sequence[RunConfig], overrides: Sequence[str]) -> dict[str, Any]:
@@ -137,8 +140,8 @@ def launch(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], o
     mixed = launcher.allow_mixed_code
     codes = {} if mixed else {cell_id(cell): code_version(cell.algorithm) for cell in cells}
     if isinstance(launcher, SlurmConfig):
-        from harness.launch.slurm.launch import Request
         from harness.launch.slurm.launch import launch as launch_jobs
+        from harness.launch.slurm.request import Request
 
         return launch_jobs(Request(cells, codes, sweep.name, out, launcher))
     from harness.launch.local import run_cells
@@ -148,10 +151,10 @@ def launch(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], o
 
 def submission(launcher: SlurmConfig, planned: Plan) -> str:
     """What would be submitted, at most: nobody is asked here which jobs are alive."""
-    from harness.launch.slurm.submit import sbatch_text
+    from harness.launch.slurm.sbatch import shown
 
     jobs = -(-planned.unfinished // launcher.cells_per_job)
-    return f"\nat most {jobs} jobs, those that wait or run included: {sbatch_text(launcher)}"
+    return f"\nat most {jobs} jobs, those that wait or run included: {shown(launcher)}"
 
 
 def more_attempts(launcher: Launcher) -> str:

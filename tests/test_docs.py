@@ -9,7 +9,7 @@ import pytest
 from harness import credit, sweep
 from harness.compose import compose_run, compose_sweep
 from harness.compose.composing import compose, group_options
-from harness.launch.slurm.submit import sbatch_text
+from harness.launch.slurm.sbatch import shown
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "algorithms").glob("*.md"))
@@ -47,9 +47,10 @@ def test_the_site_configuration_on_the_slurm_page(tmp_path):
     (tmp_path / "launcher" / "mycluster.yaml").write_text(text[1])
     command = ["+sweep=smoke", "launcher=mycluster", f"hydra.searchpath=[file://{tmp_path}]"]
     _, launcher, _ = compose_sweep(command)
-    assert sbatch_text(launcher) == (
+    assert shown(launcher) == (
         "sbatch --partition=gpu --account=abc@v100 --qos=normal --constraint=a100 --gres=gpu:1 --mem=32G "
-        "--cpus-per-task=8 --time=240 --signal=USR2@120 --exclude=node07 --array=0-N%64"
+        "--time=240 --cpus-per-task=8 --nodes=1 --ntasks=1 --signal=USR2@120 --requeue --exclude=node07 "
+        "--array=0-N%64"
     )
     assert launcher.setup == ("module load cuda/12.6", "export HF_HUB_OFFLINE=1")
 

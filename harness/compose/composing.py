@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.config import plain
-from harness.config.launchers import LAUNCHERS, Launcher
 from harness.config.plain import TARGETED, run_config, typed
 from harness.config.schema import RunConfig, TrackerConfig
 from harness.errors import UserError, suggest
@@ -49,16 +48,6 @@ def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:
     composed = compose([override for override in overrides if not override.startswith(OF_ARMS)])
     tracker: TrackerConfig = typed(TrackerConfig, plain_of(composed)["tracker"], "tracker")
     return tracker
-
-
-def launcher_config(options: dict[str, Any]) -> Launcher:
-    """The typed configuration of a launcher."""
-    if options["name"] not in LAUNCHERS:
-        raise UserError(
-            f"launcher.name={options['name']} does not exist{suggest(options['name'], [*LAUNCHERS])}"
-        )
-    launcher: Launcher = typed(LAUNCHERS[options["name"]], options, "launcher")
-    return launcher
 
 
 def group_options(group: str) -> list[str]:

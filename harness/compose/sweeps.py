@@ -9,10 +9,19 @@ from algorithms.factors import Clash
 from envs.base import TaskSet
 from harness.cells import PARTS
 from harness.compose.arms import Arm, sweep_arms
-from harness.compose.composing import OF_ARMS, compose, group_options, launcher_config, own_options, plain_of
+from harness.compose.composing import OF_ARMS, compose, group_options, own_options, plain_of
 from harness.compose.frozen import find
 from harness.config.launchers import Launcher
-from harness.config.plain import integer, run_config, shown, targeted, to_options, to_plain, typed
+from harness.config.plain import (
+    integer,
+    launcher_config,
+    run_config,
+    shown,
+    targeted,
+    to_options,
+    to_plain,
+    typed,
+)
 from harness.config.schema import Knob, RunConfig, SweepConfig
 from harness.errors import UserError, suggest
 

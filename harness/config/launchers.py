@@ -2,10 +2,21 @@
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.errors import require
 
 CHECKPOINT_SECONDS = 60.0
+OWN_OPTIONS = {
+    **{name: name for name in ("partition", "account", "qos", "constraint", "gres", "mem")},
+    **{"cpus-per-task": "cpus", "time": "minutes", "signal": "grace_seconds"},
+}
+"""Options of sbatch that are options of the launcher, and their names there."""
+SET_BY_US = (
+    *("array", "clusters", "error", "input", "job-name", "nodes", "no-requeue", "ntasks", "ntasks-per-node"),
+    *("open-mode", "output", "parsable", "test-only", "wait", "wrap"),
+)
+"""Options of sbatch that follow from how jobs are run."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +85,12 @@ class SlurmConfig(LauncherConfig):
     """sbatch --cpus-per-task of a job."""
     mem: str = ""
     """sbatch --mem of a job, such as `8G`."""
-    minutes: int = 240
-    """sbatch --time of a job. A run that needs longer writes a checkpoint, is queued again and goes on."""
+    minutes: int = 0
+    """sbatch --time of a job; 0: the shell's SBATCH_TIMELIMIT, or else 240. A run that needs longer writes a
+    checkpoint, is queued again and goes on."""
     grace_seconds: int = 120
     """A job is told so long before its time is up; a run's longest iteration, evaluation or checkpoint should
-    take less, or it goes on from an older checkpoint."""
+    take less, or it goes on from an older checkpoint. SLURM may tell it up to a minute earlier."""
     cells_per_job: int = 1
     """Cells that one job of the array runs, one after another: more for cells of minutes."""
     runs_per_gpu: int = 1
@@ -86,28 +98,37 @@ class SlurmConfig(LauncherConfig):
     array_parallelism: int = 256
     """Most jobs of an array that run at once."""
     max_attempts: int = 3
-    """How often a cell that fails or is lost is submitted in all; jobs that SLURM puts back into its queue
-    itself don't count."""
+    """How often a cell may fail or be lost without getting on: a job that left a newer checkpoint does not
+    count, nor one that was cancelled or that SLURM put back into its queue. A job that puts itself back is
+    one attempt for each turn in which none of its cells got on."""
     setup: tuple[str, ...] = ()
     """Shell lines at the head of every job: `module load cuda`, `source venv/bin/activate`."""
     python: str = ""
     """The Python that runs a job, where it isn't this one: a command, arguments allowed."""
     srun_args: tuple[str, ...] = ()
     """More arguments of a job's srun, such as `--container-image=...`."""
-    sbatch: dict[str, str] = field(default_factory=dict)
-    """More options of sbatch by their long names: `{exclude: node07, mail-type: END}`."""
+    sbatch: dict[str, Any] = field(default_factory=dict)
+    """More options of sbatch by their long names, `true` for one without a value: `{exclude: node07,
+    contiguous: true}`; on the command line `+launcher.sbatch.contiguous=true`."""
     wait_hours: float = 168.0
     """With wait=true: follow the jobs so long at most; they go on without."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = ("cpus", "minutes", "cells_per_job", "runs_per_gpu", "array_parallelism", "max_attempts")
+        names = ("cpus", "cells_per_job", "runs_per_gpu", "array_parallelism", "max_attempts")
         for name in names:
             value = getattr(self, name)
             require(value >= 1, f"launcher.{name}={value} must be at least 1")
-        for name in ("grace_seconds", "wait_hours"):
+        for name in ("minutes", "grace_seconds", "wait_hours"):
             value = getattr(self, name)
             require(value >= 0, f"launcher.{name}={value} must not be negative")
+        require(
+            not self.minutes or self.grace_seconds < 60 * self.minutes,
+            f"launcher.grace_seconds={self.grace_seconds} is not less than launcher.minutes={self.minutes}: "
+            "every job would be told to end as it starts",
+        )
+        for option, value in self.sbatch.items():
+            check_sbatch(option.replace("_", "-"), value)
         require(
             self.runs_per_gpu <= self.cells_per_job,
             f"launcher.runs_per_gpu={self.runs_per_gpu} exceeds launcher.cells_per_job={self.cells_per_job}: "
@@ -123,6 +144,18 @@ class SlurmConfig(LauncherConfig):
     def at_once(self) -> int:
         """Cells that run at once, if the cluster has room."""
         return self.array_parallelism * self.runs_per_gpu
+
+
+def check_sbatch(option: str, value: object) -> None:
+    """Raise `UserError` for an entry of `launcher.sbatch` that can't be passed on."""
+    where = f"launcher.sbatch.{option}"
+    own = OWN_OPTIONS.get(option)
+    require(own is None, f"{where} has an option of its own: set launcher.{own}")
+    require(option not in SET_BY_US, f"{where} can't be set: it follows from how jobs are run")
+    require(
+        isinstance(value, str | int | float) and value != "",
+        f"{where}={value} must be a text or a number, or true for an option without a value",
+    )
 
 
 Launcher = LocalConfig | SlurmConfig

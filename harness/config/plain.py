@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.cells import PARTS
 from harness.config.classes import class_of
+from harness.config.launchers import LAUNCHERS, Launcher
 from harness.config.prompt import PromptConfig
 from harness.config.schema import (
     BatchConfig,
@@ -114,3 +115,13 @@ def integer(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise UserError(f"{where}={value} must be a whole number")
     return value
+
+
+def launcher_config(options: dict[str, Any]) -> Launcher:
+    """The typed configuration of a launcher."""
+    if options["name"] not in LAUNCHERS:
+        raise UserError(
+            f"launcher.name={options['name']} does not exist{suggest(options['name'], [*LAUNCHERS])}"
+        )
+    launcher: Launcher = typed(LAUNCHERS[options["name"]], options, "launcher")
+    return launcher

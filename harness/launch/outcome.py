@@ -11,3 +11,5 @@ class Outcome:
     """Failed or lost for good, as far as this command goes."""
     alive: int = 0
     """Waiting or running: the command does not wait for them."""
+    cancelled: int = 0
+    """Their jobs were cancelled while the command followed them."""

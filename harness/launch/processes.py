@@ -22,7 +22,7 @@ PRELOADED = [
         "harness.compose.help",
     ),
     *("harness.pilot", "harness.launch.outcome"),
-    *("harness.terminal", "harness.tracker", "harness.launch.slurm.job", "submitit.core.submission"),
+    *("harness.terminal", "harness.tracker", "harness.launch.slurm.job"),
 ]
 
 REUSED_SECONDS = 2.0

@@ -2,13 +2,12 @@
 
 import tempfile
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from harness.code_version import code_version
-from harness.config import Launcher, RunConfig, SweepConfig
+from harness.config import Launcher, RunConfig, SlurmConfig, SweepConfig
 from harness.errors import UserError
-from harness.launch.slurm.cluster import require_slurm
+from harness.launch.slurm import cluster, limits
 from harness.planning.plan import Plan, check_disk, existing_folder, plan
 from harness.planning.predict import check_budget
 from harness.policy.source import check as check_model
@@ -35,11 +34,12 @@ def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) ->
     return planned
 
 
-def check_slurm() -> None:
-    """Raise `UserError` where jobs can't be submitted from."""
-    if not find_spec("submitit"):
-        raise UserError("launcher=slurm needs submitit: pip install 'creditbench[slurm]'")
-    require_slurm()
+def check_slurm(launcher: SlurmConfig, out: Path, cells: Sequence[RunConfig]) -> None:
+    """Raise `UserError` where jobs can't be submitted, or would never start; cancelling asks less."""
+    if launcher.cancel:
+        cluster.require_slurm()
+    else:
+        limits.check(launcher, out, cells)
 
 
 def check_parts(cells: Sequence[RunConfig]) -> None:

@@ -1,5 +1,8 @@
 """A SLURM cluster of one machine: two nodes of four CPUs and two GPUs that are devices in name only.
 
+It is not a friendly one: jobs are not requeued unless they ask for it, one partition has a short time limit,
+another is hidden from those that do not ask for all.
+
 Needs root and the packages slurmctld, slurmd, slurm-client and munge; for accounting also slurmdbd,
 slurm-wlm-mysql-plugin and mariadb-server. Where they are missing, the tests are skipped, but not under CI.
 """
@@ -16,10 +19,13 @@ from tests.conftest import need
 
 HERE = Path(__file__).parent
 PARTITIONS = """
+JobRequeue=0
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
 PartitionName=low Nodes=n[1-2] PriorityTier=1 PreemptMode=REQUEUE GraceTime=20 MaxTime=INFINITE State=UP
+PartitionName=short Nodes=n[1-2] MaxTime=5 State=UP
+PartitionName=secret Nodes=n[1-2] Hidden=YES State=UP
 PartitionName=high Nodes=n[1-2] PriorityTier=9 PreemptMode=OFF MaxTime=INFINITE State=UP
 """
 

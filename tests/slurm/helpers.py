@@ -1,5 +1,7 @@
 """Sweeps of small cells, as a user starts them."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -8,8 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.checkup.slurm import slurm as checkup
 from harness.compose import compose_sweep
 from harness.run import Run
+from harness.status import main as show_status
 from harness.store import RunDir
 from tests.harness import sweeps
 
@@ -64,6 +68,26 @@ def until(true: Callable[[], object]) -> None:
 def slurm_says(*command: str) -> str:
     """What one of SLURM's commands prints."""
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def job_facts(job: str) -> dict[str, str]:
+    """What SLURM says of a job, by name."""
+    words = slurm_says("scontrol", "show", "job", job).split()
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def doctor_says(*overrides: str) -> str:
+    """The doctor's line on SLURM."""
+    sweep, launcher, cells = compose_sweep(["+sweep=smoke", "launcher=slurm", *overrides])
+    [finding] = checkup(launcher, Path(sweep.out), cells)
+    return str(finding)
+
+
+def status(out: Path) -> str:
+    """What `harness.status` prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        show_status([str(out)])
+    return text.getvalue()
 
 
 def queue() -> dict[str, str]:

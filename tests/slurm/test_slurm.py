@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkup.slurm import slurm as checkup
 from harness.compose import compose_sweep
-from harness.launch.slurm.launch import Request, submit_due
+from harness.launch.slurm.launch import submit_due
+from harness.launch.slurm.request import Request
 from harness.store import cell_id
 from harness.sweep import main
 from tests.harness.sweeps import sweep_alone
@@ -21,6 +21,7 @@ from tests.slurm.helpers import (
     LONG,
     SMALL,
     attempts,
+    doctor_says,
     has_got_on,
     metrics,
     over,
@@ -171,7 +172,12 @@ def test_nodes_are_drained_and_the_controller_dies(slurm, tmp_path, calm):
     try:
         done = sweep(*LONG, "launcher=slurm", out=tmp_path)
         assert done.returncode == 2
-        assert "SLURM does not say which jobs are alive" in done.stderr
+        assert re.match("error: SLURM does not answer .*: nothing was done", done.stderr)
+        assert "\n" not in done.stderr.rstrip()
+        new = sweep(*LONG, "launcher=slurm", out=tmp_path / "new")
+        assert new.returncode == 2
+        assert re.match("error: SLURM does not answer .*: nothing was done[^\\n]*\\n$", new.stderr)
+        assert not (tmp_path / "new").exists()
         assert re.match("FAIL +slurm +it doesn't answer .*: ask the cluster's staff", doctor_says())
     finally:
         subprocess.run([Path(__file__).parent / "up.sh", slurm], check=True, timeout=90)
@@ -179,16 +185,11 @@ def test_nodes_are_drained_and_the_controller_dies(slurm, tmp_path, calm):
     assert metrics(tmp_path) == calm
 
 
-def doctor_says(*overrides: str) -> str:
-    [finding] = checkup(compose_sweep(["+sweep=smoke", "launcher=slurm", *overrides])[1])
-    return str(finding)
-
-
 def test_the_doctor_asks_it(slurm):
     assert re.fullmatch(r"ok +slurm +slurm\S* [\d.]+ answers; partitions .*low.*", doctor_says())
     assert doctor_says("launcher.partition='low,high'").startswith("ok ")
     assert re.match(
-        r"FAIL +slurm +there is no launcher.partition=none: set one of .*low",
+        r"FAIL +slurm +there is no partition none: set launcher.partition, one of .*low",
         doctor_says("launcher.partition=none"),
     )
 
@@ -196,10 +197,10 @@ def test_the_doctor_asks_it(slurm):
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("launcher.partition=nowhere", "sbatch refused the jobs: sbatch: error: invalid partition specified"),
+        ("launcher.partition=nowhere", "did not take the jobs: sbatch: error: invalid partition specified"),
         ("launcher.gres=gpu:9", "Requested node configuration is not available"),
         ("launcher.runs_per_gpu=2", "exceeds launcher.cells_per_job=1"),
-        ("launcher.minutes=0", "launcher.minutes=0 must be at least 1"),
+        ("launcher.minutes=-1", "launcher.minutes=-1 must not be negative"),
         ("launcher.partitoin=main", "launcher.partitoin is not an option: did you mean partition?"),
     ],
 )  # fmt: skip

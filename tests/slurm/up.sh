@@ -106,7 +106,6 @@ DefMemPerCPU=256
 MaxArraySize=10001
 MaxJobCount=20000
 MinJobAge=3600
-JobRequeue=1
 ReturnToService=2
 SlurmdParameters=config_overrides
 SlurmctldTimeout=30

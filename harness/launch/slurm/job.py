@@ -5,23 +5,28 @@ itself back into the queue. SIGTERM (scancel, or a preemption without warning) h
 what becomes of the job is SLURM's affair then.
 """
 
+import json
 import os
 import signal
 import sys
-import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.config import RunConfig, SlurmConfig
-from harness.config.plain import run_config
+from harness.config.plain import launcher_config, run_config
 from harness.launch.local import run_cells
-from harness.launch.slurm.cluster import ask
+from harness.launch.slurm.cluster import Unreachable, ask
+from harness.launch.slurm.turns import fruitless_turns, note_fruitless, reached
 from harness.lease import STALE_SECONDS
-from harness.store import RunDir, State, cell_id, write_json
+from harness.store import RunDir, State, cell_id, write_atomically, write_json
 
 PATIENCE_SECONDS = 2 * STALE_SECONDS
 """A cell that another process holds for longer has a live holder: the job leaves it alone."""
+JOBS = "jobs.jsonl"
+"""A line for each job of the array, in the array's folder."""
 
 
 class Told(BaseException):
@@ -43,11 +48,13 @@ class Job:
     """By cell, the version of the code that must run it."""
     launcher: SlurmConfig
 
-    def run(self) -> None:
-        """Run the cells that are not done; raise RuntimeError if some failed, so that SLURM knows as well."""
-        began = time.monotonic()
+    def run(self, folder: Path, index: int) -> int:
+        """Run the cells that are not done; returns the exit code, so that SLURM knows of failures as well.
+
+        `folder`: the array's; `index`: the job's in it.
+        """
         configs = [run_config(plain) for plain in self.configs]
-        before = {config: newest_checkpoint(self._run_dir(config)) for config in configs}
+        before = {config: reached(self._run_dir(config)) for config in configs}
         try:
             for number in (signal.SIGUSR2, signal.SIGTERM):
                 signal.signal(number, tell)
@@ -57,34 +64,55 @@ class Job:
             )
         except Told as told:
             if told.number == signal.SIGUSR2:
-                self._queue_again(configs, before, time.monotonic() - began)
-            sys.exit(128 + told.number)
+                self._queue_again(before, folder, index)
+            return 128 + told.number
         if failures:
-            raise RuntimeError(f"{failures} of {len(configs)} cells failed, see above")
+            print(f"{failures} of {len(configs)} cells failed, see above", file=sys.stderr)
+        return 1 if failures else 0
 
-    def _queue_again(
-        self, configs: list[RunConfig], before: dict[RunConfig, str | None], seconds: float
-    ) -> None:
-        """Put the job back into the queue, unless its time is too short to get anywhere."""
-        left = [config for config in configs if self._run_dir(config).state() is not State.done]
-        got_on = len(left) < len(configs) or any(
-            newest_checkpoint(self._run_dir(config)) != before[config] for config in left
+    def _queue_again(self, before: dict[RunConfig, int], folder: Path, index: int) -> None:
+        """Put the job back into the queue, unless it was there too often without getting anywhere.
+
+        `before`: by cell, where its newest checkpoint was when this turn began.
+        """
+        left = [config for config in before if self._run_dir(config).state() is not State.done]
+        got_on = len(left) < len(before) or any(
+            reached(self._run_dir(config)) > before[config] for config in left
         )
-        limit = 60 * self.launcher.minutes - self.launcher.grace_seconds
-        if not got_on and seconds > 0.8 * limit:
+        fruitless = 0 if got_on else fruitless_turns(folder, index) + 1
+        note_fruitless(folder, index, fruitless)
+        if fruitless >= self.launcher.max_attempts:
             reason = (
-                f"launcher.minutes={self.launcher.minutes} is too short for one checkpoint: raise it, "
-                "or lower batch.trajectories"
+                f"told to end {fruitless} times before there was a newer checkpoint: raise launcher.minutes, "
+                "lower batch.trajectories, or choose a partition that preempts less"
             )
             for config in left:
                 write_json(self._run_dir(config).failure, {"reason": reason})
             print(reason, file=sys.stderr)
         elif left:
             print("told to end: checkpoints are written, back into the queue", file=sys.stderr, flush=True)
-            ask("scontrol", "requeue", os.environ["SLURM_JOB_ID"])
+            try:
+                ask("scontrol", "requeue", os.environ["SLURM_JOB_ID"])
+            except Unreachable as error:
+                print(f"SLURM refuses ({error.reason}): the sweep's command goes on", file=sys.stderr)
 
     def _run_dir(self, config: RunConfig) -> RunDir:
         return RunDir(Path(self.out) / "runs" / cell_id(config))
+
+
+def write_jobs(folder: Path, jobs: Sequence[Job]) -> None:
+    """Write what the jobs of an array have to do into its folder, for `read_job`."""
+    lines = [json.dumps(asdict(job)) + "\n" for job in jobs]
+    write_atomically(folder / JOBS, "".join(lines).encode())
+
+
+def read_job(folder: Path, index: int) -> Job:
+    """A job of the array."""
+    with (folder / JOBS).open() as lines:
+        plain = json.loads(next(islice(lines, index, None)))
+    launcher = launcher_config(plain["launcher"])
+    assert isinstance(launcher, SlurmConfig)
+    return Job(plain["out"], tuple(plain["configs"]), plain["codes"], launcher)
 
 
 def tell(number: int, _: object) -> NoReturn:
@@ -94,7 +122,7 @@ def tell(number: int, _: object) -> NoReturn:
     raise Told(number)
 
 
-def newest_checkpoint(run_dir: RunDir) -> str | None:
-    """The name of a cell's newest complete checkpoint."""
-    complete = run_dir.complete_checkpoints()
-    return complete[-1].name if complete else None
+if __name__ == "__main__":
+    array = Path(sys.argv[1])
+    task = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    sys.exit(read_job(array, task).run(array, task))

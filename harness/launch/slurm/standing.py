@@ -1,13 +1,16 @@
-"""Where a sweep's cells stand, from what they wrote, what was submitted, and what SLURM says is alive."""
+"""Where a sweep's cells stand, from what they wrote, what was submitted, and what SLURM says of the jobs."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from harness.config import RunConfig
+from harness.launch.slurm.cluster import Array, Element
+from harness.launch.slurm.notes import queue_text
 from harness.launch.slurm.submission import Submission
+from harness.launch.slurm.turns import fruitless_turns, reached
 from harness.store import RunDir, State, cell_id, read_json
 
 
@@ -21,6 +24,41 @@ class Standing(Enum):
     failed = "failed"
     lost = "lost"
     """Was submitted, is not alive, and left no word: killed, out of memory or time, its node gone."""
+    cancelled = "cancelled"
+    """Its newest job was cancelled, by whomever: submitted by the next command, not by one that waits."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A job that was submitted with a cell."""
+
+    submission: Submission
+    index: int
+    """In the array."""
+    log: Path
+    """What it prints to."""
+    array: Array | None
+    """What SLURM says of the array; None: nothing (any more)."""
+
+    @property
+    def element(self) -> Element | None:
+        """What SLURM says of the job; None: nothing (any more)."""
+        return self.array.element(self.index) if self.array else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it waits or runs."""
+        return self.element is not None and self.element.alive
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled, by this program or by scancel, as long as SLURM remembers.
+
+        Of an element that is cancelled before it starts, nothing is left in an array that goes on.
+        """
+        if self.element is None:
+            return self.submission.cancelled or (self.array is not None and not self.log.exists())
+        return self.submission.cancelled or self.element.state == "CANCELLED"
 
 
 @dataclass(frozen=True)
@@ -31,48 +69,85 @@ class Cell:
     config: RunConfig
     run_dir: RunDir
     standing: Standing
-    attempts: int
-    """How often it was submitted, cancelled jobs apart."""
+    turns: tuple[Turn, ...] = ()
+    """Its jobs, oldest first."""
+    attempts: int = 0
+    """How many of them, cancelled ones apart, ended without getting it on; told of failed and lost cells."""
+
+    @property
+    def waits(self) -> Element | None:
+        """What SLURM says of its job if that has yet to start."""
+        return next((turn.element for turn in self.turns if turn.element and turn.element.waits), None)
 
     @property
     def reason(self) -> str:
         """Why it is not done."""
         if self.standing is Standing.failed:
             return str(read_json(self.run_dir.failure)["reason"])
-        return "lost: killed, out of memory or time, or its node is gone; the job's log may say"
+        if self.standing is Standing.cancelled:
+            return "its job was cancelled"
+        last = self.turns[-1]
+        told = "killed, cancelled, out of memory or time, or its node is gone"
+        if last.element:
+            why = f" ({last.element.reason})" if last.element.reason else ""
+            told = f"SLURM says {last.element.state}{why}"
+        return f"lost: {told}; the job's log may say more: {last.log}"
 
 
 def stand(
     configs: Sequence[RunConfig],
-    out: Path,
+    records: Path,
     submissions: Sequence[Submission],
-    alive: Mapping[str, set[int]] | None,
+    arrays: Mapping[str, Array],
 ) -> list[Cell]:
-    """The cells. `alive`: as `cluster.alive` gives it; None where SLURM did not say, which kills nobody."""
-    attempts: Counter[str] = Counter()
-    queued: set[str] = set()
+    """The cells of the sweep that notes its submissions in `records`; `arrays`: see `cluster.queue`."""
+    turns: defaultdict[str, list[Turn]] = defaultdict(list)
     for submission in submissions:
-        indices = range(len(submission.tasks)) if alive is None else alive.get(submission.name, set())
+        array = arrays.get(submission.name)
+        if not (submission.job or array):
+            continue  # a command died before or in its sbatch, which took nothing
         for index, task in enumerate(submission.tasks):
-            if not submission.cancelled:
-                attempts.update(task)
-            if index in indices:
-                queued.update(task)
-    cells = []
-    for config in configs:
-        id = cell_id(config)
-        run_dir = RunDir(out / "runs" / id)
-        cells.append(Cell(id, config, run_dir, standing(run_dir, id in queued, attempts[id]), attempts[id]))
-    return cells
+            turn = Turn(submission, index, records / submission.name / submission.log(index), array)
+            for id in task:
+                turns[id].append(turn)
+    return [cell_of(config, records, tuple(turns[cell_id(config)])) for config in configs]
 
 
-def standing(run_dir: RunDir, queued: bool, attempts: int) -> Standing:
-    """Where one cell stands; `queued`: a job that holds it waits or runs."""
+def cell_of(config: RunConfig, records: Path, turns: tuple[Turn, ...]) -> Cell:
+    """A cell with these jobs."""
+    id = cell_id(config)
+    run_dir = RunDir(records.parent / "runs" / id)
+    cell = Cell(id, config, run_dir, standing(run_dir, turns), turns)
+    if cell.standing in (Standing.failed, Standing.lost):
+        return replace(cell, attempts=attempts(cell))
+    return cell
+
+
+def standing(run_dir: RunDir, turns: Sequence[Turn]) -> Standing:
+    """Where one cell stands."""
     state = run_dir.state()
     if state is State.done:
         return Standing.done
-    if queued or state is State.running:
+    if state is State.running or any(turn.alive for turn in turns):
         return Standing.alive
+    if turns and turns[-1].cancelled:
+        return Standing.cancelled
     if state is State.failed:
         return Standing.failed
-    return Standing.lost if attempts else Standing.new
+    return Standing.lost if turns else Standing.new
+
+
+def attempts(cell: Cell) -> int:
+    """How many of a cell's jobs ended where it had stood before, a job's fruitless turns counted singly."""
+    now = reached(cell.run_dir)
+    return sum(
+        max(1, fruitless_turns(turn.log.parent, turn.index))
+        for turn in cell.turns
+        if not turn.cancelled and turn.submission.reached_by(cell.id) >= now
+    )
+
+
+def waiting(cells: Sequence[Cell]) -> str:
+    """How many cells wait, why, and how many run."""
+    elements = [cell.waits for cell in cells if cell.standing is Standing.alive]
+    return queue_text([element for element in elements if element], sum(e is None for e in elements))
