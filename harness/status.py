@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.live import Live
 
 from harness.board import terminal, wording
-from harness.board.cell import State
 from harness.board.summary import Summary, summarise
 from harness.board.sweep import read_sweep
 from harness.errors import UserError
+from harness.reading.cell import State
 
 SECONDS = 2.0
 REST = 20.0

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.board.cell import Cell, read_cell, seconds, unstarted
 from harness.cells import Record, arm_names
 from harness.distrust import Damaged, one_line
 from harness.manifest import folders_in, foreign, read_manifest
+from harness.reading.cell import Cell, read_cell, seconds, unstarted
 
 TIMED = 8
 """Cells of an arm whose seconds are read: those that have spent most."""

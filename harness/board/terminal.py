@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.board import wording
-from harness.board.cell import Cell, State
 from harness.board.summary import Summary
 from harness.board.sweep import Sweep
+from harness.reading.cell import Cell, State, percent
 
 STYLES = {
     State.done: "green",
@@ -36,7 +36,7 @@ def lines(summary: Summary) -> list[str]:
     for arm in summary.arms:
         mean, over = wording.success(arm.success)
         text.append(
-            f"  {arm.name}: {arm.counts[State.done]}/{len(arm.cells)} done, {wording.percent(arm.spent)} "
+            f"  {arm.name}: {arm.counts[State.done]}/{len(arm.cells)} done, {percent(arm.spent)} "
             f"spent, success {mean}{over and f', range {over}'}, {wording.pace(arm)} a cell"
         )
     for state, cells in wording.listed(summary).items():
@@ -119,6 +119,6 @@ def arms(summary: Summary) -> Table:
     for arm in summary.arms:
         mean, over = wording.success(arm.success)
         done = f"{arm.counts[State.done]}/{len(arm.cells)}"
-        cells = (done, wording.percent(arm.spent), Text(mean, "bold"), Text(over, "dim"), wording.pace(arm))
+        cells = (done, percent(arm.spent), Text(mean, "bold"), Text(over, "dim"), wording.pace(arm))
         table.add_row(Text(arm.name), bar(arm.counts, NARROW), *cells)
     return table

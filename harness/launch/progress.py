@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from harness.config import RunConfig
+from harness.reading.cell import FAILURES, Kind
 from harness.store import RunDir, read_json
 
 HEARTBEAT_SECONDS = 30.0
@@ -41,10 +42,15 @@ class Board:
         took = "" if seconds is None else f", {seconds:.0f} s"
         self._end(config, f"success {result['scores'][0]:.2f} -> {result['final_success']:.2f}{took}")
 
-    def failed(self, config: RunConfig, run_dir: RunDir, reason: str) -> None:
-        """A cell has failed."""
+    def failed(self, config: RunConfig, run_dir: RunDir, reason: str, kind: Kind | None = None) -> None:
+        """A cell has failed. `kind`: what made it fail, where that is known."""
         self.failures += 1
-        self._end(config, f"FAILED: {reason} (log: {run_dir.log})")
+        whose = f" ({FAILURES[kind]})" if kind else ""
+        self._end(config, f"FAILED{whose}: {reason} (log: {run_dir.log})")
+
+    def damaged(self, config: RunConfig, reason: str) -> None:
+        """A cell will be run again as its files are damaged."""
+        self.say(f"{title(config)}: damaged ({reason}), run again from what is intact")
 
     def left(self, config: RunConfig) -> None:
         """A cell is left to the process that holds it."""

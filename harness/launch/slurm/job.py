@@ -15,10 +15,13 @@ from typing import Any, NoReturn
 
 from harness.config import RunConfig, SlurmConfig
 from harness.config.plain import run_config
+from harness.launch.failure import note_failure
 from harness.launch.local import run_cells
 from harness.launch.slurm.cluster import ask
 from harness.lease import STALE_SECONDS
-from harness.store import RunDir, State, cell_id, write_json
+from harness.reading.cell import Kind, State
+from harness.reading.whole import stand
+from harness.store import RunDir, cell_id
 
 PATIENCE_SECONDS = 2 * STALE_SECONDS
 """A cell that another process holds for longer has a live holder: the job leaves it alone."""
@@ -66,7 +69,7 @@ class Job:
         self, configs: list[RunConfig], before: dict[RunConfig, str | None], seconds: float
     ) -> None:
         """Put the job back into the queue, unless its time is too short to get anywhere."""
-        left = [config for config in configs if self._run_dir(config).state() is not State.done]
+        left = [config for config in configs if stand(self._run_dir(config).path).state is not State.done]
         got_on = len(left) < len(configs) or any(
             newest_checkpoint(self._run_dir(config)) != before[config] for config in left
         )
@@ -77,7 +80,7 @@ class Job:
                 "or lower batch.trajectories"
             )
             for config in left:
-                write_json(self._run_dir(config).failure, {"reason": reason})
+                note_failure(self._run_dir(config), reason, Kind.infrastructure)
             print(reason, file=sys.stderr)
         elif left:
             print("told to end: checkpoints are written, back into the queue", file=sys.stderr, flush=True)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from harness.config import RunConfig
 from harness.launch.slurm.submission import Submission
-from harness.store import RunDir, State, cell_id, read_json
+from harness.reading.cell import State
+from harness.reading.whole import stand as stand_now
+from harness.store import RunDir, cell_id
 
 
 class Standing(Enum):
@@ -38,7 +40,7 @@ class Cell:
     def reason(self) -> str:
         """Why it is not done."""
         if self.standing is Standing.failed:
-            return str(read_json(self.run_dir.failure)["reason"])
+            return stand_now(self.run_dir.path).reason
         return "lost: killed, out of memory or time, or its node is gone; the job's log may say"
 
 
@@ -68,11 +70,11 @@ def stand(
 
 def standing(run_dir: RunDir, queued: bool, attempts: int) -> Standing:
     """Where one cell stands; `queued`: a job that holds it waits or runs."""
-    state = run_dir.state()
+    state = stand_now(run_dir.path).state
     if state is State.done:
         return Standing.done
     if queued or state is State.running:
         return Standing.alive
-    if state is State.failed:
+    if state in (State.failed, State.damaged):
         return Standing.failed
     return Standing.lost if attempts else Standing.new
