@@ -18,6 +18,13 @@ def is_cell(name: object) -> bool:
     return isinstance(name, str) and CELL.fullmatch(name) is not None
 
 
+def seed_of(cell: str) -> int:
+    """The seed in a cell's name."""
+    named = CELL.fullmatch(cell)
+    assert named, cell
+    return int(named["seed"])
+
+
 def options_of(config: Mapping[str, Any]) -> Record:
     """What an arm may set: its algorithm's options by name, others as SECTION.OPTION."""
     beside = {f"{part}.{k}": v for part in PARTS[1:] for k, v in config.get(part, {}).items()}

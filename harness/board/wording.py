@@ -15,7 +15,10 @@ MEANINGS = {
 """Headings of the states whose cells are listed one by one."""
 OWED = (State.damaged, State.failed, State.interrupted, State.waiting)
 """States of cells that the sweep's command goes on with."""
-SUCCESS = "Success now: mean over cells of each one's last evaluation, however much it has spent."
+SUCCESS = (
+    "Success now: mean over cells of each one's last evaluation, however much it has spent. Spent: up to the "
+    "last line that a cell wrote; an interrupted one goes on from its last checkpoint."
+)
 
 
 def counts(summary: Summary) -> str:

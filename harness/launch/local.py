@@ -11,8 +11,9 @@ from pathlib import Path
 from harness.config import LauncherConfig, RunConfig
 from harness.distrust import Damaged
 from harness.launch import BUSY, STOPPED, UNWRITABLE
+from harness.launch.place import Place
 from harness.launch.processes import WorkerProcess, fork_server, wait_for_one
-from harness.launch.progress import Board, title
+from harness.launch.progress import Board, names_in
 from harness.reading.cell import Budget, State, percent, share_spent
 from harness.reading.whole import stand
 from harness.store import RunDir, cell_id
@@ -47,12 +48,12 @@ def run_cells(
     `codes`: by cell, the version of the code that must run it; a cell that is not named takes any. A failing
     cell does not stop the others. KeyboardInterrupt, and everything else that is raised here, ends
     the workers after a checkpoint; the next call goes on from there. A cell that another process holds is
-    waited for, but left to it after `patience` seconds.
+    waited for, but left to it after `patience` seconds. Raises `UserError` if `out` is moved meanwhile.
     """
     cells = [Cell(config, RunDir(out / "runs" / cell_id(config))) for config in configs]
     found = [(cell, stand(cell.run_dir.path)) for cell in cells]
     waiting = deque(each for each, read in found if read.state is not State.done)
-    board = Board(len(cells), len(waiting))
+    board, place = Board(len(cells), len(waiting), names_in(out)), Place(out)
     for each, read in found:
         if read.state is State.damaged:
             board.damaged(each.config, read.reason)
@@ -66,9 +67,11 @@ def run_cells(
     with board.progress:
         try:
             while waiting or running:
+                place.check()
                 while len(running) < at_once and (cell := take_ready(waiting)):
                     start(cell, WorkerProcess(context, out, launcher.checkpoint_seconds))
                 wait_for_one(running, POLL_SECONDS)
+                place.check()
                 for worker, cell in list(running.items()):
                     if (code := worker.ended()) is None:
                         continue
@@ -79,7 +82,7 @@ def run_cells(
                     else:
                         worker.dismiss()
                         del running[worker]
-                now = ", ".join(f"{title(cell.config)} {progress(cell)}" for cell in running.values())
+                now = ", ".join(f"{board.title(cell.config)} {progress(cell)}" for cell in running.values())
                 board.show(f"running: {now}")
         finally:
             end(running)

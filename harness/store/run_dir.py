@@ -114,7 +114,7 @@ class RunDir:
         try:
             found = read_json(self.path / "config.json")
             return bool(named(found) == named(to_plain(config)))
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return False
 
     @contextlib.contextmanager

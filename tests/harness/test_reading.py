@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from harness.board.sweep import read_sweep
-from harness.cells import WORK
 from harness.compose import compose_run
 from harness.config import BudgetAxis
 from harness.config.plain import to_plain
@@ -97,7 +96,7 @@ def remove(name: str) -> Callable[[RunDir], None]:
 
 
 Case = tuple[Callable[[Path], RunDir], Callable[[RunDir], None], bool, State, str]
-"""What is written, what is done to it, whether a live process holds it, the state, and words of the reason."""
+"""What is written, what is done to it, whether a live process holds it; the state, words of the reason."""
 CASES: dict[str, Case] = {
     "not started": (lambda out: RunDir(out / "runs" / cell_id(CONFIG)), nothing, False, State.waiting, ""),
     "killed before the first line": (
@@ -117,7 +116,7 @@ CASES: dict[str, Case] = {
     "failed": (unfinished, fail, False, State.failed, "ConnectionError: refused"),
     "failed before, tried again": (unfinished, fail, True, State.running, ""),
     "garbage at the end of metrics": (
-        unfinished, change("metrics.jsonl", lambda text: text + "\0\0\n"), False, State.damaged, "metrics.jsonl",
+        unfinished, change("metrics.jsonl", lambda text: text + "\0\n"), False, State.damaged, "metrics",
     ),
     "garbage failure": (
         unfinished, lambda run_dir: run_dir.failure.write_text("[]"), False, State.damaged, "failure.json",
@@ -206,7 +205,7 @@ def test_who_runs_or_counts_a_finished_cell_compares_checksums(name, tmp_path):
 
 
 def test_damage_inside_an_unfinished_cell_is_a_note_of_the_report(tmp_path):
-    """Its next attempt goes on from a checkpoint that still fits; until then it has no curve, and no score."""
+    """Its next attempt goes on from a checkpoint that still fits; until then it has no curve."""
     run_dir = unfinished(tmp_path)
     change("metrics.jsonl", lambda text: "{torn" + text[5:])(run_dir)
     assert {state for state, _ in tell(run_dir, tmp_path).values()} == {State.interrupted}
@@ -276,9 +275,8 @@ def test_a_checksum_is_compared_by_who_asks_for_it(tmp_path):
     assert read_cell(folder, run_dir.path.name, now, check_sums).state is State.damaged
 
 
-def test_the_words_of_other_rooms_are_the_same(tmp_path):
+def test_axes_are_the_budgets(tmp_path):
     assert set(AXES) == {axis.value for axis in BudgetAxis}
-    assert WORK == ("rollout", "update", "evaluation")
 
 
 def test_a_configuration_is_mended_and_one_that_records_otherwise_kept(tmp_path):

@@ -281,11 +281,40 @@ def test_a_cell_of_another_machine_runs_as_long_as_it_gives_signs_of_life(tmp_pa
 
 def test_a_terminal_gets_a_board_that_fits(mixed):
     console = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO(), record=True)
-    console.print(terminal.board(summarise(read_sweep(mixed)), 0))
+    console.print(terminal.board(summarise(read_sweep(mixed)), 80, most=0))
     said = console.export_text()
     assert "● 1 failed" in said
     assert "and 1 more" in said
     assert max(map(len, said.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("width", [44, 50, 79, 80, 120])
+def test_arms_keep_their_names_on_a_narrow_terminal(mixed, width):
+    console = Console(width=width, force_terminal=True, color_system=None, file=io.StringIO(), record=True)
+    console.print(terminal.arms(summarise(read_sweep(mixed)), width))
+    head, _, ppo, grpo = (line.split() for line in console.export_text().splitlines() if line.strip())
+    assert head[:4] == ["arm", "done", "spent", "success"]
+    assert ppo[:4] == ["ppo", "1/3", "46", "%"]
+    assert grpo[:4] == ["grpo", "0/3", "30", "%"]
+    assert ("range" in head) == (width >= 80)
+
+
+def test_a_divergence_is_not_to_be_tried_again(tmp_path):
+    reason = "FloatingPointError: the gradient is not finite: the run has diverged"
+    folder = write_cell(tmp_path, FAILED, EVALUATION, failure={"reason": reason, "kind": "algorithm"})
+    write_sweep(tmp_path, FAILED)
+    diverged = summarise(read_sweep(tmp_path))
+    assert wording.go_on(diverged) == []
+    assert any("it diverged: counts 0, and will diverge again" in line for line in terminal.lines(diverged))
+    (folder / "failure.json").write_text('{"reason": "ConnectionError: refused"}')
+    assert len(wording.go_on(summarise(read_sweep(tmp_path)))) == 1
+
+
+def test_where_the_page_is_is_said(mixed, capsys):
+    main([str(mixed), "--html"])
+    assert f"page: {mixed / 'status.html'}" in capsys.readouterr().out.splitlines()
+    main([str(mixed)])
+    assert "page: " not in capsys.readouterr().out
 
 
 def test_the_page_needs_no_network(mixed):
@@ -311,6 +340,28 @@ def test_a_browser_shows_it(mixed, tmp_path_factory):
     assert "1 of 6 cells done" in done.stdout
     assert "ValueError: [b]no[/b] [31mgood" in done.stdout
     assert "CONSOLE" not in done.stderr
+
+
+PHONE = """<!doctype html><body><iframe src="status.html" width="390" height="900"></iframe><script>
+addEventListener("load", () => {
+  const page = document.querySelector("iframe").contentDocument;
+  const wide = [...page.querySelectorAll("*")].filter(each => each.getBoundingClientRect().right > 391);
+  const width = page.documentElement.clientWidth;
+  document.title = `${page.documentElement.scrollWidth - width} beyond ${width}: ${wide.map(e => e.tagName)} end`;
+});
+</script>"""
+
+
+def test_on_a_phone_nothing_is_cut(mixed, tmp_path_factory):
+    need("chromium")
+    main([str(mixed), "--html"])
+    (mixed / "phone.html").write_text(PHONE)
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+    command += [f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]
+    command += ["--dump-dom", (mixed / "phone.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    # The scroll bar takes some of the 390 pixels.
+    assert re.search(r"<title>0 beyond 3\d\d:  end</title>", done.stdout), done.stdout[:300]
 
 
 def test_heavy_libraries_stay_out():
