@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.live import Live
 
 from harness.board import terminal, wording
 from harness.board.summary import Summary, summarise
@@ -86,6 +85,8 @@ def display(watch: bool) -> Iterator[Show]:
     elif not watch:
         yield lambda summary, page: console.print(terminal.board(summary, console.width, page))
     else:
+        from rich.live import Live  # only now: most looks are single ones
+
         with Live(console=console, auto_refresh=False) as live:
             yield lambda summary, page: live.update(
                 terminal.board(summary, console.width, page, LISTED), refresh=True

@@ -66,8 +66,11 @@ def by_arm(cells: Sequence[Cell], arms: Record, environments: Record) -> dict[st
     for cell in cells:
         where = [envs[cell.id]] * several_envs + [f"model {cell.model}"] * several_models
         name = arms.get(cell.id, told[cell.id]) + (f" ({', '.join(where)})" if where else "")
-        found.setdefault(one_line(name), []).append(cell)
-    return found
+        found.setdefault(name, []).append(cell)
+    shown: dict[str, list[Cell]] = {}
+    for name, members in found.items():
+        shown.setdefault(one_line(name), []).extend(members)
+    return shown
 
 
 def with_seconds(cells: Sequence[Cell], runs: str) -> tuple[list[Cell], list[str]]:

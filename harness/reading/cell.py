@@ -13,7 +13,8 @@ from harness.cells import CELL, WORK, Record, options_of
 from harness.distrust import Damaged, number, one_line, parse, read_bytes, read_lines, read_object
 from harness.lease import PREFIX, held
 
-SEED = re.compile(rb',\s*"seed": \d+\s*}\s*\Z')
+SEED, SEED_BYTES = re.compile(rb',\s*"seed": \d+\s*}\s*\Z'), 64
+"""How a configuration ends, and where to look for that: to search all of it takes as long as to read it."""
 TAILS = (1 << 12, 1 << 17, None)
 """Bytes read from the end of `metrics.jsonl`, in turn, until an evaluation is among them; None: all."""
 AXES = ("flops", "tokens", "env_steps", "trajectories", "gpu_seconds")
@@ -153,7 +154,7 @@ def read_files(folder: str, id: str, now: float, check: Check) -> Cell:
         if config is None:
             check_unstarted(folder)
             return unstarted(id)
-        found["options"], found["budget"] = settings(SEED.sub(b"}", config))
+        found["options"], found["budget"] = settings(without_seed(config))
         result = read_object(folder, "result.json")
         if result is None:
             found |= read_unfinished(folder, found["budget"], now)
@@ -174,6 +175,11 @@ def check_unstarted(folder: str) -> None:
         return
     if not names.isdisjoint(WRITTEN):
         raise Damaged("config.json: missing, although the run was begun")
+
+
+def without_seed(config: bytes) -> bytes:
+    """A configuration as all cells of its arm have it."""
+    return config[:-SEED_BYTES] + SEED.sub(b"}", config[-SEED_BYTES:])
 
 
 @lru_cache(maxsize=1024)

@@ -347,7 +347,8 @@ addEventListener("load", () => {
   const page = document.querySelector("iframe").contentDocument;
   const wide = [...page.querySelectorAll("*")].filter(each => each.getBoundingClientRect().right > 391);
   const width = page.documentElement.clientWidth;
-  document.title = `${page.documentElement.scrollWidth - width} beyond ${width}: ${wide.map(e => e.tagName)} end`;
+  const beyond = page.documentElement.scrollWidth - width;
+  document.title = `${beyond} beyond ${width}: ${wide.map(each => each.tagName)} end`;
 });
 </script>"""
 
