@@ -28,9 +28,16 @@ def write_store(out: Path, done: bool) -> None:
     config = {
         "algorithm": {f"option_{i}": i for i in range(20)},
         "budget": {"axis": "flops", "limit": ITERATIONS},
-        "env": {f"option_{i}": i for i in range(20)},
+        "env": {"eval_tasks": 32, **{f"option_{i}": i for i in range(20)}},
+        "evaluation": {"points": ITERATIONS, "episodes": 4, "window": 3},
     }
-    result = json.dumps({"scores": [0.5] * ITERATIONS, "ledger": {f"phase_{i}": notes for i in range(3)}})
+    result = json.dumps(
+        {
+            "scores": [0.5] * ITERATIONS,
+            "final_success": 0.5,
+            "ledger": {f"phase_{i}": notes for i in range(3)},
+        }
+    )
     cells = [f"arm{i % ARMS}-env-tiny-s{i // ARMS}-{i:010x}" for i in range(CELLS)]
     for seed, cell in enumerate(cells):
         folder = out / "runs" / cell

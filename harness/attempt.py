@@ -4,6 +4,7 @@ import os
 import socket
 from datetime import UTC, datetime
 
+from harness.cells import WORK
 from harness.ledger import COUNTED_AXES, Ledger
 from harness.store import Rewound
 
@@ -30,5 +31,4 @@ def redone(rewound: Rewound, ledger: Ledger) -> dict[str, float]:
     before = {axis: ledger.spent(axis) for axis in COUNTED_AXES}
     last = next((line for line in reversed(rewound.metrics) if before.keys() <= line.keys()), before)
     spent = {axis: last[axis] - before[axis] for axis in COUNTED_AXES}
-    parts = ("rollout", "update", "evaluation")
-    return {**spent, "seconds": sum(line.get(part, 0.0) for line in rewound.timing for part in parts)}
+    return {**spent, "seconds": sum(line.get(work, 0.0) for line in rewound.timing for work in WORK)}

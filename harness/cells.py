@@ -9,11 +9,20 @@ Record = dict[str, Any]
 CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
 PARTS = ("algorithm", "env", "prompt", "model", "engine", "rollout", "batch", "budget", "evaluation")
 """The parts of a run's configuration that have options."""
+WORK = ("rollout", "update", "evaluation")
+"""What a line of `timing.jsonl` adds up to: its other seconds are parts of these, or hidden behind them."""
 
 
 def is_cell(name: object) -> bool:
     """Whether this is the name of a cell."""
     return isinstance(name, str) and CELL.fullmatch(name) is not None
+
+
+def seed_of(cell: str) -> int:
+    """The seed in a cell's name."""
+    named = CELL.fullmatch(cell)
+    assert named, cell
+    return int(named["seed"])
 
 
 def options_of(config: Mapping[str, Any]) -> Record:
@@ -29,10 +38,15 @@ def arm_names(cells: Sequence[str], options: Mapping[str, Record]) -> dict[str, 
     same order for every seed, so a cell without one belongs to the arm that other seeds have in its place.
     """
     kinds, places = [], []
+    algorithms: dict[str, str] = {}
     seen: Counter[tuple[str, str]] = Counter()
     for cell in cells:
         kind, _, seed = cell.rpartition("-")[0].rpartition("-s")  # algorithm, environment and model
         kinds.append(kind)
+        if kind not in algorithms:
+            named = CELL.fullmatch(cell)
+            assert named, cell
+            algorithms[kind] = named["algorithm"]
         places.append((kind, seen[kind, seed]))
         seen[kind, seed] += 1
     variants: dict[str, list[Record]] = {}
@@ -46,13 +60,11 @@ def arm_names(cells: Sequence[str], options: Mapping[str, Record]) -> dict[str, 
     labels = {kind: [apart(each, known) for each in known] for kind, known in variants.items()}
     names = {}
     for cell, kind, place in zip(cells, kinds, places, strict=True):
-        named = CELL.fullmatch(cell)
-        assert named, cell
         if found := options.get(cell) or by_place.get(place):
             words = labels[kind][variants[kind].index(found)]
         else:
             words = [f"#{place[1] + 1}"] if place[1] else []
-        names[cell] = " ".join([named["algorithm"], *words])
+        names[cell] = " ".join([algorithms[kind], *words])
     return names
 
 

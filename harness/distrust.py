@@ -12,6 +12,10 @@ class Damaged(Exception):
     """A file that isn't what it should be; the message names it."""
 
 
+NUMBERS = (int, float)
+"""Types of JSON's numbers; true and false are of neither."""
+
+
 def read_bytes(folder: str, name: str) -> bytes | None:
     """What is in a file, or None where there is no file."""
     try:
@@ -46,7 +50,7 @@ def read_lines(folder: str, name: str, size: int | None = None) -> tuple[list[by
 def parse(text: bytes, name: str) -> Record:
     """The JSON object that is `text`, from the file `name`."""
     try:
-        content = json.loads(text)
+        content = json.loads(text.decode())  # with bytes, it would guess at the encoding first
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
@@ -56,8 +60,7 @@ def parse(text: bytes, name: str) -> Record:
 
 def number(value: Any) -> float:
     """A finite number; raise `ValueError` for anything else."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not abs(value) <= sys.float_info.max:
+    if type(value) not in NUMBERS or not abs(value) <= sys.float_info.max:
         raise ValueError(f"{one_line(value)[:40]} is no number")
     return float(value)
 

@@ -25,7 +25,7 @@ PREFIX = "lease."
 
 
 class LeaseLost(RuntimeError):
-    """Another process took the folder over, as this one gave no sign of life."""
+    """Another process took the folder over, as this one gave no sign of life; or the folder was moved."""
 
 
 class Lease:
@@ -36,11 +36,13 @@ class Lease:
         self._owner = owner
 
     def check(self) -> None:
-        """Raise `LeaseLost` if another process has taken over."""
+        """Raise `LeaseLost` if another process has taken over, or the folder is no more where it was."""
         try:
             lost = newest(self.path.parent) != self.path or self.path.read_bytes() != self._owner
         except FileNotFoundError:
             lost = True
+        if lost and not self.path.parent.is_dir():
+            raise LeaseLost(f"{self.path.parent} is gone: it was moved or removed while this process held it")
         if lost:
             raise LeaseLost(f"another process took over {self.path.parent}: this one was taken for dead")
 

@@ -82,7 +82,6 @@ def read_manifest(path: Path) -> tuple[Record, list[str]]:
     Raises `UserError` where there is nothing to show: no usable file, and no cells under `runs/` either.
     """
     folders = folders_in(path / "runs")
-    there = [name for name in folders or [] if is_cell(name)]
     try:
         content = json.loads((path / "sweep.json").read_bytes())
         listed = content["cells"]
@@ -93,14 +92,16 @@ def read_manifest(path: Path) -> tuple[Record, list[str]]:
             raise UserError(
                 f"{path} has no sweep.json: name the directory of a sweep (its sweep.out)"
             ) from error
-        content, listed, notes = {}, there, [f"sweep.json is missing: {UNKNOWN}"]
+        content, listed, notes = {}, cells_among(folders), [f"sweep.json is missing: {UNKNOWN}"]
     except OSError as error:
         raise UserError(f"{path}/sweep.json can't be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, RecursionError):
-        content, listed, notes = {}, there, [f"sweep.json is damaged: {UNKNOWN}"]
+        content, listed, notes = {}, cells_among(folders), [f"sweep.json is damaged: {UNKNOWN}"]
     else:
-        notes = [f"sweep.json lists {one_line(id)!r}, which is no cell" for id in listed if not is_cell(id)]
-    cells = list(dict.fromkeys(id for id in listed if is_cell(id)))
+        notes = []
+    cells = list(dict.fromkeys(cells_among(listed)))
+    if len(cells) < len(listed):
+        notes += [f"sweep.json lists {one_line(id)!r}, which is no cell" for id in listed if not is_cell(id)]
     if not cells:
         why = f" ({notes[0]})" if notes else ""
         raise UserError(
@@ -114,6 +115,11 @@ def read_manifest(path: Path) -> tuple[Record, list[str]]:
             notes.append(f"sweep.json: {key} is damaged and not used")
     manifest["name"] = one_line(manifest["name"]) or path.resolve().name
     return manifest, notes
+
+
+def cells_among(names: list[Any] | None) -> list[str]:
+    """Those that are names of cells."""
+    return [name for name in names or [] if is_cell(name)]
 
 
 def folders_in(runs: Path) -> list[str] | None:

@@ -14,13 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.live import Live
 
 from harness.board import terminal, wording
-from harness.board.cell import State
 from harness.board.summary import Summary, summarise
 from harness.board.sweep import read_sweep
 from harness.errors import UserError
+from harness.reading.cell import State
 
 SECONDS = 2.0
 REST = 20.0
@@ -37,9 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with display(options.watch) as show:
             for summary in looks(options.dir, options.watch):
-                if options.html:
-                    write_page(summary)
-                show(summary)
+                show(summary, write_page(summary) if options.html else None)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -77,6 +74,10 @@ def looks(path: Path, watch: bool) -> Iterator[Summary]:
         time.sleep(max(SECONDS, REST * (time.monotonic() - began)))
 
 
+Show = Callable[[Summary, Path | None], None]
+"""Shows a look, and where its page is."""
+
+
 def jobs(path: Path) -> list[str]:
     """What SLURM says of the sweep's jobs, if it was ever asked to run any."""
     if not (path / "slurm").is_dir():
@@ -88,36 +89,40 @@ def jobs(path: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def display(watch: bool) -> Iterator[Callable[[Summary], None]]:
+def display(watch: bool) -> Iterator[Show]:
     """How to show a look: in colour on a terminal, renewed in place when watching; else as lines."""
     console = Console(highlight=False)
     if not console.is_terminal:
         yield changes()
     elif not watch:
-        yield lambda summary: console.print(terminal.board(summary))
+        yield lambda summary, page: console.print(terminal.board(summary, console.width, page))
     else:
+        from rich.live import Live  # only now: most looks are single ones
+
         with Live(console=console, auto_refresh=False) as live:
-            yield lambda summary: live.update(terminal.board(summary, LISTED), refresh=True)
+            yield lambda summary, page: live.update(
+                terminal.board(summary, console.width, page, LISTED), refresh=True
+            )
 
 
-def changes() -> Callable[[Summary], None]:
+def changes() -> Show:
     """Prints everything once, and again whenever a cell has changed its state."""
     before = None
 
-    def show(summary: Summary) -> None:
+    def show(summary: Summary, page: Path | None) -> None:
         nonlocal before
         if wording.counts(summary) != before:
             before = wording.counts(summary)
-            print("\n".join(terminal.lines(summary)), flush=True)
+            print("\n".join(terminal.lines(summary, page)), flush=True)
 
     return show
 
 
-def write_page(summary: Summary) -> None:
-    """Write the page. Its libraries are loaded only for it."""
+def write_page(summary: Summary) -> Path:
+    """Write the page; returns its path. Its libraries are loaded only for it."""
     from harness.board.page import write_page as write
 
-    write(summary)
+    return write(summary)
 
 
 if __name__ == "__main__":

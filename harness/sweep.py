@@ -27,6 +27,7 @@ from harness.planning.checks import check, check_slurm
 from harness.planning.labels import labels
 from harness.planning.plan import Plan
 from harness.planning.text import headline, tables
+from harness.reading.whole import stand
 from harness.store import cell_id, write_json
 from harness.terminal import show
 from harness.tracker import check_tracker, following
@@ -102,11 +103,20 @@ def run(
             print(f"not frozen: {error}", file=sys.stderr)
     if outcome.failures:
         retry = f"to try them again: {command(overrides)}{more_attempts(launcher)}"
-        print(f"{outcome.failures} of {len(cells)} cells failed; {retry}", file=sys.stderr)
+        found = [stand(out / "runs" / cell_id(cell)) for cell in cells]
+        for line in failures_text(len(cells), outcome.failures, sum(cell.repeats for cell in found), retry):
+            print(line, file=sys.stderr)
     if outcome.cancelled:
         go_on = f"to go on with them: {command(overrides)}"
         print(f"{outcome.cancelled} of {len(cells)} cells were cancelled; {go_on}", file=sys.stderr)
     return 1 if outcome.failures or outcome.cancelled else 0
+
+
+def failures_text(cells: int, failures: int, diverged: int, retry: str) -> list[str]:
+    """What is said of failed cells. Those that `diverged` are not to be tried again: they would repeat it."""
+    others = failures - diverged
+    repeating = f"{diverged} of {cells} cells diverged: that counts 0, and would happen again"
+    return [repeating] * bool(diverged) + [f"{others} of {cells} cells failed; {retry}"] * (others > 0)
 
 
 def manifest(sweep: SweepConfig, cells: Sequence[RunConfig], overrides: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ COLUMNS = {
     "env": "Environment.",
     "model": "Model.",
     "seed": "Seed: arms of one seed are paired.",
-    "state": "done, failed, unfinished, waiting or damaged.",
+    "state": "done, running, damaged, failed, interrupted or waiting.",
     "reason": "Why a run is not done, or why nothing was fitted.",
     "seeds": "Runs, or paired seeds, that a number is over.",
     "runs": "Runs that have ended.",

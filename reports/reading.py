@@ -6,17 +6,15 @@ damaged. Times and attempts are beside it: without them the cell keeps its score
 
 import json
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.cells import CELL, Record, options_of
-from harness.config import BudgetAxis
+from harness.cells import WORK, Record
 from harness.distrust import Damaged, number, one_line, parse, read_lines, read_object
-from harness.store import checksums
-from reports.stats import ALGORITHM, INFRASTRUCTURE
+from harness.reading.cell import Cell, State, percent, read_cell
+from harness.reading.whole import check_sums
 
 CURVE_COLUMNS = [
     "cell", "fraction", "success", "greedy_success", "flops", "tokens", "env_steps", "trajectories",
@@ -26,26 +24,20 @@ EVALUATED = ("fraction", "success", "greedy_success", "flops", "tokens", "env_st
 """Numbers that every evaluation has."""
 COUNTED = ("env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories")
 """Numbers that every ledger has."""
-CONFIGURED = (
-    ("budget", "limit"), ("evaluation", "points"), ("evaluation", "episodes"), ("evaluation", "window"),
-    ("env", "eval_tasks"),
-)  # fmt: skip
-"""Numbers above 0 that a report reads from a configuration."""
 EVALUATION = b'"evaluation"'
 """In every line of metrics that is an evaluation's. Most others are not worth parsing."""
 UNEXPECTED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 """What JSON of another shape than ours leads to."""
-DIVERGED = re.compile(r"FloatingPointError.*diverged")
-"""The reason of a run that diverged."""
 Value = TypeVar("Value")
 Lines = list[Record]
 
 
 @dataclass
-class Cell:
-    """One cell as read: a row of `runs`, and what belongs to it."""
+class Rows:
+    """What a cell adds to the store's frames."""
 
     row: Record
+    """Of `runs`."""
     config: Record | None = None
     curve: list[tuple[Any, ...]] = field(default_factory=list)
     """Rows of `CURVE_COLUMNS`."""
@@ -55,27 +47,31 @@ class Cell:
     """Files that can't be used, one line each."""
 
 
-def read_cell(runs: Path, id: str) -> Cell:
-    """One cell, whatever state it is in."""
-    named = CELL.fullmatch(id)
-    assert named, id
-    identity: Record = {"cell": id, **named.groupdict(), "seed": int(named["seed"])}
-    cell = Cell({**identity, "state": "waiting", "reason": "not started"})
+def read_rows(runs: Path, id: str, now: float) -> Rows:
+    """One cell, whatever state it is in. `now`: seconds since 1970."""
     folder = f"{runs}/{id}"
-    try:
-        config = read_object(folder, "config.json")
-        if config is None:
-            return cell
-        using("config.json", check_config, config)
-        cell.config = config
-        read_started(cell, folder, config)
-        return cell
-    except Damaged as damage:
-        reason = f"{id}/{one_line(damage)}"
-    except OSError as error:
-        reason = f"{id}/{Path(error.filename).name} can't be read ({error.strerror})"
-    row = {**identity, "state": "damaged", "reason": reason}
-    return Cell(row, cell.config, notes=[*cell.notes, reason])
+    cell = read_cell(folder, id, now, check_sums)
+    rows = Rows({"cell": id, "env": cell.env, "model": cell.model, "seed": cell.seed})
+    rows.row |= {"state": cell.state.value, "reason": reason(cell)}
+    if cell.kind is not None:
+        rows.row["failure"] = cell.kind.value
+    if cell.options is not None:
+        rows.config = read_object(folder, "config.json")
+    if cell.state is State.damaged:
+        rows.notes.append(f"{id}/{cell.reason}")
+        rows.row["reason"] = rows.notes[-1]
+    elif rows.config is not None:
+        read_started(rows, folder, rows.config, cell.state is State.done)
+    return rows
+
+
+def reason(cell: Cell) -> str:
+    """Why a cell has no score."""
+    if cell.state in (State.done, State.failed, State.damaged):
+        return cell.reason
+    if cell.state is State.waiting:
+        return "not started"
+    return f"{percent(cell.spent)} of the budget spent"
 
 
 def using(name: str, read: Callable[..., Value], *content: Any) -> Value:
@@ -86,61 +82,66 @@ def using(name: str, read: Callable[..., Value], *content: Any) -> Value:
         raise Damaged(f"{name}: unexpected content ({type(error).__name__}: {error})") from error
 
 
-def check_config(config: Record) -> None:
-    """Raise one of `UNEXPECTED` for a configuration that a report can't use."""
-    options_of(config)
-    BudgetAxis(config["budget"]["axis"])
-    for section, option in CONFIGURED:
-        if number(config[section][option]) <= 0:
-            raise ValueError(f"{section}.{option} is {config[section][option]}")
-    str(config["model"].get("name"))
-
-
-def read_started(cell: Cell, folder: str, config: Record) -> None:
-    """Fill in a cell that has a configuration; raise `Damaged` or `OSError` where it has no usable score."""
-    row, elapsed, measured = cell.row, {0: 0.0}, dict[str, Record]()
+def read_started(rows: Rows, folder: str, config: Record, done: bool) -> None:
+    """Fill in a cell that has a configuration, as far as its files can be used."""
+    row, elapsed, measured = rows.row, {0: 0.0}, dict[str, Record]()
     try:
         elapsed, times, measured = using("timing.jsonl", times_of, read_records(folder, "timing.jsonl"))
         row |= times
-    except Damaged as damage:
-        cell.notes.append(f"{row['cell']}/{one_line(damage)}; its times are left out")
+    except (Damaged, OSError) as damage:
+        rows.notes.append(f"{row['cell']}/{told(damage)}; its times are left out")
     try:
         row |= using("attempts.jsonl", attempts, read_records(folder, "attempts.jsonl"))
-    except Damaged as damage:
-        cell.notes.append(f"{row['cell']}/{one_line(damage)}; its attempts are left out")
-    result = read_object(folder, "result.json")
-    vouched = result is not None and check_sums(Path(folder), result)
+    except (Damaged, OSError) as damage:
+        rows.notes.append(f"{row['cell']}/{told(damage)}; its attempts are left out")
+    try:
+        read_scores(rows, folder, config, done, elapsed, measured)
+    except (Damaged, OSError) as damage:
+        note = f"{row['cell']}/{told(damage)}"
+        if done:
+            # Only a result without a checksum, of an older version, was not found out before.
+            row |= {"state": State.damaged.value, "reason": note}
+            rows.notes.append(note)
+        else:
+            rows.notes.append(f"{note}; its curve is left out, and the run's next attempt mends it")
+
+
+def read_scores(
+    rows: Rows,
+    folder: str,
+    config: Record,
+    done: bool,
+    elapsed: dict[int, float],
+    measured: dict[str, Record],
+) -> None:
+    """Fill in the curve, and a finished cell's result; raise `Damaged` or OSError for what can't be used."""
+    row = rows.row
+    result = read_object(folder, "result.json") if done else None
+    vouched = result is not None and "checksum" in result
     lines = read_records(folder, "metrics.jsonl", containing=EVALUATION if vouched else b"")
     curve = curve_of(lines, config, elapsed)
-    if curve["success"]:
-        row["start_success"] = curve["success"][0]
+    found: Record = {"start_success": curve["success"][0]} if curve["success"] else {}
     if result is None:
-        row |= progress(folder, curve)
-        row["iterations"] = using("metrics.jsonl", iterations, lines)
+        found["iterations"] = using("metrics.jsonl", iterations, lines)
     else:
         if not curve["success"]:
             raise Damaged("metrics.jsonl: no evaluation, although the run has a result")
         window = int(config["evaluation"]["window"])
-        row |= using("result.json", finished, result, curve["greedy_success"][-window:])
-        cell.phases = using("result.json", phases, row["cell"], result, measured)
-        row["peak_memory"] = max((each["peak_memory"] for each in measured.values()), default=None)
-        row |= {"state": "done", "reason": "; ".join(cell.notes)}
-        cell.versions = result.get("versions") if isinstance(result.get("versions"), dict) else None
+        found |= using("result.json", finished, result, curve["greedy_success"][-window:])
+        rows.phases = using("result.json", phases, row["cell"], result, measured)
+        found["peak_memory"] = max((each["peak_memory"] for each in measured.values()), default=None)
+        found["reason"] = "; ".join(rows.notes)
+        rows.versions = result.get("versions") if isinstance(result.get("versions"), dict) else None
+    row |= found
     columns = {**curve, "cell": [row["cell"]] * len(curve["success"])}
-    cell.curve = list(zip(*(columns[name] for name in CURVE_COLUMNS), strict=True))
+    rows.curve = list(zip(*(columns[name] for name in CURVE_COLUMNS), strict=True))
 
 
-def check_sums(folder: Path, result: Record) -> bool:
-    """Whether a checksum vouches for a finished cell's numbers; raise `Damaged` where it is another's."""
-    if "checksum" not in result:
-        return False  # a store of an older version
-    try:
-        checksums.compare(
-            folder / "metrics.jsonl", checksums.read_sealed(folder / "result.json")["metrics_sha256"]
-        )
-    except checksums.Damaged as damage:
-        raise Damaged(f"{damage}: remove this directory and run the sweep again") from damage
-    return True
+def told(damage: Damaged | OSError) -> str:
+    """Which file can't be used, and why."""
+    if isinstance(damage, Damaged):
+        return one_line(damage)
+    return f"{Path(damage.filename).name} can't be read ({damage.strerror})"
 
 
 def read_records(folder: str, name: str, containing: bytes = b"") -> Lines:
@@ -210,8 +211,7 @@ def times_of(lines: Lines) -> tuple[dict[int, float], Record, dict[str, Record]]
             entry = measured.setdefault(phase, {"seconds": 0.0, "peak_memory": 0})
             entry["seconds"] += seconds
             entry["peak_memory"] = max(entry["peak_memory"], int(line["peak_memory"][phase]))
-    kinds = ("rollout", "update", "evaluation")
-    spent = {f"{kind}_seconds": float(sum(line.get(kind, 0.0) for line in lines)) for kind in kinds}
+    spent = {f"{work}_seconds": float(sum(line.get(work, 0.0) for line in lines)) for work in WORK}
     reals([total, *spent.values(), *(each["seconds"] for each in measured.values())])
     return elapsed, spent, measured
 
@@ -258,26 +258,3 @@ def phases(id: str, result: Record, measured: dict[str, Record]) -> Lines:
         }
         for name, entry in result["ledger"]["phases"].items()
     ]
-
-
-def progress(folder: str, curve: dict[str, list[Any]]) -> Record:
-    """State and reason of a cell without a result, and whose failure it was."""
-    failure = read_object(folder, "failure.json")
-    if failure is not None:
-        reason = one_line(using("failure.json", failure.__getitem__, "reason"))
-        return {"state": "failed", "reason": reason, "failure": failure_of(failure, reason)}
-    if not curve["spent"]:
-        return {"state": "unfinished", "reason": "started, not evaluated yet"}
-    return {"state": "unfinished", "reason": f"{min(curve['spent'][-1], 1.0):.0%} of the budget spent"}
-
-
-def failure_of(failure: Record, reason: str) -> str:
-    """Whether the algorithm broke the run, or something that says nothing about it (`stats.runs`).
-
-    As the run wrote it (`kind`). Without it, a divergence is the algorithm's, as the learner words it
-    (harness/update/learner.py), and everything else is not: a lost connection must not score 0.
-    """
-    kind = failure.get("kind")
-    if kind in (ALGORITHM, INFRASTRUCTURE):
-        return str(kind)
-    return ALGORITHM if DIVERGED.search(reason) else INFRASTRUCTURE

@@ -4,6 +4,7 @@ A sweep's directory holds `sweep.json` (see `harness.manifest`) and `runs/CELL/`
 `harness.store.run_dir`). Only the cells that `sweep.json` lists are read; without it, all that are there.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from harness.cells import Record, arm_names, options_of
 from harness.manifest import folders_in, read_manifest
-from reports.reading import CURVE_COLUMNS, read_cell
+from reports.reading import CURVE_COLUMNS, read_rows
 from reports.stats import SESOI
 
 RUN_COLUMNS = [
@@ -28,7 +29,7 @@ PHASE_COLUMNS = ["cell", "phase", "tokens", "flops", "computed", "seconds", "pea
 class Store:
     """What a sweep's directory says.
 
-    `runs`: one row a cell; `state` is done, failed, unfinished, waiting or damaged, `reason` says why.
+    `runs`: one row a cell; `state` is one of `harness.reading.cell.State`, `reason` says why.
     `curve`: one row an evaluation; `spent` is the budget axis' amount over the limit, `seconds` those that
     rollouts and updates took before it.
     `phases`: one row a phase of a finished cell; `flops` nominal, `computed` really done, memory in bytes.
@@ -54,7 +55,8 @@ def read_store(path: Path) -> Store:
     manifest, notes = read_manifest(path)
     manifest["sesoi"] = manifest["sesoi"] or SESOI
     ids = manifest["cells"]
-    cells = [read_cell(path / "runs", id) for id in ids]
+    now = time.time()
+    cells = [read_rows(path / "runs", id, now) for id in ids]
     configs = {id: cell.config for id, cell in zip(ids, cells, strict=True) if cell.config}
     arms = {**arm_names(ids, {id: options_of(config) for id, config in configs.items()}), **manifest["arms"]}
     environments = manifest["environments"]

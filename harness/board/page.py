@@ -7,9 +7,9 @@ from urllib.parse import quote
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from harness.board import wording
-from harness.board.cell import State
 from harness.board.summary import Summary
 from harness.errors import UserError
+from harness.reading.cell import State, percent
 from harness.store.files import write_atomically
 
 REFRESH_SECONDS = 10
@@ -41,6 +41,7 @@ def render(summary: Summary) -> str:
         State=State,
         listed=wording.listed(summary),
         wording=wording,
+        percent=percent,
         quote=quote,
         refresh=REFRESH_SECONDS,
         read_at=f"{read_at:%Y-%m-%d %H:%M:%S %z}",

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.board.cell import Cell, State
 from harness.board.sweep import Sweep
+from harness.reading.cell import Cell, State
 
-OPEN = (State.running, State.interrupted, State.waiting)
+OPEN = (State.running, State.damaged, State.interrupted, State.waiting)
 """States of cells that a sweep in progress still finishes. Failed ones wait for the next."""
 
 

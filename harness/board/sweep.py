@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.board.cell import Cell, read_cell, seconds, unstarted
 from harness.cells import Record, arm_names
 from harness.distrust import Damaged, one_line
 from harness.manifest import folders_in, foreign, read_manifest
+from harness.reading.cell import Cell, read_cell, seconds, unstarted
 
 TIMED = 8
 """Cells of an arm whose seconds are read: those that have spent most."""
@@ -66,8 +66,11 @@ def by_arm(cells: Sequence[Cell], arms: Record, environments: Record) -> dict[st
     for cell in cells:
         where = [envs[cell.id]] * several_envs + [f"model {cell.model}"] * several_models
         name = arms.get(cell.id, told[cell.id]) + (f" ({', '.join(where)})" if where else "")
-        found.setdefault(one_line(name), []).append(cell)
-    return found
+        found.setdefault(name, []).append(cell)
+    shown: dict[str, list[Cell]] = {}
+    for name, members in found.items():
+        shown.setdefault(one_line(name), []).extend(members)
+    return shown
 
 
 def with_seconds(cells: Sequence[Cell], runs: str) -> tuple[list[Cell], list[str]]:

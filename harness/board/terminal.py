@@ -1,5 +1,7 @@
 """The board as plain lines, and in colour."""
 
+from pathlib import Path
+
 from rich import box
 from rich.console import Group
 from rich.padding import Padding
@@ -7,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.board import wording
-from harness.board.cell import Cell, State
 from harness.board.summary import Summary
 from harness.board.sweep import Sweep
+from harness.reading.cell import Cell, State, percent
 
 STYLES = {
     State.done: "green",
@@ -21,10 +23,12 @@ STYLES = {
 }
 WIDE, NARROW = 60, 8
 """Characters of the bars."""
+ROOMY = 80
+"""Characters that a row of an arm with everything takes. On less, it has what matters most."""
 
 
-def lines(summary: Summary) -> list[str]:
-    """Everything, line by line."""
+def lines(summary: Summary, page: Path | None = None) -> list[str]:
+    """Everything, line by line; `page`: where it is to be seen too."""
     sweep = summary.sweep
     text = [
         f"{sweep.name}: {wording.counts(summary)}",
@@ -36,7 +40,7 @@ def lines(summary: Summary) -> list[str]:
     for arm in summary.arms:
         mean, over = wording.success(arm.success)
         text.append(
-            f"  {arm.name}: {arm.counts[State.done]}/{len(arm.cells)} done, {wording.percent(arm.spent)} "
+            f"  {arm.name}: {arm.counts[State.done]}/{len(arm.cells)} done, {percent(arm.spent)} "
             f"spent, success {mean}{over and f', range {over}'}, {wording.pace(arm)} a cell"
         )
     for state, cells in wording.listed(summary).items():
@@ -49,21 +53,22 @@ def lines(summary: Summary) -> list[str]:
         *text,
         *(f"note: {note}" for note in sweep.notes),
         *(f"to go on: {command}" for command in wording.go_on(summary)),
+        *([f"page: {page}"] if page else []),
     ]
 
 
-def board(summary: Summary, most: int | None = None) -> Group:
-    """Everything in colour, with at most so many cells of a state listed."""
+def board(summary: Summary, width: int, page: Path | None = None, most: int | None = None) -> Group:
+    """Everything in colour, in so many characters, with at most so many cells of a state listed."""
     sweep = summary.sweep
     parts: list[Text | Table | Padding] = [
         Text.assemble((sweep.name, "bold"), (f"  {sweep.path}", "dim")),
         Text(),
-        bar(summary.counts, WIDE),
+        bar(summary.counts, min(WIDE, width)),
         legend(summary),
         Text(),
         figures(summary),
         Text(),
-        arms(summary),
+        arms(summary, width),
         Text(),
         Text(wording.SUCCESS, "dim"),
     ]
@@ -74,6 +79,7 @@ def board(summary: Summary, most: int | None = None) -> Group:
             parts.append(Text(f"  and {len(cells[most:])} more", "dim"))
     parts += [Text(f"\nnote: {note}", "yellow") for note in sweep.notes]
     parts += [Text(f"\nto go on: {command}") for command in wording.go_on(summary)]
+    parts += [Text(f"\npage: {page}")] if page else []
     return Group(*parts)
 
 
@@ -109,16 +115,16 @@ def figures(summary: Summary) -> Table:
     return table
 
 
-def arms(summary: Summary) -> Table:
+def arms(summary: Summary, width: int) -> Table:
     """One row an arm."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("arm", min_width=20, overflow="fold")
-    table.add_column("cells", no_wrap=True)
-    for name in ("done", "spent", "success", "range (cells)", "a cell"):
-        table.add_column(name, justify="right", no_wrap=True)
+    roomy = width >= ROOMY
+    for name in ("done", "spent", "success", *(("range (cells)", "a cell", "cells") if roomy else ())):
+        table.add_column(name, justify="left" if name == "cells" else "right", no_wrap=True)
     for arm in summary.arms:
         mean, over = wording.success(arm.success)
         done = f"{arm.counts[State.done]}/{len(arm.cells)}"
-        cells = (done, wording.percent(arm.spent), Text(mean, "bold"), Text(over, "dim"), wording.pace(arm))
-        table.add_row(Text(arm.name), bar(arm.counts, NARROW), *cells)
+        more = (Text(over, "dim"), wording.pace(arm), bar(arm.counts, NARROW)) if roomy else ()
+        table.add_row(Text(arm.name), done, percent(arm.spent), Text(mean, "bold"), *more)
     return table

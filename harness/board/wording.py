@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 
-from harness.board.cell import Cell, State
 from harness.board.summary import Arm, Success, Summary
 from harness.board.sweep import Sweep
+from harness.reading.cell import FAILURES, Cell, State, percent
 
 MEANINGS = {
     State.running: "Running",
     State.failed: "Failed",
-    State.damaged: "Damaged",
+    State.damaged: "Damaged: the sweep's command runs them again from what is intact",
     State.interrupted: "Interrupted: begun, and no process runs them now",
 }
 """Headings of the states whose cells are listed one by one."""
-SUCCESS = "Success now: mean over cells of each one's last evaluation, however much it has spent."
+OWED = (State.damaged, State.failed, State.interrupted, State.waiting)
+"""States of cells that the sweep's command goes on with."""
+SUCCESS = (
+    "Success now: mean over cells of each one's last evaluation, however much it has spent. Spent: up to the "
+    "last line that a cell wrote; an interrupted one goes on from its last checkpoint."
+)
 
 
 def counts(summary: Summary) -> str:
@@ -57,7 +62,7 @@ def log(sweep: Sweep, cell: Cell) -> str:
 def about(cell: Cell, now: float) -> str:
     """What there is to say of a listed cell."""
     if cell.state in (State.failed, State.damaged):
-        return cell.reason
+        return cell.reason + (f" ({FAILURES[cell.kind]})" if cell.kind else "")
     evaluated = [] if cell.success is None else [f"success {cell.success:.2f}"]
     wrote = [] if cell.written is None else [f"last wrote {duration(max(0.0, now - cell.written))} ago"]
     return ", ".join([f"{percent(cell.spent)} spent", *evaluated, *wrote])
@@ -74,7 +79,7 @@ def listed(summary: Summary) -> dict[State, list[tuple[str, Cell]]]:
 
 def go_on(summary: Summary) -> list[str]:
     """The command that goes on with what nobody runs, if there is anything."""
-    owed = any(summary.counts[state] for state in (State.failed, State.interrupted, State.waiting))
+    owed = any(cell.state in OWED and not cell.repeats for cell in summary.cells)
     if not owed or summary.counts[State.running] or not summary.sweep.command:
         return []
     return [summary.sweep.command]
@@ -90,11 +95,6 @@ def success(over: Success | None) -> tuple[str, str]:
 def pace(arm: Arm) -> str:
     """How long a cell takes."""
     return "?" if arm.pace is None else duration(arm.pace)
-
-
-def percent(share: float) -> str:
-    """A share; 100 % only when it is whole."""
-    return f"{int(100 * share + 1e-9)} %"
 
 
 def rounded(value: float) -> str:

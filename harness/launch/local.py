@@ -1,6 +1,5 @@
 """Cells in processes of this machine, one thread each: `launcher=local`, and inside each SLURM job."""
 
-import json
 import math
 import sys
 import time
@@ -10,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.config import LauncherConfig, RunConfig
+from harness.distrust import Damaged
 from harness.launch import BUSY, STOPPED, UNWRITABLE
+from harness.launch.place import Place
 from harness.launch.processes import WorkerProcess, fork_server, wait_for_one
-from harness.launch.progress import Board, title
-from harness.store import RunDir, State, cell_id, read_json
+from harness.launch.progress import Board, names_in
+from harness.reading.cell import Budget, State, percent, share_spent
+from harness.reading.whole import stand
+from harness.store import RunDir, cell_id
 
 POLL_SECONDS = 0.5
 """Between two looks at how far cells are; the end of one is noticed at once."""
@@ -22,7 +25,7 @@ BUSY_SECONDS = 2.0
 
 @dataclass
 class Cell:
-    """A cell that is not done."""
+    """A cell to run."""
 
     config: RunConfig
     run_dir: RunDir
@@ -45,11 +48,15 @@ def run_cells(
     `codes`: by cell, the version of the code that must run it; a cell that is not named takes any. A failing
     cell does not stop the others. KeyboardInterrupt, and everything else that is raised here, ends
     the workers after a checkpoint; the next call goes on from there. A cell that another process holds is
-    waited for, but left to it after `patience` seconds.
+    waited for, but left to it after `patience` seconds. Raises `UserError` if `out` is moved meanwhile.
     """
     cells = [Cell(config, RunDir(out / "runs" / cell_id(config))) for config in configs]
-    waiting = deque(cell for cell in cells if cell.run_dir.state() is not State.done)
-    board = Board(len(cells), len(waiting))
+    found = [(cell, stand(cell.run_dir.path)) for cell in cells]
+    waiting = deque(each for each, read in found if read.state is not State.done)
+    board, place = Board(len(cells), len(waiting), names_in(out)), Place(out)
+    for each, read in found:
+        if read.state is State.damaged:
+            board.damaged(each.config, read.reason)
     running: dict[WorkerProcess, Cell] = {}
     context = fork_server()
 
@@ -60,9 +67,11 @@ def run_cells(
     with board.progress:
         try:
             while waiting or running:
+                place.check()
                 while len(running) < at_once and (cell := take_ready(waiting)):
                     start(cell, WorkerProcess(context, out, launcher.checkpoint_seconds))
                 wait_for_one(running, POLL_SECONDS)
+                place.check()
                 for worker, cell in list(running.items()):
                     if (code := worker.ended()) is None:
                         continue
@@ -73,7 +82,7 @@ def run_cells(
                     else:
                         worker.dismiss()
                         del running[worker]
-                now = ", ".join(f"{title(cell.config)} {progress(cell):.0%}" for cell in running.values())
+                now = ", ".join(f"{board.title(cell.config)} {progress(cell)}" for cell in running.values())
                 board.show(f"running: {now}")
         finally:
             end(running)
@@ -119,10 +128,11 @@ def settle(cell: Cell, code: int, board: Board, patience: float) -> bool:
             board.left(cell.config)
             return True
         return False
-    if cell.run_dir.result.exists():
+    found = stand(cell.run_dir.path)
+    if found.state is State.done:
         board.done(cell.config, cell.run_dir, seconds)
-    elif cell.run_dir.failure.exists():
-        board.failed(cell.config, cell.run_dir, read_json(cell.run_dir.failure)["reason"])
+    elif found.state is State.failed:
+        board.failed(cell.config, cell.run_dir, found.reason, found.kind)
     elif code == UNWRITABLE:
         reason = "its directory can't be written: is the disk full, or broken?"
         board.failed(cell.config, cell.run_dir, reason)
@@ -132,14 +142,10 @@ def settle(cell: Cell, code: int, board: Board, patience: float) -> bool:
     return True
 
 
-def progress(cell: Cell) -> float:
+def progress(cell: Cell) -> str:
     """Share of the budget that the cell has spent, from the last line it wrote."""
-    if not cell.run_dir.metrics.exists():
-        return 0.0
-    with cell.run_dir.metrics.open("rb") as file:
-        file.seek(max(0, cell.run_dir.metrics.stat().st_size - 4096))
-        lines = file.read().split(b"\n")
-    if len(lines) < 2:
-        return 0.0
     budget = cell.config.budget
-    return min(1.0, float(json.loads(lines[-2])[budget.axis.value]) / budget.limit)
+    try:
+        return percent(share_spent(str(cell.run_dir.path), Budget(budget.axis.value, budget.limit)))
+    except (Damaged, OSError):
+        return "?"

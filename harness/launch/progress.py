@@ -1,12 +1,18 @@
 """What the terminal shows of cells that run: a line for each that ends and, on a terminal, a live bar."""
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from harness.cells import seed_of
 from harness.config import RunConfig
-from harness.store import RunDir, read_json
+from harness.errors import UserError
+from harness.manifest import read_manifest
+from harness.reading.cell import FAILURES, Kind
+from harness.store import RunDir, cell_id, read_json
 
 HEARTBEAT_SECONDS = 30.0
 
@@ -16,12 +22,26 @@ def title(config: RunConfig) -> str:
     return f"{config.algorithm.name} seed {config.seed} on {config.env.name}"
 
 
+def names_in(out: Path) -> dict[str, str]:
+    """By cell, its arm, seed and environment as the sweep in `out` calls them; empty where it names none."""
+    try:
+        manifest, _ = read_manifest(out)
+    except UserError:
+        return {}
+    arms, environments = manifest["arms"], manifest["environments"]
+    return {
+        id: f"{arms[id]} seed {seed_of(id)} on {environments[id]}"
+        for id in manifest["cells"]
+        if id in arms and id in environments
+    }
+
+
 class Board:
     """Prints what becomes of cells."""
 
-    def __init__(self, cells: int, owed: int) -> None:
-        """`cells`: all of them; `owed`: those that are not done."""
-        self.cells, self.failures = cells, 0
+    def __init__(self, cells: int, owed: int, names: Mapping[str, str] | None = None) -> None:
+        """`cells`: all of them; `owed`: those that are not done; `names`: by cell, what to call it."""
+        self.cells, self.failures, self.names = cells, 0, names or {}
         self.console = Console(soft_wrap=True, highlight=False)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -35,16 +55,25 @@ class Board:
         self.ended = cells - owed
         self.last_line = time.monotonic()
 
+    def title(self, config: RunConfig) -> str:
+        """What a cell is called: two trials of one algorithm, or two variants, have different names."""
+        return self.names.get(cell_id(config)) or title(config)
+
     def done(self, config: RunConfig, run_dir: RunDir, seconds: float | None = None) -> None:
         """A cell has finished."""
         result = read_json(run_dir.result)
         took = "" if seconds is None else f", {seconds:.0f} s"
         self._end(config, f"success {result['scores'][0]:.2f} -> {result['final_success']:.2f}{took}")
 
-    def failed(self, config: RunConfig, run_dir: RunDir, reason: str) -> None:
-        """A cell has failed."""
+    def failed(self, config: RunConfig, run_dir: RunDir, reason: str, kind: Kind | None = None) -> None:
+        """A cell has failed. `kind`: what made it fail, where that is known."""
         self.failures += 1
-        self._end(config, f"FAILED: {reason} (log: {run_dir.log})")
+        whose = f" ({FAILURES[kind]})" if kind else ""
+        self._end(config, f"FAILED{whose}: {reason} (log: {run_dir.log})")
+
+    def damaged(self, config: RunConfig, reason: str) -> None:
+        """A cell will be run again as its files are damaged."""
+        self.say(f"{self.title(config)}: damaged ({reason}), run again from what is intact")
 
     def left(self, config: RunConfig) -> None:
         """A cell is left to the process that holds it."""
@@ -64,4 +93,4 @@ class Board:
     def _end(self, config: RunConfig, outcome: str) -> None:
         self.ended += 1
         self.progress.advance(self.task)
-        self.say(f"[{self.ended}/{self.cells}] {title(config)}: {outcome}")
+        self.say(f"[{self.ended}/{self.cells}] {self.title(config)}: {outcome}")

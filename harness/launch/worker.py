@@ -18,10 +18,13 @@ from typing import NoReturn
 from harness.code_version import code_version
 from harness.config import RunConfig
 from harness.launch import BUSY, DONE, FAILED, STOPPED, UNWRITABLE
+from harness.launch.failure import note_failure
 from harness.lease import LeaseLost
 from harness.parallel.peers import ranks_of
+from harness.reading.cell import State, read_files
+from harness.reading.whole import check_sums
 from harness.run import Run, Stopped
-from harness.store import RunDir, write_json
+from harness.store import RunDir
 
 
 def serve(cells: Connection, out: Path, checkpoint_seconds: float, reused_seconds: float) -> NoReturn:
@@ -62,6 +65,8 @@ def run_leased(
     config: RunConfig, out: Path, checkpoint_seconds: float, code: str | None, stopping: Callable[[], bool]
 ) -> int:
     """One attempt at the cell if no other process holds it; raises OSError where a failure can't be noted."""
+    if not out.is_dir():  # whoever moved it has what is in it, so it must not be made anew
+        raise FileNotFoundError(f"{out} is gone: it was moved or removed")
     run_dir = RunDir.create(out, config)
     with run_dir.lease(lost=lambda: os._exit(BUSY)) as lease:
         if lease is None:
@@ -83,7 +88,7 @@ def attempt(
     stopping: Callable[[], bool],
 ) -> int:
     """One attempt at the cell; an exception becomes `failure.json` and a traceback in the log."""
-    if run_dir.result.exists():
+    if run_dir.result.exists() and not damaged(run_dir):
         return DONE
     # An earlier attempt's reason is not this one's, should this process be killed.
     run_dir.failure.unlink(missing_ok=True)
@@ -99,15 +104,28 @@ def attempt(
         return BUSY
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        write_json(run_dir.failure, {"reason": reason})
+        note_failure(run_dir, reason)
         traceback.print_exc()
         return FAILED
     return DONE
 
 
+def damaged(run_dir: RunDir) -> bool:
+    """Whether a cell that has a result is damaged; the result is then removed, and the cell goes on.
+
+    `RunDir.rewind` finds which of its checkpoints still fits what is there.
+    """
+    cell = read_files(str(run_dir.path), run_dir.path.name, time.time(), check_sums)
+    if cell.state is State.done:
+        return False
+    print(f"damaged ({cell.reason}): run again from what is intact")
+    run_dir.result.unlink()
+    return True
+
+
 def fail(run_dir: RunDir, reason: str) -> NoReturn:
     """End this process, which hangs as another rank ended."""
-    write_json(run_dir.failure, {"reason": reason})
+    note_failure(run_dir, reason)
     os._exit(FAILED)
 
 

@@ -4,7 +4,6 @@ Reads the store and creates nothing. An arm here is every cell that differs in i
 environment.
 """
 
-import json
 import os
 import shutil
 from collections import defaultdict
@@ -12,40 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from harness.cells import CELL
-from harness.config import BudgetAxis, Launcher, RunConfig, SweepConfig
+from harness.config import Launcher, RunConfig, SweepConfig
+from harness.distrust import Damaged
 from harness.errors import UserError
-from harness.ledger import Ledger
 from harness.planning.disk import FLOAT, cell_bytes, checkpoint_bytes, weights
 from harness.planning.labels import Label, labels
 from harness.planning.predict import Iteration, predict
-from harness.store import RunDir, State, read_json
+from harness.reading.cell import Cell, State, seconds, unstarted
+from harness.reading.whole import stand, with_checkpoint
 from harness.store.run_dir import cell_ids, cell_prefix
 
-WORK = ("rollout", "update", "evaluation")
-"""What a line of a timing file adds up to: its other seconds are parts of these."""
 SAMPLE = 8
 """Finished cells of an arm whose seconds are read."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Where one cell stands."""
-
-    state: State
-    progress: float | None
-    """Share of the budget at its last checkpoint; None where there is none, or where the cell is done."""
-
-    @property
-    def left(self) -> float:
-        """Share of the budget still to be spent."""
-        return 0.0 if self.state is State.done else max(0.0, 1 - (self.progress or 0.0))
-
-
-NEW = Cell(State.waiting, None)
-"""Not started: the store has nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +147,8 @@ def arm(name: str, configs: Sequence[RunConfig], out: Path, stored: Mapping[str,
         name=name,
         config=config,
         cells=tuple(
-            standing(RunDir(out / names[each.seed]), each) if names[each.seed] in stored else NEW
-            for each in configs
+            standing(out / name) if name in stored else unstarted(name)
+            for name in (names[each.seed] for each in configs)
         ),
         most=most,
         flops=flops,
@@ -188,46 +167,23 @@ def stored_seeds(out: Path) -> defaultdict[str, dict[str, int]]:
     return found
 
 
-def standing(run_dir: RunDir, config: RunConfig) -> Cell:
-    """Where a cell stands that the store has."""
-    state = run_dir.state()
-    return Cell(state, None if state is State.done else progress(run_dir, config))
-
-
-def progress(run_dir: RunDir, config: RunConfig) -> float | None:
-    """Share of the budget that was spent at the last checkpoint."""
-    complete = run_dir.complete_checkpoints()
-    if not complete:
-        return None
-    try:
-        state = read_json(complete[-1] / "state.json")
-        return spent(state, config.budget.axis) / config.budget.limit
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # being replaced by the run right now, or damaged
-
-
-def spent(state: dict[str, Any], axis: BudgetAxis) -> float:
-    """What a checkpoint's run had spent."""
-    if axis is BudgetAxis.gpu_seconds:
-        return float(state["seconds"])
-    ledger = Ledger()
-    ledger.load(state["ledger"])
-    return ledger.spent(axis.value)
+def standing(path: Path) -> Cell:
+    """Where a cell stands that the store has, and what it goes on from."""
+    return with_checkpoint(stand(path), path)
 
 
 def measure(cells: Iterable[Path]) -> list[float]:
     """The seconds of the first of these cells that are finished."""
-    done = (RunDir(path) for path in cells if (path / "result.json").exists())
-    return [seconds for each in islice(done, SAMPLE) if (seconds := recorded_seconds(each))]
+    done = (path for path in cells if (path / "result.json").exists())
+    return [found for path in islice(done, SAMPLE) if (found := recorded_seconds(path))]
 
 
-def recorded_seconds(run_dir: RunDir) -> float | None:
-    """What a finished cell took, evaluations included; its warm start, made once for all arms, is not."""
+def recorded_seconds(path: Path) -> float | None:
+    """What a finished cell took, evaluations included; None where its times can't be read."""
     try:
-        lines = [json.loads(line) for line in run_dir.timing.read_text().splitlines()]
-    except (OSError, ValueError):
+        return seconds(str(path))
+    except (Damaged, OSError):
         return None
-    return sum(float(line.get(work, 0.0)) for line in lines for work in WORK)
 
 
 def check_disk(planned: Plan) -> None:

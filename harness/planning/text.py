@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from harness.config import BudgetAxis, SweepConfig
-from harness.planning.plan import Arm, Cell, Plan
-from harness.store import State
+from harness.planning.plan import Arm, Plan
+from harness.reading.cell import Cell, State, percent
 
 NAME_WIDTH = 24
 """An arm with a longer name has a line for its name alone."""
@@ -51,17 +51,20 @@ def chosen_text(sweep: SweepConfig) -> str:
 
 
 def standing_text(cells: Sequence[Cell]) -> str:
-    """How many cells are done, to resume, running, to start, failed."""
-    waiting = [cell for cell in cells if cell.state is State.waiting]
-    resumed = sorted(cell.progress for cell in waiting if cell.progress is not None)
+    """How many cells are done, to resume, running, to start, damaged, failed."""
+    open_ = [cell for cell in cells if cell.state in (State.interrupted, State.waiting)]
+    resumed = sorted(cell.spent_at_checkpoint for cell in open_ if cell.spent_at_checkpoint is not None)
     counts = {state: sum(cell.state is state for cell in cells) for state in State}
     parts = [f"{counts[State.done]} done"]
     if resumed:
-        parts.append(f"{len(resumed)} to resume from {shares_text(resumed)}")
+        noun = "checkpoint" if len(resumed) == 1 else "checkpoints"
+        parts.append(f"{len(resumed)} to resume from {shares_text(resumed)} (last {noun})")
     if counts[State.running]:
         parts.append(f"{counts[State.running]} running elsewhere")
-    if new := len(waiting) - len(resumed):
+    if new := len(open_) - len(resumed):
         parts.append(f"{new} to start")
+    if counts[State.damaged]:
+        parts.append(f"{counts[State.damaged]} damaged: run again from what is intact")
     if counts[State.failed]:
         parts.append(f"{counts[State.failed]} failed before: tried again")
     return ", ".join(parts)
@@ -69,7 +72,7 @@ def standing_text(cells: Sequence[Cell]) -> str:
 
 def shares_text(shares: Sequence[float]) -> str:
     """Ascending shares of the budget."""
-    texts = [f"{share:.0%}".replace("%", " %") for share in shares]
+    texts = [percent(share) for share in shares]
     if len(texts) > NAMED:
         return f"{texts[0]} to {texts[-1]}"
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)

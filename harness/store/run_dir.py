@@ -15,16 +15,14 @@ lease.N          made by the process that runs the cell, see `harness.lease`
 
 import contextlib
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
 from harness.config.plain import to_plain
-from harness.lease import Lease, held, take
+from harness.lease import Lease, take
 from harness.store.checksums import (
     Damaged,
     compare,
@@ -38,9 +36,11 @@ from harness.store.files import (
     cut_lines,
     make_folder,
     mend_lines,
+    read_json,
     read_lines,
     remove_temporaries,
     sync_folder,
+    whole_lines,
     write_atomically,
     write_json,
 )
@@ -48,15 +48,6 @@ from harness.store.files import (
 FORMAT = 3
 """Part of every cell's hash: raise it when the same configuration gives other numbers."""
 KEPT_CHECKPOINTS = 2
-
-
-class State(Enum):
-    """Where a cell stands."""
-
-    waiting = "waiting"
-    running = "running"
-    failed = "failed"
-    done = "done"
 
 
 @dataclass(frozen=True)
@@ -77,10 +68,15 @@ def cell_id(config: RunConfig) -> str:
 
 def cell_ids(config: RunConfig, seeds: Iterable[int]) -> list[str]:
     """The names of the cells that differ from `config` in their seed at most."""
-    plain, prefix = to_plain(config), cell_prefix(config)
-    del plain["evaluation"]["record"]  # has no part in any other number
+    plain, prefix = named(to_plain(config)), cell_prefix(config)
     contents = {seed: [FORMAT, config.env.version, {**plain, "seed": seed}] for seed in seeds}
     return [f"{prefix}{seed}-{content_hash(content)[:10]}" for seed, content in contents.items()]
+
+
+def named(plain: dict[str, Any]) -> dict[str, Any]:
+    """What a cell's name is a hash of: all of a configuration that has a part in a number."""
+    evaluation = {name: value for name, value in plain["evaluation"].items() if name != "record"}
+    return {**plain, "evaluation": evaluation}
 
 
 def cell_prefix(config: RunConfig) -> str:
@@ -105,21 +101,21 @@ class RunDir:
 
     @classmethod
     def create(cls, out: Path, config: RunConfig) -> "RunDir":
-        """The cell's directory under a sweep's, made if it isn't there."""
+        """The cell's directory under a sweep's, made if it isn't there, with the configuration in it."""
         run_dir = cls(out / "runs" / cell_id(config))
         for folder in (out, run_dir.path.parent, run_dir.path, run_dir.checkpoints):
             make_folder(folder)
-        if not (run_dir.path / "config.json").exists():
+        if not run_dir.is_of(config):
             write_json(run_dir.path / "config.json", to_plain(config))
         return run_dir
 
-    def state(self) -> State:
-        """Where the cell stands, from what is on the disk and who holds the lease. Creates no file."""
-        if self.result.exists():
-            return State.done
-        if held(self.path, time.time()):
-            return State.running
-        return State.failed if self.failure.exists() else State.waiting
+    def is_of(self, config: RunConfig) -> bool:
+        """Whether the configuration in the directory is this one, up to what a cell's name leaves out."""
+        try:
+            found = read_json(self.path / "config.json")
+            return bool(named(found) == named(to_plain(config)))
+        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return False
 
     @contextlib.contextmanager
     def lease(self, lost: Callable[[], object]) -> Iterator[Lease | None]:
@@ -148,8 +144,8 @@ class RunDir:
         """Versions of the code that made what is here (see `harness.code_version`); empty: nothing is."""
         if not self.result.exists() and not self.complete_checkpoints():
             return set()
-        attempts = read_lines(self.attempts.read_bytes()) if self.attempts.exists() else []
-        anew = max((i for i, attempt in enumerate(attempts) if attempt["iteration"] == 0), default=0)
+        attempts = whole_lines(self.attempts.read_bytes()) if self.attempts.exists() else []
+        anew = max((i for i, attempt in enumerate(attempts) if attempt.get("iteration") == 0), default=0)
         return {str(attempt.get("code", "unknown")) for attempt in attempts[anew:]}
 
     def complete_checkpoints(self) -> list[Path]:

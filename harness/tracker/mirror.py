@@ -11,7 +11,7 @@ from harness.lease import Lease, LeaseLost, take
 from harness.store import RunDir, read_json, write_json
 from harness.tracker.opening import open_writer
 from harness.tracker.points import read_points
-from harness.tracker.writer import Cell, Writer
+from harness.tracker.writer import Copied, Writer
 
 
 def mirror_folder(store: Path, tracker: Tracker) -> Path:
@@ -73,7 +73,7 @@ class Mirror:
             return
         if name not in self._open:
             config = read_json(run_dir.path / "config.json")
-            cell = Cell(name, f"{name}-{self._id}", self.store.resolve().name, config, self.folder)
+            cell = Copied(name, f"{name}-{self._id}", self.store.resolve().name, config, self.folder)
             self._open[name] = open_writer(self.tracker, cell)
         writer = self._open[name]
         assert self._lease is not None

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from harness.tracker.points import Point
-from harness.tracker.writer import PROJECT, Cell
+from harness.tracker.writer import PROJECT, Copied
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 TAG = f"{PROJECT}.run_id"
@@ -21,7 +21,7 @@ TAG = f"{PROJECT}.run_id"
 class MlflowWriter:
     """A cell's run, found by its tag. Each point is one transaction and names its iteration."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Copied) -> None:
         local = f"sqlite:///{cell.folder.absolute()}/mlflow.db"
         self._client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or local)
         experiment = self._experiment(f"{PROJECT}/{cell.group}")

@@ -4,10 +4,10 @@ import importlib.util
 
 from harness.config import Tracker
 from harness.errors import UserError
-from harness.tracker.writer import Cell, Writer
+from harness.tracker.writer import Copied, Writer
 
 
-def open_writer(tracker: Tracker, cell: Cell) -> Writer:
+def open_writer(tracker: Tracker, cell: Copied) -> Writer:
     """The cell in the tracker, made or found."""
     match tracker:
         case Tracker.tensorboard:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config import BudgetAxis
+from harness.distrust import Damaged
+from harness.reading.cell import State
+from harness.reading.whole import stand
 from harness.store import RunDir, read_json
 
 SPENT = {axis.value for axis in BudgetAxis}
@@ -21,8 +24,12 @@ def read_points(run_dir: RunDir) -> tuple[list[Point], bool]:
     """The cell's points that nothing changes any more, in order, and whether the run is finished.
 
     A running cell's last settled iteration is held back: it may be evaluated yet, and a point is sent once.
+    Raises `Damaged` where a file can't be used.
     """
-    finished = run_dir.result.exists()
+    cell = stand(run_dir.path)
+    if cell.state is State.damaged:
+        raise Damaged(cell.reason)
+    finished = cell.state is State.done
     points = merge(run_dir.settled_metrics())
     if not finished:
         return points[:-1], False

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from torch.utils.tensorboard import SummaryWriter
 
 from harness.tracker.points import Point
-from harness.tracker.writer import Cell
+from harness.tracker.writer import Copied
 
 
 class TensorboardWriter:
     """A cell's event file, written from the start by each process: what a killed one left may be torn."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Copied) -> None:
         self.sent = -1
         folder = cell.folder / cell.name
         shutil.rmtree(folder, ignore_errors=True)

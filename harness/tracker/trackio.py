@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from harness.tracker.points import Point
-from harness.tracker.writer import PROJECT, Cell
+from harness.tracker.writer import PROJECT, Copied
 
 
 class TrackioWriter:
@@ -13,7 +13,7 @@ class TrackioWriter:
     As trackio's own importers do, it writes to the storage: a `trackio.Run` only warns where a point is lost.
     """
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Copied) -> None:
         # Read when trackio is imported, and so before.
         os.environ.setdefault("TRACKIO_DIR", str(cell.folder.absolute()))
         from trackio.sqlite_storage import SQLiteStorage

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import wandb
 
 from harness.tracker.points import Point
-from harness.tracker.writer import PROJECT, Cell
+from harness.tracker.writer import PROJECT, Copied
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -21,7 +21,7 @@ SETTINGS = wandb.Settings(console="off", disable_git=True, x_disable_meta=True, 
 class WandbWriter:
     """A cell's run. Online it goes on where the server's copy ends; offline each process writes it afresh."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Copied) -> None:
         folder = cell.folder / cell.name
         if os.environ["WANDB_MODE"] == "offline":
             shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ PROJECT = "creditbench"
 
 
 @dataclass(frozen=True)
-class Cell:
+class Copied:
     """A cell as a tracker sees it."""
 
     name: str

@@ -55,7 +55,7 @@ def edited(folder: Path, name: str) -> list[str]:
 def test_edits_that_cannot_touch_a_number_leave_it(copy):
     before = versions(copy)
     outside = [
-        *("harness/board/cell.py", "harness/launch/local.py", "harness/launch/slurm/submit.py"),
+        *("harness/reading/cell.py", "harness/launch/local.py", "harness/launch/slurm/submit.py"),
         *("harness/planning/plan.py", "harness/compose/help.py", "harness/tracker/mirror.py"),
         *("harness/sweep.py", "harness/status.py", "harness/credit.py", "reports/compare.py"),
     ]

@@ -99,6 +99,21 @@ def test_a_holder_that_was_taken_for_dead_notices(tmp_path, number, monkeypatch)
     assert f"lease.{number}" in names(tmp_path), "what is another's is not removed"
 
 
+def test_a_holder_whose_folder_is_moved_notices(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.01)
+    folder = tmp_path / "store" / "cell"
+    folder.mkdir(parents=True)
+    mine = take(folder)
+    told = threading.Event()
+    with mine.beating(lost=told.set):
+        (tmp_path / "store").rename(tmp_path / "elsewhere")
+        assert told.wait(10)
+    with pytest.raises(LeaseLost, match="is gone: it was moved or removed"):
+        mine.check()
+    mine.release()
+    assert not (tmp_path / "store").exists()
+
+
 @pytest.mark.parametrize("dead", [False, True])
 def test_of_many_that_try_at_once_one_succeeds(tmp_path, dead, monkeypatch):
     # Threads of one process, so the file that each tries with needs a name of its own.

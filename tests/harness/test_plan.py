@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from harness.planning.plan import Plan, check_disk, plan
 from harness.planning.text import NAMED, batch_table, cost_table, headline, standing_text, tables
 from harness.run import Run
 from harness.store import RunDir, cell_id, write_json
+from harness.store.checksums import file_hash, write_sealed
 from harness.store.run_dir import KEPT_CHECKPOINTS, cell_ids
 from tests.harness.test_predict import SMALL
 
@@ -37,6 +39,7 @@ def stored(out: Path, planned: Plan, arm: int, seed: int) -> RunDir:
     (name,) = cell_ids(planned.arms[arm].config, [seed])
     run_dir = RunDir(out / "runs" / name)
     run_dir.checkpoints.mkdir(parents=True)
+    write_json(run_dir.path / "config.json", to_plain(replace(planned.arms[arm].config, seed=seed)))
     return run_dir
 
 
@@ -46,14 +49,16 @@ def checkpoint(run_dir: RunDir, iteration: int, flops: float) -> None:
     ledger.add(Phase.evaluation, tokens=0, flops=10**15)
     folder = run_dir.checkpoints / str(iteration)
     folder.mkdir()
-    write_json(folder / "state.json", {"seconds": 5.0, "ledger": ledger.to_plain()})
+    write_sealed(folder / "state.json", {"seconds": 5.0, "ledger": ledger.to_plain()})
 
 
 def finish(run_dir: RunDir, seconds: float) -> None:
     part = {"rollout": seconds / 4, "update": seconds / 4, "phases": {"decode": 99.0}}
     lines = [{"iteration": 0, "evaluation": seconds / 2}, {"iteration": 1, **part}]
     run_dir.timing.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_json(run_dir.result, {})
+    run_dir.metrics.write_text('{"kind": "evaluation"}\n')
+    sums = {"metrics_sha256": file_hash(run_dir.metrics)}
+    write_sealed(run_dir.result, {"scores": [0.5], "final_success": 0.5, **sums})
 
 
 def files(folder: Path) -> dict[str, float]:
@@ -77,7 +82,7 @@ def test_every_cell_is_counted_where_it_stands(tmp_path):
         again = planned(tmp_path)
         assert files(tmp_path) == before, "looking creates nothing"
     assert standing_text(again.cells) == (
-        "3 done, 2 to resume from 40 % and 70 %, 1 running elsewhere, 29 to start, "
+        "3 done, 2 to resume from 40 % and 70 % (last checkpoints), 1 running elsewhere, 29 to start, "
         "1 failed before: tried again"
     )
     grpo, appo = again.arms
@@ -130,7 +135,7 @@ def test_flops_on_other_axes_follow_an_iterations_ratio(tmp_path):
     run_dir = stored(tmp_path, planned(tmp_path, "budget.axis=gpu_seconds", "budget.limit=20"), 0, 0)
     checkpoint(run_dir, 1, 0)
     begun = planned(tmp_path, "budget.axis=gpu_seconds", "budget.limit=20")
-    assert "1 to resume from 25 %" in headline(begun)
+    assert "1 to resume from 25 % (last checkpoint)" in headline(begun)
     assert "the budget, without evaluations" in cost_table(begun)
 
 
@@ -202,7 +207,7 @@ def test_dry_run_of_a_store_creates_nothing(tmp_path, capsys):
     before = files(tmp_path)
     arguments = ["+sweep=smoke", "sweep.algorithms=[grpo]", f"budget.limit={LIMIT}", f"sweep.out={tmp_path}"]
     assert command.main([*arguments, "--dry-run"]) == 0
-    assert "1 cell, 0 done, 1 to resume from 50 %" in capsys.readouterr().out
+    assert "1 cell, 0 done, 1 to resume from 50 % (last checkpoint)" in capsys.readouterr().out
     assert files(tmp_path) == before
 
 

@@ -52,6 +52,7 @@ def cells() -> list[RunConfig]:
 
 
 def started(out: Path, reused_seconds: float = math.inf) -> WorkerProcess:
+    out.mkdir(exist_ok=True)
     return WorkerProcess(fork_server(), out, CHECKPOINT_SECONDS, reused_seconds)
 
 

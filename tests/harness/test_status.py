@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from harness.board import terminal, wording
-from harness.board.cell import Budget, Cell, State, read_cell
 from harness.board.page import render
 from harness.board.summary import Summary, summarise
 from harness.board.sweep import Sweep, by_arm, read_sweep
 from harness.lease import take
+from harness.reading.cell import Budget, Cell, State, read_cell
 from harness.status import main
 from tests.conftest import need
 from tests.harness.sweeps import TINY
@@ -36,7 +36,13 @@ def write_cell(out: Path, cell: str, *lines: object, **files: object) -> Path:
     """A cell that wrote these lines of metrics and these other files."""
     folder = out / "runs" / cell
     folder.mkdir(parents=True)
-    config = {"algorithm": {"gamma": 1.0}, "budget": {"axis": "flops", "limit": 100}, "seed": 0}
+    config = {
+        "algorithm": {"gamma": 1.0},
+        "budget": {"axis": "flops", "limit": 100},
+        "env": {"eval_tasks": 1},
+        "evaluation": {"points": 1, "episodes": 1, "window": 1},
+        "seed": 0,
+    }
     for name, content in {"config": config, **files}.items():
         (folder / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content))
     text = [line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines]
@@ -56,7 +62,7 @@ def write_sweep(out: Path, *cells: str) -> None:
 @pytest.fixture
 def mixed(tmp_path):
     """One cell in each state."""
-    write_cell(tmp_path, DONE, EVALUATION, result={"scores": [0.1, 0.75]})
+    write_cell(tmp_path, DONE, EVALUATION, result={"scores": [0.1, 0.75], "final_success": 0.75})
     write_cell(tmp_path, HALF, EVALUATION, TRAIN, '{"kind": "tr')
     write_cell(tmp_path, FAILED, EVALUATION, failure={"reason": "ValueError: [b]no[/b]\n\x1b[31mgood"})
     write_cell(tmp_path, TORN, EVALUATION, "\0\0\0\n")
@@ -96,10 +102,12 @@ def test_every_state(mixed):
 def test_what_is_said(mixed, capsys):
     assert main([str(mixed)]) == 1
     said = capsys.readouterr().out
-    assert "mixed: 1 of 6 cells done, 1 running, 1 failed, 1 damaged, 1 interrupted, 1 waiting" in said
+    assert "mixed: 1 of 6 cells done, 1 running, 1 damaged, 1 failed, 1 interrupted, 1 waiting" in said
     # 1 + .5 + .4 + .4 of six budgets; what the damaged cell spent is not known.
     assert "budget spent: 38 % of 600 flops" in said
-    assert f"ppo seed 1: ValueError: [b]no[/b] [31mgood (log: {mixed}/runs/{FAILED}/log.txt)" in said
+    whose = "not the algorithm's doing: missing until it is run again"
+    log = f"(log: {mixed}/runs/{FAILED}/log.txt)"
+    assert f"ppo seed 1: ValueError: [b]no[/b] [31mgood ({whose}) {log}" in said
     assert r"grpo seed 1: metrics.jsonl: not a JSON object: '\x00\x00\x00'" in said
     # The last evaluations of three ppo cells are 0.75 and 0.25, of the grpo cells 0.25 and 0.25.
     assert "ppo: 1/3 done, 46 % spent, success 0.50, range 0.25 to 0.75 (2), " in said
@@ -112,13 +120,13 @@ def test_time_left(mixed):
     # 10 seconds for 1 + .4 budgets; for .5 + .4.
     assert ppo.pace == pytest.approx(20 / 1.4)
     assert grpo.pace == pytest.approx(20 / 0.9)
-    # Open: a whole ppo cell, half and 0.6 of a grpo cell, one at a time.
-    assert summary.left == pytest.approx(20 / 1.4 + 1.1 * 20 / 0.9)
+    # Open: a whole ppo cell; half, 0.6 and, as nobody knows what is intact, the whole of a grpo cell.
+    assert summary.left == pytest.approx(20 / 1.4 + 2.1 * 20 / 0.9)
     assert summary.per_hour == pytest.approx(3600 / (20 / 0.9))
 
 
 def test_unknown_is_a_question_mark(tmp_path):
-    write_cell(tmp_path, DONE, EVALUATION, result={"scores": [0.5]})
+    write_cell(tmp_path, DONE, EVALUATION, result={"scores": [0.5], "final_success": 0.5})
     write_sweep(tmp_path, DONE, HALF)
     idle = summarise(read_sweep(tmp_path))
     assert wording.time_left(idle) == "? (nothing is running)"
@@ -225,14 +233,22 @@ def test_no_sweep_is_one_line_and_exit_2(tmp_path, files, capsys):
     assert said.out == ""
 
 
+CONFIG = (
+    '{"budget": {"axis": "%s", "limit": %s}, "algorithm": {}, "env": {"eval_tasks": 1}, '
+    '"evaluation": {"points": 1, "episodes": 1, "window": 1}}'
+)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("config.json", "{"),
-        ("config.json", '{"budget": {"axis": "flops", "limit": 0}, "algorithm": {}}'),
-        ("config.json", '{"budget": {"axis": "flops", "limit": 1%s}, "algorithm": {}}' % ("0" * 400)),
-        ("result.json", '{"scores": []}'),
-        ("result.json", '{"scores": [NaN]}'),
+        ("config.json", CONFIG % ("flops", "0")),
+        ("config.json", CONFIG % ("flops", "1" + 400 * "0")),
+        ("config.json", CONFIG % ("dollars", "1")),
+        ("result.json", '{"scores": [], "final_success": 1}'),
+        ("result.json", '{"scores": [NaN], "final_success": 1}'),
+        ("result.json", '{"scores": [1]}'),
         ("metrics.jsonl", '{"kind": "evaluation", "success": 1}\n'),
         ("metrics.jsonl", '{"kind": "evaluation", "success": "much", "flops": 1}\n'),
         ("metrics.jsonl", "[" * 100_000 + "\n"),
@@ -265,11 +281,40 @@ def test_a_cell_of_another_machine_runs_as_long_as_it_gives_signs_of_life(tmp_pa
 
 def test_a_terminal_gets_a_board_that_fits(mixed):
     console = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO(), record=True)
-    console.print(terminal.board(summarise(read_sweep(mixed)), 0))
+    console.print(terminal.board(summarise(read_sweep(mixed)), 80, most=0))
     said = console.export_text()
     assert "● 1 failed" in said
     assert "and 1 more" in said
     assert max(map(len, said.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("width", [44, 50, 79, 80, 120])
+def test_arms_keep_their_names_on_a_narrow_terminal(mixed, width):
+    console = Console(width=width, force_terminal=True, color_system=None, file=io.StringIO(), record=True)
+    console.print(terminal.arms(summarise(read_sweep(mixed)), width))
+    head, _, ppo, grpo = (line.split() for line in console.export_text().splitlines() if line.strip())
+    assert head[:4] == ["arm", "done", "spent", "success"]
+    assert ppo[:4] == ["ppo", "1/3", "46", "%"]
+    assert grpo[:4] == ["grpo", "0/3", "30", "%"]
+    assert ("range" in head) == (width >= 80)
+
+
+def test_a_divergence_is_not_to_be_tried_again(tmp_path):
+    reason = "FloatingPointError: the gradient is not finite: the run has diverged"
+    folder = write_cell(tmp_path, FAILED, EVALUATION, failure={"reason": reason, "kind": "algorithm"})
+    write_sweep(tmp_path, FAILED)
+    diverged = summarise(read_sweep(tmp_path))
+    assert wording.go_on(diverged) == []
+    assert any("it diverged: counts 0, and will diverge again" in line for line in terminal.lines(diverged))
+    (folder / "failure.json").write_text('{"reason": "ConnectionError: refused"}')
+    assert len(wording.go_on(summarise(read_sweep(tmp_path)))) == 1
+
+
+def test_where_the_page_is_is_said(mixed, capsys):
+    main([str(mixed), "--html"])
+    assert f"page: {mixed / 'status.html'}" in capsys.readouterr().out.splitlines()
+    main([str(mixed)])
+    assert "page: " not in capsys.readouterr().out
 
 
 def test_the_page_needs_no_network(mixed):
@@ -297,6 +342,29 @@ def test_a_browser_shows_it(mixed, tmp_path_factory):
     assert "CONSOLE" not in done.stderr
 
 
+PHONE = """<!doctype html><body><iframe src="status.html" width="390" height="900"></iframe><script>
+addEventListener("load", () => {
+  const page = document.querySelector("iframe").contentDocument;
+  const wide = [...page.querySelectorAll("*")].filter(each => each.getBoundingClientRect().right > 391);
+  const width = page.documentElement.clientWidth;
+  const beyond = page.documentElement.scrollWidth - width;
+  document.title = `${beyond} beyond ${width}: ${wide.map(each => each.tagName)} end`;
+});
+</script>"""
+
+
+def test_on_a_phone_nothing_is_cut(mixed, tmp_path_factory):
+    need("chromium")
+    main([str(mixed), "--html"])
+    (mixed / "phone.html").write_text(PHONE)
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+    command += [f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]
+    command += ["--dump-dom", (mixed / "phone.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    # The scroll bar takes some of the 390 pixels.
+    assert re.search(r"<title>0 beyond 3\d\d:  end</title>", done.stdout), done.stdout[:300]
+
+
 def test_heavy_libraries_stay_out():
     heavy = {"torch", "transformers", "pandas", "numpy", "matplotlib", "hydra", "jinja2"}
     code = f"import sys, harness.status; print({heavy} & set(sys.modules))"
@@ -305,7 +373,7 @@ def test_heavy_libraries_stay_out():
 
 
 def test_watching_ends_with_the_sweep(tmp_path, capsys):
-    write_cell(tmp_path, DONE, EVALUATION, result={"scores": [0.5]})
+    write_cell(tmp_path, DONE, EVALUATION, result={"scores": [0.5], "final_success": 0.5})
     write_sweep(tmp_path, DONE)
     assert main([str(tmp_path), "--watch", "--html"]) == 0
     assert "1 of 1 cells done" in capsys.readouterr().out

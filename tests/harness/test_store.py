@@ -2,13 +2,15 @@
 
 import multiprocessing
 import os
+import time
 from contextlib import suppress
 
 import pytest
 
 import harness.store.run_dir
 from harness.compose import compose_run
-from harness.store import RunDir, State, append_line, read_json, write_json
+from harness.lease import held
+from harness.store import RunDir, append_line, read_json, write_json
 from harness.store.checksums import Damaged
 from harness.store.files import replacing
 from harness.store.run_dir import remove_checkpoint
@@ -29,14 +31,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_states(run_dir):
-    assert run_dir.state() is State.waiting
-    write_json(run_dir.failure, {"reason": "x"})
-    assert run_dir.state() is State.failed
-    write_json(run_dir.result, {})
-    assert run_dir.state() is State.done
-
-
 def hold(path, ready, release) -> None:
     with RunDir(path).lease(lost=release.set) as lease:
         assert lease
@@ -50,7 +44,7 @@ def test_one_writer_and_a_dead_one_lets_go(run_dir):
     process = context.Process(target=hold, args=(run_dir.path, ready, release))
     process.start()
     ready.wait()
-    assert run_dir.state() is State.running
+    assert held(run_dir.path, time.time())
     with run_dir.lease(lost=ready.set) as lease:
         assert lease is None
     process.kill()

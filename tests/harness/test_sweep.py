@@ -3,9 +3,11 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -95,11 +97,12 @@ def test_a_failing_cell_does_not_stop_the_others(tmp_path):
     diverging = [*TINY, "model.lr=1e30", "sweep.out=store", "budget.limit=2e11"]
     done = sweep(*diverging, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stdout.count("FAILED") == 2
-    assert "to try them again" in done.stderr
-    reasons = [json.loads(p.read_text())["reason"] for p in (tmp_path / "store").glob("runs/*/failure.json")]
-    assert len(reasons) == 2
-    assert all("not finite" in reason for reason in reasons)
+    assert done.stdout.count("FAILED (it diverged: counts 0, and will diverge again)") == 2
+    assert "2 of 2 cells diverged: that counts 0, and would happen again" in done.stderr
+    assert "to try them again" not in done.stderr
+    failures = [json.loads(p.read_text()) for p in (tmp_path / "store").glob("runs/*/failure.json")]
+    assert [failure["kind"] for failure in failures] == ["algorithm"] * 2
+    assert all("not finite" in failure["reason"] for failure in failures)
     assert (tmp_path / "store" / "report.html").exists(), "what is there is reported all the same"
 
 
@@ -112,6 +115,79 @@ def test_a_cell_that_can_not_be_written_is_named_and_the_other_runs(tmp_path):
     assert done.returncode == 1
     assert done.stdout.count("FAILED: its directory can't be written") == 1
     assert [*cells(tmp_path / "store")] == [cell_id(second)]
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:200])
+
+
+DAMAGES = {
+    "no metrics": ("metrics.jsonl", Path.unlink, "metrics.jsonl: no evaluation"),
+    "short metrics": ("metrics.jsonl", cut, "metrics.jsonl is not what was written"),
+    "garbage result": (
+        "result.json",
+        lambda path: path.write_text("garbage"),
+        "result.json: not a JSON object",
+    ),
+    "no config": ("config.json", Path.unlink, "config.json: missing"),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished sweep."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = sweep(*TINY, "sweep.out=store", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_cell_is_run_again_to_the_same_numbers(name, whole, tmp_path):
+    file, damage, words = DAMAGES[name]
+    shutil.copytree(whole / "store", tmp_path / "store")
+    run = min((tmp_path / "store" / "runs").iterdir())
+    before = {each: (run / each).read_bytes() for each in ("metrics.jsonl", "result.json", "config.json")}
+    damage(run / file)
+    again = sweep(*TINY, "sweep.out=store", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "1 done, 1 damaged: run again from what is intact" in again.stdout
+    assert f"damaged ({words}" in again.stdout
+    assert {each: (run / each).read_bytes() for each in before} == before
+    assert "2 cells, 2 done" in sweep(*TINY, "sweep.out=store", "--dry-run", cwd=tmp_path).stdout
+
+
+def test_a_store_that_is_moved_ends_the_sweep_with_a_line(tmp_path):
+    long = [*TINY, "budget.limit=5e12"]
+    here, there = tmp_path / "store", tmp_path / "moved"
+    process = subprocess.Popen(
+        command(*long, "sweep.out=store"),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(here.glob("runs/*/checkpoints/*/state.json"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    here.rename(there)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "error: sweep.out=store was moved or removed while the sweep ran" in said
+    assert "Traceback" not in said
+    assert not here.exists(), "nothing is made where it was"
+    assert not list(there.glob("runs/*/result.json"))
+    planned = sweep(*long, "sweep.out=moved", "--dry-run", cwd=tmp_path).stdout
+    assert "2 to resume from" in planned
+
+
+def test_trials_and_variants_of_one_algorithm_have_lines_of_their_own(tmp_path):
+    variants = ['sweep.algorithms=[grpo,"grpo clip_high=0.3"]', "sweep.out=store"]
+    done = sweep(*TINY, *variants, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    titles = [line.split("] ")[1].split(":")[0] for line in done.stdout.splitlines() if "success" in line]
+    assert sorted(titles) == ["grpo clip_high=0.2 seed 0 on vault", "grpo clip_high=0.3 seed 0 on vault"]
 
 
 @pytest.mark.parametrize(

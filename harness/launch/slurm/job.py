@@ -17,11 +17,14 @@ from typing import Any, NoReturn
 
 from harness.config import RunConfig, SlurmConfig
 from harness.config.plain import launcher_config, run_config
+from harness.launch.failure import note_failure
 from harness.launch.local import run_cells
 from harness.launch.slurm.cluster import Unreachable, ask
 from harness.launch.slurm.turns import fruitless_turns, note_fruitless, reached
 from harness.lease import STALE_SECONDS
-from harness.store import RunDir, State, cell_id, write_atomically, write_json
+from harness.reading.cell import Kind, State
+from harness.reading.whole import stand
+from harness.store import RunDir, cell_id, write_atomically
 
 PATIENCE_SECONDS = 2 * STALE_SECONDS
 """A cell that another process holds for longer has a live holder: the job leaves it alone."""
@@ -75,7 +78,7 @@ class Job:
 
         `before`: by cell, where its newest checkpoint was when this turn began.
         """
-        left = [config for config in before if self._run_dir(config).state() is not State.done]
+        left = [config for config in before if stand(self._run_dir(config).path).state is not State.done]
         got_on = len(left) < len(before) or any(
             reached(self._run_dir(config)) > before[config] for config in left
         )
@@ -87,7 +90,7 @@ class Job:
                 "lower batch.trajectories, or choose a partition that preempts less"
             )
             for config in left:
-                write_json(self._run_dir(config).failure, {"reason": reason})
+                note_failure(self._run_dir(config), reason, Kind.infrastructure)
             print(reason, file=sys.stderr)
         elif left:
             print("told to end: checkpoints are written, back into the queue", file=sys.stderr, flush=True)

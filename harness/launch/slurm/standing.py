@@ -11,7 +11,9 @@ from harness.launch.slurm.cluster import Array, Element
 from harness.launch.slurm.notes import queue_text
 from harness.launch.slurm.submission import Submission
 from harness.launch.slurm.turns import fruitless_turns, reached
-from harness.store import RunDir, State, cell_id, read_json
+from harness.reading.cell import State
+from harness.reading.whole import stand as stand_now
+from harness.store import RunDir, cell_id
 
 
 class Standing(Enum):
@@ -83,7 +85,7 @@ class Cell:
     def reason(self) -> str:
         """Why it is not done."""
         if self.standing is Standing.failed:
-            return str(read_json(self.run_dir.failure)["reason"])
+            return stand_now(self.run_dir.path).reason
         if self.standing is Standing.cancelled:
             return "its job was cancelled"
         last = self.turns[-1]
@@ -125,14 +127,14 @@ def cell_of(config: RunConfig, records: Path, turns: tuple[Turn, ...]) -> Cell:
 
 def standing(run_dir: RunDir, turns: Sequence[Turn]) -> Standing:
     """Where one cell stands."""
-    state = run_dir.state()
+    state = stand_now(run_dir.path).state
     if state is State.done:
         return Standing.done
     if state is State.running or any(turn.alive for turn in turns):
         return Standing.alive
     if turns and turns[-1].cancelled:
         return Standing.cancelled
-    if state is State.failed:
+    if state in (State.failed, State.damaged):
         return Standing.failed
     return Standing.lost if turns else Standing.new
 
