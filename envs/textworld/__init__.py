@@ -26,7 +26,7 @@ class TextWorldSpec(EnvironmentSpec):
     """TextWorld and its dials."""
 
     name: ClassVar[str] = "textworld"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     horizon: int = 15
     """Steps after which an episode is cut off as a failure."""

@@ -72,20 +72,21 @@ class Learner(Scorer):
         if self.trained_policy.critic:
             group = {"params": list(self.trained_policy.critic.parameters()), "lr": model.critic_lr}
             self.policy_optimizer.add_param_group(group)
-            self._critic_group = self.policy_optimizer.param_groups[1]
 
     def _prepare_critic(self, critic: Critic) -> None:
         self.critic_pass = CriticPass(critic)
         self.trained_critic = twin_of(self.critic_pass, self.ranks)
         self.critic_optimizer = adamw(self.trained_critic, self.model.critic_lr, self.model.weight_decay)
-        self._critic_group = self.critic_optimizer.param_groups[0]
 
     def set_rates(self, fraction: float) -> float:
         """Set the learning rates for when `fraction` of the budget is spent; returns the policy's."""
         factor = self.model.schedule.factor(fraction)
+        # The groups are asked for anew each time: an optimiser that loads its state replaces them.
         self.policy_optimizer.param_groups[0]["lr"] = self.model.lr * factor
         if self.critic:
-            self._critic_group["lr"] = self.model.critic_lr * factor
+            # A head's group is the policy's optimiser's last one.
+            critics = self.critic_optimizer or self.policy_optimizer
+            critics.param_groups[-1]["lr"] = self.model.critic_lr * factor
         return self.model.lr * factor
 
     def moments(self) -> dict[str, dict[str, Tensor]]:
@@ -273,11 +274,15 @@ def optimise(optimizer: torch.optim.Optimizer, grad_clip: float) -> float:
     """Clip the gradient, step, clear; returns the norm before clipping.
 
     Raises FloatingPointError when the gradient is not finite: the run has diverged.
+
+    The weights' versions rise with every step, as engines tell stale weights by them (`TorchEngine.sync`);
+    a fused step alone does not raise them.
     """
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     norm = full(nn.utils.clip_grad_norm_(trained, grad_clip))
     if not torch.isfinite(norm):
         raise FloatingPointError("the gradient is not finite: the run has diverged")
     optimizer.step()
+    torch.autograd.graph.increment_version(trained)
     optimizer.zero_grad()
     return float(norm)
