@@ -56,6 +56,6 @@ class Recorder:
 
     def _book(self, rows: Rows) -> None:
         forms = self.scorer.policy_forms
-        computed = forms.forward(rows.length_B, rows.positions)
+        computed = forms.forward(rows.length_B, rows.positions, rows.predicted)
         self.ledger.add(Phase.evaluation, int(rows.length_U.sum()), forms.forward(rows.length_U), computed)
         self.ledger.meter.lap(Phase.evaluation)

@@ -88,7 +88,7 @@ class Scorer:
         return self.ranks.share([sum(len(prompt) + len(response) for prompt, response in r) for r in rows])
 
     def _book(self, phase: Phase, rows: Rows, form: Callable[..., int]) -> None:
-        computed = form(rows.length_B, rows.positions)
+        computed = form(rows.length_B, rows.positions, rows.predicted)
         self.ledger.add(phase, int(rows.length_R.sum()), form(rows.length_R), computed)
         self.ledger.meter.lap(phase)
 

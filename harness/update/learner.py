@@ -16,19 +16,19 @@ from transformers import PreTrainedModel
 
 from algorithms.base import Algorithm
 from algorithms.factors import RatioUnit
-from harness.config import BatchConfig, ModelConfig, PretrainedModel
+from harness.config import BatchConfig, ModelConfig
 from harness.ledger import Ledger, Phase, TransformerFlops
 from harness.parallel.sharded import full, load_moments, moments_of, publish, take_over, twin_of
 from harness.policy.model import (
     Critic,
     HeadCritic,
-    block_forms,
+    checkpointed,
+    checkpoints,
     head_forms,
-    training,
 )
 from harness.policy.packing import packed
 from harness.policy.passes import CriticPass, PolicyPass
-from harness.policy.rows import Rows, logprobs, rows_of
+from harness.policy.rows import Rows, logprobs, most_at_once, rows_of
 from harness.policy.scoring import Scorer, all_rows
 from harness.ranks import ALONE, Ranks
 from harness.records import Trajectory
@@ -127,7 +127,7 @@ class Learner(Scorer):
         trained = self.trained_policy
         for part, rows in self._in_step(minibatch, trained, Phase.actor_train, self.policy_forms):
             reference_T = self._reference_logprobs(rows) if kl_in_loss(algorithm) else None
-            with self.placement.autocast(), training(trained):
+            with self.placement.autocast(), checkpointed(trained):
                 logprob_T, entropy_T, *value_T = trained(rows)
             tokens = Tokens(
                 advantage_T=torch.from_numpy(minibatch.advantage_T[part]).float(),
@@ -169,7 +169,7 @@ class Learner(Scorer):
             old_T = torch.from_numpy(minibatch.old_logprob_T[part]).float()
             with self.placement.autocast():
                 total += (logprobs(self.policy, rows)[0] - old_T).sum()
-            computed = self.policy_forms.forward(rows.length_B, rows.positions)
+            computed = self.policy_forms.forward(rows.length_B, rows.positions, rows.predicted)
             self.ledger.add(Phase.ratio_centre, 0, 0, computed)
             self.ledger.meter.lap(Phase.ratio_centre)
         return sum(self.ranks.gathered(total), torch.zeros(())) / len(minibatch.step_T)
@@ -180,7 +180,7 @@ class Learner(Scorer):
         total = 0.0
         trained = self.trained_critic
         for part, rows in self._in_step(minibatch, trained, Phase.critic_train, self.critic_forms):
-            with self.placement.autocast(), training(trained):
+            with self.placement.autocast(), checkpointed(trained):
                 (value_T,) = trained(rows)
             loss = self._value_loss(minibatch, part, weight_T, value_T)
             loss.backward()
@@ -223,10 +223,10 @@ class Learner(Scorer):
         yield from parts
         shortest = Rows.of(rows_of(minibatch.trajectories[0].steps[:1]))
         for _ in range(most - len(parts)):
-            with self.placement.autocast(), training(module):
+            with self.placement.autocast(), checkpointed(module):
                 outputs = module(shortest)
             (0.0 * sum(output.sum() for output in outputs)).backward()
-            self.ledger.add(phase, 0, 0, forms.train(shortest.length_B, shortest.positions))
+            self.ledger.add(phase, 0, 0, self._computed(shortest, forms))
 
     def _micro_batches(self, minibatch: Minibatch) -> Iterator[tuple[slice, Rows]]:
         """Slices of the mini-batch's tokens with their rows; whole trajectories, so that units stay whole."""
@@ -238,12 +238,24 @@ class Learner(Scorer):
             first += tokens
 
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
-        """Book a training pass; activations that are computed twice are computed work, not nominal."""
-        computed = forms.train(rows.length_B, rows.positions)
-        if isinstance(self.model, PretrainedModel) and self.model.checkpointing:
-            computed += block_forms(self.policy, self.lora).forward(rows.length_B, rows.positions)
+        """Book a training pass and back."""
+        computed = self._computed(rows, forms)
         self.ledger.add(phase, int(rows.length_R.sum()), forms.train(rows.length_R), computed)
         self.ledger.meter.lap(phase)
+
+    def _computed(self, rows: Rows, forms: TransformerFlops) -> int:
+        """What a training pass really does: what is computed twice to save memory is no nominal work."""
+        computed = forms.train(rows.length_B, rows.positions, rows.predicted)
+        if self._checkpoints:
+            repeated = TransformerFlops.repeated(self.policy.config, self.lora)
+            computed += repeated.forward(rows.length_B, rows.positions)
+        if forms is self.policy_forms and rows.predicted > most_at_once(self.policy.config.vocab_size):
+            computed += 2 * forms.head * rows.predicted
+        return computed
+
+    @property
+    def _checkpoints(self) -> bool:
+        return any(checkpoints(module) for module in self.policy.modules())
 
 
 def action_tokens(trajectory: Trajectory) -> int:

@@ -82,6 +82,6 @@ class Trainer:
 
     def _book_true_values(self, rows: Rows) -> None:
         forms, tokens = self.learner.policy_forms, int(rows.length_U.sum())
-        computed = forms.forward(rows.length_B, rows.positions)
+        computed = forms.forward(rows.length_B, rows.positions, rows.predicted)
         self.learner.ledger.add(Phase.true_values, tokens, forms.forward(rows.length_U), computed)
         self.learner.ledger.meter.lap(Phase.true_values)

@@ -21,7 +21,14 @@ from harness.lease import turn
 from harness.ledger import Ledger, Phase
 from harness.policy.chat import ChatPrompts
 from harness.policy.lora import lora_of
-from harness.policy.model import closed_forms, load_pretrained, load_weights, new_policy, training, weights
+from harness.policy.model import (
+    checkpointed,
+    closed_forms,
+    load_pretrained,
+    load_weights,
+    new_policy,
+    weights,
+)
 from harness.policy.precision import Placement
 from harness.policy.prompting import Prompting, Turn
 from harness.policy.rows import Row, Rows, logprobs
@@ -125,7 +132,7 @@ def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Promp
             order = np.append(order, generator(config.seed, "cloning order", update).permutation(len(rows)))
         chosen, order = order[:BATCH_ROWS], order[BATCH_ROWS:]
         batch = Rows.of([rows[i] for i in chosen])
-        with placement.autocast(), training(policy):
+        with placement.autocast(), checkpointed(policy):
             logprob_T, _ = logprobs(policy, batch)
         weight_T = torch.from_numpy(np.repeat(weight_R[chosen], [len(rows[i][1]) for i in chosen]))
         (-(weight_T * logprob_T).sum() / weight_T.sum()).backward()
