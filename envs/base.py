@@ -12,6 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from enum import Enum
+from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
 
 from harness.errors import UserError
@@ -163,6 +164,10 @@ class EnvironmentSpec(ABC):
     def check(self) -> None:
         """Raise `UserError` where this environment can't run on this machine (an extra is missing, …)."""
         return None
+
+    def files(self) -> list[Path]:
+        """The files that episodes are made from. A run whose files have changed is not gone on with."""
+        return []
 
     def training_panel(self) -> list[Task]:
         """The training tasks."""

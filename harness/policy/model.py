@@ -18,6 +18,7 @@ from harness.config.model import CriticKind
 from harness.ledger import TransformerFlops
 from harness.ledger.flops import LoRA
 from harness.policy.lora import add_adapters
+from harness.policy.source import legible
 from harness.rng import purpose_key
 
 ADAPTER = "lora_"
@@ -48,7 +49,8 @@ def new_policy(config: TinyModel, spec: EnvironmentSpec, vocabulary_size: int, s
 def load_pretrained(config: PretrainedModel, folder: Path, seed: int) -> PreTrainedModel:
     """The pretrained policy in fp32, with adapters if there are to be; a function of the arguments alone."""
     disable_progress_bar()
-    policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    with legible(config, folder):
+        policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     assert isinstance(policy, PreTrainedModel)
     if config.lora_rank:
         torch.manual_seed(seed ^ purpose_key("initial weights"))

@@ -20,6 +20,7 @@ from harness.config.plain import to_plain
 from harness.lease import turn
 from harness.ledger import Ledger, Phase
 from harness.policy.chat import ChatPrompts
+from harness.policy.inputs import inputs_of
 from harness.policy.lora import lora_of
 from harness.policy.model import (
     checkpointed,
@@ -72,7 +73,8 @@ def warm_start(
     """Give the policy the stored warm start of this (model, environment, seed), made first if need be."""
     plain = to_plain(config)
     model = {name: value for name, value in plain["model"].items() if name not in LEARNING}
-    key = content_hash([FORMAT, config.env.version, model, plain["env"], config.seed])[:16]
+    inputs = inputs_of(config.model, config.env)
+    key = content_hash([FORMAT, config.env.version, model, plain["env"], inputs, config.seed])[:16]
     folder = out / "warmstarts" / f"{config.model.name}-{config.env.name}-s{config.seed}-{key}"
     make_folder(folder)
     try:
