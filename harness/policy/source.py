@@ -91,7 +91,7 @@ def check_legible(model: PretrainedModel) -> None:
         raise UserError(
             f"model.max_prompt_tokens={model.max_prompt_tokens} and "
             f"model.max_action_tokens={model.max_action_tokens} are more than the {positions} positions of "
-            f"{model.source}: set model.max_prompt_tokens={max(1, positions - model.max_action_tokens)} or less"
+            f"{model.source}: set model.max_prompt_tokens={positions - model.max_action_tokens} or less"
         )
 
 

@@ -152,7 +152,7 @@ def test_equal_keys_mean_equal_states(tasks: list[Task]) -> None:
 
 
 def test_the_order_of_things_out_of_sight_is_part_of_the_key() -> None:
-    """A game lists the last thing that was put down first: on coming back, the policy reads in which order."""
+    """A game lists the last thing that was put down first: on coming back, the policy reads the order."""
     task, environment = TextWorldSpec().task("train", 2), SPEC.make()
     keys, seen = [], []
     for first, second in (("keycard", "legume"), ("legume", "keycard")):

@@ -25,7 +25,7 @@ from harness.store import RunDir, read_json
 from tests.harness.test_run import SMALL
 
 pytestmark = pytest.mark.slow
-PPO = ["algorithm=ppo", "budget.limit=8e9", "env.horizon=8"]
+PPO = ["algorithm=ppo", "model.schedule=linear", "budget.limit=8e9", "env.horizon=8"]
 APPO = ["algorithm=appo", "batch.trajectories=32", "batch.minibatches=2", "env.horizon=8"]
 PREFILL = {Phase.prefill_new.value, Phase.prefill_cached.value}
 
