@@ -1,6 +1,8 @@
 """What a run reads is known by its content: changed files are refused, by a sweep before it starts too."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,23 @@ def test_truncated_weights_are_one_line(broken, folder):
     for use in (lambda: source.check(cell.model), lambda: Run(cell, RunDir.create(folder, cell), folder)):
         with pytest.raises(UserError, match=r"can't be read \(SafetensorError: .*replace its files"):
             use()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["harness.sweep", "harness.doctor"])
+def test_commands_say_so_before_anything_starts(command, folder, tmp_path):
+    (folder / "config.json").write_text("{")
+    overrides = [*SMALL, f"model.source={folder}", f"sweep.out={tmp_path / 'out'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", command, "+sweep=smoke", *overrides],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: model=pretrained: {folder} can't be read (")
+    assert not (tmp_path / "out").exists()
 
 
 def test_positions_that_a_model_has_not_are_refused(tmp_path):
