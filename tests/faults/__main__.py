@@ -166,7 +166,8 @@ def main() -> int:
     # Not on a disk: what is lost there is the model's to say, and syncing takes its time.
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
-        benches = [Bench(Path(scratch) / str(i)) for i in range(options.workers)]
+        with ThreadPoolExecutor(options.workers) as pool:
+            benches = list(pool.map(lambda i: Bench(Path(scratch) / str(i)), range(options.workers)))
         chosen = [each for each in plan(benches[0].subjects) if options.only in each.kind][:: options.every]
         wrong = run_all(chosen, benches)
     print_table(chosen, wrong)
