@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ CELLS = {
 policy, a thread that plays with a policy of its own, a critic that is a head in the policy's optimiser, a
 pretrained model whose adapters are trained under checkpointing, with a critic of its own; branches that the
 policy of the moment chooses; weights and moments dealt out over two processes."""
+ONE_AT_A_TIME = threading.Lock()
+"""Hydra composes, and torch seeds, one thing at a time."""
 FROM_SCRATCH = ("model.layers", "model.width", "model.heads")
 """Options that a pretrained model has not got."""
 
@@ -78,11 +81,12 @@ FROM_SCRATCH = ("model.layers", "model.width", "model.heads")
 def cell(name: str, models: Path | None = None) -> dict[str, Any]:
     """The plain configuration of one of `CELLS`; a pretrained model is made in `models`."""
     overrides = [*SMALL, *CELLS[name]]
-    if "model=pretrained" in overrides:
-        assert models, "a place for the model"
-        overrides = [each for each in overrides if not each.startswith((*FROM_SCRATCH, "model.clone"))]
-        overrides.append(f"model.source={save_model(models / 'llama', 'llama')}")
-    return to_plain(compose_run(overrides))
+    with ONE_AT_A_TIME:
+        if "model=pretrained" in overrides:
+            assert models, "a place for the model"
+            overrides = [each for each in overrides if not each.startswith((*FROM_SCRATCH, "model.clone"))]
+            overrides.append(f"model.source={save_model(models / 'llama', 'llama')}")
+        return to_plain(compose_run(overrides))
 
 
 def run_folder(folder: Path) -> Path:
