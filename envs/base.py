@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
 
 from envs.frame import TEXT_GAME, Frame
@@ -196,6 +197,10 @@ class EnvironmentSpec(ABC):
     def check(self) -> None:
         """Raise `UserError` where this environment can't run on this machine (an extra is missing, …)."""
         return None
+
+    def files(self) -> list[Path]:
+        """The files that episodes are made from. A run whose files have changed is not gone on with."""
+        return []
 
     def training_panel(self) -> list[Task]:
         """The training tasks."""

@@ -22,7 +22,8 @@ ROOMS = (
     *("algorithms", "envs"),
     *("harness/records", "harness/ledger", "harness/config", "harness/store", "harness/policy"),
     *("harness/rollout", "harness/parallel", "harness/update"),
-    *("harness/rng.py", "harness/errors.py", "harness/cells.py", "harness/lease.py", "harness/ranks.py"),
+    *("harness/rng.py", "harness/errors.py", "harness/cells.py", "harness/caches.py", "harness/lease.py"),
+    "harness/ranks.py",
     *("harness/run.py", "harness/evaluate.py", "harness/record.py", "harness/summary.py"),
     *("harness/attempt.py", "harness/code_version.py"),
 )

@@ -14,13 +14,14 @@ from harness.checkup.play import engine, environments
 from harness.checkup.slurm import slurm
 from harness.checkup.store import disk, file_system
 from harness.compose import compose_sweep, compose_tracker
-from harness.config import Launcher, RunConfig, SweepConfig, Tracker
+from harness.config import Launcher, PretrainedModel, RunConfig, SweepConfig, Tracker
 from harness.errors import UserError
 from harness.pilot import auto_seeds
-from harness.planning.checks import check_code, check_parts
+from harness.planning.checks import check_code, check_inputs, check_parts
 from harness.planning.plan import Plan, plan
 from harness.planning.predict import check_budget
 from harness.planning.text import headline
+from harness.policy.source import check_legible
 from harness.terminal import show
 from harness.tracker import check_tracker
 
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
         tracker = compose_tracker(overrides).name
+        for model in dict.fromkeys(cell.model for cell in cells):
+            if isinstance(model, PretrainedModel):
+                check_legible(model)
         planned = plan(sweep, launcher, cells)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -84,6 +88,7 @@ def refusals(
     """What the sweep itself would refuse before it starts."""
     refused = []
     steps: list[Callable[[], None]] = [lambda: check_tracker(tracker), lambda: check_parts(cells)]
+    steps.append(lambda: check_inputs(out, cells))
     steps += [lambda arm=arm: check_budget(arm.config) for arm in planned.arms]  # type: ignore[misc]
     if not launcher.allow_mixed_code:
         steps.append(lambda: check_code(out, cells))

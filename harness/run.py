@@ -26,6 +26,7 @@ from harness.parallel.peers import ranks_of
 from harness.parallel.player import SharedPlayer
 from harness.policy.columns import Sources
 from harness.policy.exact import TrueValues
+from harness.policy.inputs import inputs_of
 from harness.policy.model import fingerprint
 from harness.policy.source import check as check_model
 from harness.ranks import ALONE, Ranks
@@ -70,6 +71,8 @@ class Run:
         torch.set_num_threads(1)
         self.config, self.run_dir, self.checkpoint_seconds = config, run_dir, checkpoint_seconds
         self.ranks = ranks
+        if ranks.first:
+            run_dir.note_inputs(inputs_of(config.model, config.env))
         self.ledger = Ledger()
         self.books = Books(self.ledger, ranks)
         policy, self.prompts = load_or_make(config, warm_start_dir, self.ledger if ranks.first else Ledger())

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from envs.base import ClosedVocabulary, Environment, EnvironmentSpec, Info, Task, Transition, normalise
-from envs.textworld.games import Game, Recipe, cache_folder, library, load
+from envs.textworld.games import Game, Recipe, library, load
 from envs.textworld.story import Commands, Memory, Story
+from harness.caches import cache_folder
 from harness.errors import UserError
 
 INVALID = "you can ' t do that ."
@@ -26,7 +27,7 @@ class TextWorldSpec(ClosedVocabulary, EnvironmentSpec):
     """TextWorld and its dials."""
 
     name: ClassVar[str] = "textworld"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     horizon: int = 15
     """Steps after which an episode is cut off as a failure."""
@@ -78,14 +79,20 @@ class TextWorldSpec(ClosedVocabulary, EnvironmentSpec):
         assert game, "task() hands out only games that can be made"
         return game
 
+    def files(self) -> list[Path]:
+        stories = {game.story for game in self._games()}
+        return [path for story in sorted(stories) for path in (story, story.with_suffix(".json"))]
+
     def vocabulary(self) -> list[str]:
-        tasks = [*self.training_panel(), *self.evaluation_panel()]
-        words = {word for task in tasks for word in self.game(task).words}
+        words = {word for game in self._games() for word in game.words}
         return sorted(words | set(INVALID.split()))
+
+    def _games(self) -> list[Game]:
+        return [self.game(task) for task in [*self.training_panel(), *self.evaluation_panel()]]
 
     def _load(self, seed: int) -> Game | None:
         recipe = Recipe(self.rooms, self.objects, self.quest_length, seed)
-        return load(recipe, self.max_action_tokens - 1, cache_folder())
+        return load(recipe, self.max_action_tokens - 1, cache_folder("textworld"))
 
 
 class TextWorld(Environment):

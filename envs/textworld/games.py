@@ -55,11 +55,6 @@ def library() -> Any:
     return textworld
 
 
-def cache_folder() -> Path:
-    """Where games are kept."""
-    return Path(os.environ.get("CREDITBENCH_CACHE") or "~/.cache/creditbench/textworld").expanduser()
-
-
 @functools.cache
 def load(recipe: Recipe, longest: int, folder: Path) -> Game | None:
     """The game of a recipe, made first if need be.

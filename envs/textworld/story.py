@@ -1,12 +1,14 @@
 """One running game, and the memory of what games answered."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from envs.base import normalise
 from envs.textworld.games import library, retold
+from envs.textworld.zmachine import movable, piles
 
 Commands = tuple[str, ...]
 MEMORY_LIMIT = 100_000
@@ -61,6 +63,7 @@ class Story:
         self.path = path
         self._memory = memory
         self._game: Any = None
+        self._things: frozenset[int] = frozenset()
         self._played: Commands | None = None
         """The commands that the interpreter has been given since its last reset."""
 
@@ -69,7 +72,8 @@ class Story:
         if known := self._memory.frames.get(commands):
             return known
         shown = self._play(commands)
-        return self._memory.add(commands, _reply(shown) if commands else "", _state(shown))
+        order = piles(self._game.unwrapped._jericho.get_state()[0], self._things)
+        return self._memory.add(commands, _reply(shown) if commands else "", _state(shown, order))
 
     def close(self) -> None:
         """Stop the interpreter."""
@@ -80,6 +84,7 @@ class Story:
     def _play(self, commands: Commands) -> Any:
         if self._game is None:
             self._game = _start(self.path)
+            self._things = movable(self.path.read_bytes())
         played = self._played
         if played is None or commands[: len(played)] != played or commands == played:
             shown, played = self._game.reset(), ()
@@ -102,11 +107,12 @@ def _reply(shown: Any) -> str:
     return "" if reply.startswith(ROOM_TITLE) else normalise(reply)
 
 
-def _state(shown: Any) -> State:
+def _state(shown: Any, order: Sequence[Sequence[int]]) -> State:
+    """`order`: see `piles`."""
     view = normalise(f"{shown.inventory} {shown.description}")
-    # The facts are the whole logical state, of rooms out of sight too. They leave out the order in which the
-    # game lists things; the policy reads it, so the key tells it apart as well.
-    content = repr([view, sorted(map(str, shown.facts)), bool(shown.won)])
+    # The facts are the whole logical state, of rooms out of sight too, but for the order in which the game
+    # lists things. The policy reads that, now or on coming back, so the key tells it apart as well.
+    content = repr([view, sorted(map(str, shown.facts)), order, bool(shown.won)])
     commands = [each for each in shown.admissible_commands if not retold(each)]
     return State(
         key=hashlib.sha256(content.encode()).hexdigest()[:16],

@@ -4,13 +4,13 @@ A multiply-add counts as two. Only matrix products with weights and those of att
 N matmul parameters without the input embedding, A = layers x heads x head_dim, L parameters of LoRA adapters.
 
 * The head multiplies every token, tied to the embedding or not. A pass that computes logits at k of s
-  positions really does 2 x hidden x vocabulary x (s - k) less.
+  positions really does 2 x hidden x vocabulary x (s - k) less: `predicted` says at how many.
 * Of experts, those that one token activates count; the shared ones and the router count too.
 * Attention is causal: a token at position c attends to c positions, itself included, with 4A c. A row has
   2A s^2, s^2 standing for 2(1 + ... + s). A kernel that computes the full square and masks it (torch's MATH
   backend) does 4A s^2, twice as much; for n new tokens after a cached prefix, 2A n^2 more than `prefill`.
 * Training is the forward pass, the gradients of inputs and the gradients of weights, each as much as the
-  first. Recomputed activations (gradient checkpointing) do not count.
+  first. Recomputed activations (gradient checkpointing) do not count: `TransformerFlops.repeated` has them.
 
 Shape suffixes: R rows.
 """
@@ -18,7 +18,7 @@ Shape suffixes: R rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,18 +55,35 @@ class TransformerFlops:
     """A: layers x heads x head_dim, head_dim from the model's configuration."""
     adapter_params: int = 0
     """L: parameters of LoRA adapters; with any, the N are frozen."""
+    head: int = 0
+    """Those of the N that are the head's."""
 
     @staticmethod
     def of(
         config: PreTrainedConfig, outputs: int | None = None, lora: LoRA | None = None
     ) -> TransformerFlops:
         """The decoder that `config` describes; `outputs` of the head, the vocabulary when None."""
-        layers = linear_layers(config, config.vocab_size if outputs is None else outputs)
+        outputs = config.vocab_size if outputs is None else outputs
+        layers = linear_layers(config, outputs)
         return TransformerFlops(
             matmul_params=sum(layer.copies * layer.inputs * layer.outputs for layer in layers),
             attention=config.num_hidden_layers * config.num_attention_heads * _head_dim(config),
             adapter_params=_adapter_params(layers, lora) if lora else 0,
+            head=config.hidden_size * outputs,
         )
+
+    @staticmethod
+    def repeated(config: PreTrainedConfig, lora: LoRA | None = None) -> TransformerFlops:
+        """What checkpointed blocks compute once more in the backward pass, as `forward` counts it.
+
+        torch stops a repetition when it has all that the backward pass reads. A product that ends a block,
+        that is the last one of a dense MLP, is not read and not repeated.
+        """
+        blocks, last = TransformerFlops.of(config, outputs=0, lora=lora), _last_product(config)
+        if lora and last.name in lora.targets:
+            spared = lora.rank * last.outputs * last.copies
+            return replace(blocks, adapter_params=blocks.adapter_params - spared)
+        return replace(blocks, matmul_params=blocks.matmul_params - last.inputs * last.outputs * last.copies)
 
     def decode(self, context_R: ArrayLike) -> int:
         """One token each, attending to `context_R` positions, itself included: 2(N + L) + 4A c."""
@@ -79,24 +96,32 @@ class TransformerFlops:
         attention = 2 * self.attention * _total(length_R**2 - cached_R**2)
         return self._linear(_total(length_R - cached_R)) + attention
 
-    def forward(self, length_R: ArrayLike, positions: int | None = None) -> int:
+    def forward(self, length_R: ArrayLike, positions: int | None = None, predicted: int | None = None) -> int:
         """Prefill or score whole rows of these lengths, packed or not: 2(N + L) s + 2A s^2.
 
-        In a prefix tree only `positions` of all tokens go through the linear layers.
+        In a prefix tree only `positions` of all tokens go through the linear layers, and only `predicted` of
+        those through the head, where that is said.
         """
-        shared = 0 if positions is None else _total(length_R) - positions
-        return self.prefill(length_R, 0) - self._linear(shared)
+        tokens = _total(length_R)
+        positions = tokens if positions is None else positions
+        shared = self._linear(tokens - positions) + 2 * self._headless(positions, predicted)
+        return self.prefill(length_R, 0) - shared
 
-    def train(self, length_R: ArrayLike, positions: int | None = None) -> int:
-        """Forward and backward: 6N s + 6A s^2; with LoRA (4N + 6L) s + 6A s^2. `positions` as in `forward`.
+    def train(self, length_R: ArrayLike, positions: int | None = None, predicted: int | None = None) -> int:
+        """Forward and backward: 6N s + 6A s^2; with LoRA (4N + 6L) s + 6A s^2. The rest as in `forward`.
 
         Frozen weights need no gradient. Every layer's input gets one, the first's too, as in full training
         and under transformers' `enable_input_require_grads`. Without that call, and with q, k and v adapted,
         autograd really does 2 x hidden x (outputs of q, k and v, + 3r) a token less.
         """
         tokens = _total(length_R) if positions is None else positions
-        spared = 2 * self.matmul_params * tokens if self.adapter_params else 0
-        return 3 * self.forward(length_R, positions) - spared
+        frozen = self.matmul_params * tokens - self._headless(tokens, predicted)
+        spared = 2 * frozen if self.adapter_params else 0
+        return 3 * self.forward(length_R, positions, predicted) - spared
+
+    def _headless(self, positions: int, predicted: int | None) -> int:
+        """Products with the head's weights that are left out."""
+        return 0 if predicted is None else self.head * (positions - predicted)
 
     def _linear(self, tokens: int) -> int:
         return 2 * (self.matmul_params + self.adapter_params) * tokens
@@ -216,6 +241,16 @@ ARCHITECTURES: dict[str, Callable[[PreTrainedConfig], list[Linear]]] = {
     "smollm3": _dense,
 }
 """By model_type, the linear layers under the head. An entry is proved by the counter in the tests."""
+
+
+def _last_product(config: PreTrainedConfig) -> Linear:
+    """The products at the ends of blocks after which nothing is computed that the backward pass reads."""
+    layers = linear_layers(config, outputs=0)
+    if config.model_type == "gpt2":
+        return layers[-2]
+    # Experts' outputs are weighed, and OLMo 2 norms what its MLP gives: those read the product.
+    dense = next(layer for layer in layers if layer.name == "down_proj")
+    return replace(dense, copies=0) if config.model_type == "olmo2" else dense
 
 
 def _adapter_params(layers: list[Linear], lora: LoRA) -> int:

@@ -7,9 +7,9 @@ class Phase(Enum):
     """Where compute and time go."""
 
     prefill_new = "prefill_new"
-    """Prompts read for the first time in a generation call."""
+    """Tokens of prompts that were read."""
     prefill_cached = "prefill_cached"
-    """Prompts equal to one that the call has read: nominal work that is not computed."""
+    """Tokens of prompts whose keys and values the engine had: nominal work that is not computed."""
     decode = "decode"
     """Tokens sampled in rollouts from the start."""
     decode_branch = "decode_branch"

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,11 @@ from harness.policy.precision import Placement
 from harness.ranks import ALONE, Ranks, join
 from harness.store import RunDir
 
-GRACE_SECONDS = 15.0
+GRACE_SECONDS = 60.0
 """How long this process may take to notice by itself that a peer ended, before it is ended too."""
-NOTICE_SECONDS = 5.0
-"""After a failure, how long to wait for the word of a peer that may be its cause."""
+NOTICE_SECONDS = 30.0
+"""After a failure, how long to wait at most for the word of a peer that may be its cause: on a busy machine
+the connection to it may break well before that."""
 END_SECONDS = 60.0
 """How long peers may take to end after the run."""
 KEPT_FROM_PEERS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
@@ -81,7 +81,9 @@ class Peers:
         """Why the first one failed that did."""
         self._failed = failed
         self._over = threading.Event()
-        self._lock = threading.Lock()
+        self._news = threading.Condition()
+        self._ended = 0
+        """Peers that have ended, and whose reason is known if they failed."""
         self._processes = []
         command = [sys.executable, "-m", "harness.launch.peer"]
         pipe = subprocess.PIPE
@@ -105,22 +107,21 @@ class Peers:
         assert process.stdout is not None
         word = process.stdout.read().strip().rpartition("\n")[2]
         code = process.wait()
-        if code == 0 or self._over.is_set():
-            return
+        failed = code != 0 and not self._over.is_set()
         if not word:
             word = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        with self._lock:
-            self.reason = self.reason or f"rank {rank}: {word}"
-        if not self._over.wait(GRACE_SECONDS):
-            self._failed(self.reason)
+        with self._news:
+            if failed:
+                self.reason = self.reason or f"rank {rank}: {word}"
+            self._ended += 1
+            self._news.notify_all()
+        if failed and not self._over.wait(GRACE_SECONDS):
+            self._failed(f"{PeerFailed.__name__}: {self.reason}")
 
     def await_end(self, seconds: float) -> None:
-        """Wait until all have ended, or one failed, but no longer than so many seconds."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not self.reason:
-            if all(process.poll() is not None for process in self._processes):
-                break
-            time.sleep(0.05)
+        """Wait until all have ended, or one failed and its reason is known; at most so many seconds."""
+        with self._news:
+            self._news.wait_for(lambda: self.reason or self._ended == len(self._processes), seconds)
 
     def end(self) -> None:
         """End those that are left."""

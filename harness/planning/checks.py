@@ -1,23 +1,28 @@
 """What would fail later is refused before anything is written: no model, a useless budget, a full disk."""
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from envs.base import EnvironmentSpec
 from harness.code_version import code_version
-from harness.config import Launcher, RunConfig, SlurmConfig, SweepConfig
+from harness.config import Launcher, ModelConfig, RunConfig, SlurmConfig, SweepConfig
 from harness.errors import UserError
 from harness.launch.slurm import cluster, limits
 from harness.planning.plan import Plan, check_disk, existing_folder, plan
 from harness.planning.predict import check_budget
+from harness.policy.inputs import inputs_of
 from harness.policy.source import check as check_model
 from harness.rollout.engines import check_engine
 from harness.store import RunDir, cell_id
+from harness.store.run_dir import refuse_changed
 
 
 def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) -> Plan:
     """The plan; raise `UserError` for what would fail later: no model, a useless budget, a full disk."""
     check_parts(cells)
+    check_inputs(Path(sweep.out), cells)
     planned = plan(sweep, launcher, cells)
     for arm in planned.arms:
         check_budget(arm.config)
@@ -50,6 +55,23 @@ def check_parts(cells: Sequence[RunConfig]) -> None:
         check_model(model)
     for engine in dict.fromkeys(cell.engine for cell in cells):
         check_engine(engine)
+
+
+def check_inputs(out: Path, cells: Sequence[RunConfig]) -> None:
+    """Raise `UserError` if a cell of the store has read a model or games that have changed since."""
+    for (model, env), mine in by_inputs(cells).items():
+        inputs = inputs_of(model, env)
+        for cell in mine if inputs and (out / "runs").exists() else ():
+            run_dir = RunDir(out / "runs" / cell_id(cell))
+            refuse_changed(run_dir.changed_inputs(inputs), run_dir.path.name)
+
+
+def by_inputs(cells: Sequence[RunConfig]) -> dict[tuple[ModelConfig, EnvironmentSpec], list[RunConfig]]:
+    """Cells that read the same files."""
+    found = defaultdict[tuple[ModelConfig, EnvironmentSpec], list[RunConfig]](list)
+    for cell in cells:
+        found[cell.model, cell.env].append(cell)
+    return found
 
 
 def check_code(out: Path, cells: Sequence[RunConfig]) -> None:

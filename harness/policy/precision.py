@@ -1,9 +1,11 @@
 """On which device, and in which numbers, a model multiplies."""
 
 import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from harness.config.model import Device, ModelConfig, Precision
 from harness.errors import UserError
@@ -37,6 +39,28 @@ class Placement:
 
     def __str__(self) -> str:
         return f"{self.device.type}, {'bf16 autocast' if self.bf16 else 'fp32'}"
+
+
+@contextlib.contextmanager
+def casting_once(weights: Sequence[Tensor]) -> Iterator[None]:
+    """No gradients; under autocast, each of these weights is cast once, until autocast is left.
+
+    Autocast keeps the casts of leaves that require gradients, and of no others (the weights beside adapters
+    are frozen), and in inference mode it keeps none: a pass for one token would cast the whole model.
+    """
+    frozen = [weight for weight in weights if not weight.requires_grad] if _casting(weights) else []
+    try:
+        for weight in frozen:
+            weight.requires_grad_(True)
+        with torch.no_grad():
+            yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
+
+
+def _casting(weights: Sequence[Tensor]) -> bool:
+    return bool(weights) and torch.is_autocast_enabled(weights[0].device.type)
 
 
 def _device(model: ModelConfig) -> str:

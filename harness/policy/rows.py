@@ -82,7 +82,12 @@ class Rows:
         with `distinct`, equal rows count once.
         """
         lengths = self.length_U if distinct else self.length_R
-        return int(lengths.sum()), form(lengths), form(self.length_B, self.positions)
+        return int(lengths.sum()), form(lengths), form(self.length_B, self.positions, self.predicted)
+
+    @property
+    def predicted(self) -> int:
+        """Positions whose logits, or values, are computed."""
+        return len(self.target_M)
 
 
 def rows_of(steps: Sequence[Step]) -> list[Row]:
@@ -116,7 +121,7 @@ def chunked(head: nn.Module, hidden_MW: Tensor, target_M: Tensor, vocabulary: in
 
     Where that takes several chunks, the backward pass computes each one's logits again and none are kept.
     """
-    size = max(1, MOST_LOGITS // vocabulary)
+    size = most_at_once(vocabulary)
     if len(target_M) <= size:
         return of_head(head, hidden_MW, target_M)
     parts = [
@@ -124,6 +129,11 @@ def chunked(head: nn.Module, hidden_MW: Tensor, target_M: Tensor, vocabulary: in
         for hidden_cW, target_c in zip(hidden_MW.split(size), target_M.split(size), strict=True)
     ]
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
+def most_at_once(vocabulary: int) -> int:
+    """Positions whose logits are held at once. With more of them, training computes all logits twice."""
+    return max(1, MOST_LOGITS // vocabulary)
 
 
 def of_head(head: nn.Module, hidden_MW: Tensor, target_M: Tensor) -> tuple[Tensor, Tensor]:

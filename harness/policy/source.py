@@ -4,20 +4,23 @@ Models from a package are converted once into a folder of the cache, with a mani
 stay in the hub's own cache, where files are named by their contents.
 """
 
+import contextlib
 import functools
-import hashlib
 import json
 import math
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.caches import cache_folder
 from harness.config.model import Device, ModelConfig, Precision, PretrainedModel
 from harness.errors import UserError
+from harness.store.checksums import file_hash
 from harness.store.files import read_json, write_json
 
 MANIFEST = "manifest.json"
+READ = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "additional_chat_templates/*.jinja")
+"""What of a folder a model, its tokenizer and its templates are read from."""
 WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "LICENSE*")
 """What of a hub repository is downloaded: no weights in other formats."""
 
@@ -54,21 +57,15 @@ class Damaged(UserError):
     """A model whose files are not those that were written."""
 
 
-def cache_folder() -> Path:
-    """Where converted models are kept."""
-    root = Path(os.environ.get("CREDITBENCH_CACHE") or "~/.cache/creditbench").expanduser()
-    return root / "models"
-
-
 def package_folder(package: Package) -> Path:
     """The folder of a package's converted model."""
-    return cache_folder() / package.requirement
+    return cache_folder("models") / package.requirement
 
 
 def check(model: ModelConfig) -> None:
     """Raise `UserError` unless this model can be loaded and run on this machine. May load torch."""
     if isinstance(model, PretrainedModel):
-        locate(model)
+        check_legible(model)
         if model.lora_rank:
             from harness.policy.lora import library
 
@@ -77,6 +74,40 @@ def check(model: ModelConfig) -> None:
         from harness.policy.precision import Placement
 
         Placement.of(model)
+
+
+@functools.cache
+def check_legible(model: PretrainedModel) -> None:
+    """Raise `UserError` where the model's files are broken, or its positions too few for a step's tokens."""
+    folder = locate(model)
+    with legible(model, folder):
+        from transformers import AutoConfig, AutoTokenizer
+
+        config = AutoConfig.from_pretrained(folder)
+        AutoTokenizer.from_pretrained(folder)
+        parameters(folder)
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and model.max_prompt_tokens + model.max_action_tokens > positions:
+        raise UserError(
+            f"model.max_prompt_tokens={model.max_prompt_tokens} and "
+            f"model.max_action_tokens={model.max_action_tokens} are more than the {positions} positions of "
+            f"{model.source}: set model.max_prompt_tokens={positions - model.max_action_tokens} or less"
+        )
+
+
+@contextlib.contextmanager
+def legible(model: PretrainedModel, folder: Path) -> Iterator[None]:
+    """What libraries raise inside while they read a model's files becomes one line."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # the libraries have no type in common; tokenizers raises bare ones
+        reason = " ".join(str(error).split())
+        raise Damaged(
+            f"model={model.name}: {folder} can't be read ({type(error).__name__}: {reason[:160]}): "
+            "replace its files, or choose another model"
+        ) from error
 
 
 @functools.cache
@@ -154,6 +185,12 @@ def parameters(folder: Path) -> int:
     return total
 
 
+def model_files(folder: Path) -> list[Path]:
+    """All files that a model can be read from."""
+    found = {path for pattern in READ for path in folder.glob(pattern) if path.is_file()}
+    return sorted(found - {folder / MANIFEST})
+
+
 def write_manifest(folder: Path, package: Package) -> None:
     """Write down a folder's files, last of all: a folder with a manifest is whole."""
     files = {
@@ -180,6 +217,11 @@ def verify(folder: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """A file's SHA-256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """A file's SHA-256; a process reads a file that stays as it is once."""
+    status = path.stat()
+    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _sha256(path: Path, size: int, modified: int) -> str:
+    return file_hash(path)

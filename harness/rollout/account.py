@@ -30,7 +30,9 @@ class Account:
         read, known = np.array(usage.read, dtype=np.int64).reshape(-1, 2).T
         new_tokens, new = int((read - known).sum()), self.forms.prefill(read, known)
         flops = self.forms.forward(usage.context)
-        self.ledger.add(prefill, new_tokens, new)
+        # Of a context that is read, the head reads the last position alone.
+        headless = 2 * self.forms.head * (new_tokens - int((read > known).sum()))
+        self.ledger.add(prefill, new_tokens, new, computed=new - headless)
         self.ledger.add(cached, sum(usage.context) - new_tokens, flops - new, computed=0)
         decoded = self.forms.decode(usage.decoded)
         self.ledger.add(self.decode, usage.sampled, self.forms.decode(usage.decode), decoded)

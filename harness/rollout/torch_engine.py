@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from harness.policy.precision import casting_once
 from harness.policy.prefixes import TOKEN, ids_of, key_of
 from harness.rollout.engine import Engine, Generation, Request, Usage
 from harness.rollout.key_values import KeyValues, Pass, Placed, attention_over_rows
@@ -100,8 +101,11 @@ class TorchEngine(Engine):
         usage, self._usage = self._usage, Usage()
         return usage
 
-    @torch.inference_mode()
     def step(self) -> list[Generation]:
+        with casting_once(self._weights):
+            return self._step()
+
+    def _step(self) -> list[Generation]:
         start = time.monotonic()
         admitted = self._admit()
         live, self._live = self._live, defaultdict(list)

@@ -1,6 +1,7 @@
 """One cell's directory. What a run wrote here is the only truth about it.
 
 config.json      the resolved configuration; its hash names the directory
+inputs.json      SHA-256 of what is read beside it (a model's files, games), where anything is
 metrics.jsonl    one line an iteration or evaluation; a function of the configuration alone
 timing.jsonl     seconds and memory, beside the metrics so that those can be compared byte by byte
 attempts.jsonl   one line an attempt: when, where, from which checkpoint, and what it has to do again
@@ -15,13 +16,14 @@ lease.N          made by the process that runs the cell, see `harness.lease`
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
 from harness.config.plain import to_plain
+from harness.errors import UserError
 from harness.lease import Lease, take
 from harness.store.checksums import (
     Damaged,
@@ -89,6 +91,7 @@ class RunDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.inputs = path / "inputs.json"
         self.metrics = path / "metrics.jsonl"
         self.timing = path / "timing.jsonl"
         self.attempts = path / "attempts.jsonl"
@@ -140,9 +143,29 @@ class RunDir:
         if self._lease is not None:
             self._lease.check()
 
+    def changed_inputs(self, inputs: Mapping[str, str]) -> list[str]:
+        """Names of what a cell has read that has another content now; none where nothing was made yet."""
+        if not self.inputs.exists() or not self._begun():
+            return []
+        try:
+            noted = read_sealed(self.inputs)
+        except Damaged as damage:
+            print(f"what the cell has read is not known any more ({damage})")
+            return []
+        return [name for name, content in inputs.items() if noted.get(name, content) != content]
+
+    def note_inputs(self, inputs: Mapping[str, str]) -> None:
+        """Note what the cell reads; raise `UserError` where it has begun with other contents."""
+        refuse_changed(self.changed_inputs(inputs), self.path.name)
+        if inputs:
+            write_sealed(self.inputs, dict(inputs))
+
+    def _begun(self) -> bool:
+        return self.result.exists() or bool(self.complete_checkpoints())
+
     def codes(self) -> set[str]:
         """Versions of the code that made what is here (see `harness.code_version`); empty: nothing is."""
-        if not self.result.exists() and not self.complete_checkpoints():
+        if not self._begun():
             return set()
         attempts = whole_lines(self.attempts.read_bytes()) if self.attempts.exists() else []
         anew = max((i for i, attempt in enumerate(attempts) if attempt.get("iteration") == 0), default=0)
@@ -245,6 +268,15 @@ class RunDir:
             except Damaged as damage:
                 damaged[checkpoint] = str(damage)
         return None, {}, damaged
+
+
+def refuse_changed(names: Iterable[str], cell: str) -> None:
+    """Raise `UserError` where something has changed since `cell` read it."""
+    if changed := ", ".join(names):
+        raise UserError(
+            f"the files of {changed} have changed since {cell} read them: bring them back, or set "
+            "sweep.out=DIR for a new store"
+        )
 
 
 def remove_checkpoint(folder: Path) -> None:

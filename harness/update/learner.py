@@ -16,19 +16,19 @@ from transformers import PreTrainedModel
 
 from algorithms.base import Algorithm
 from algorithms.factors import RatioUnit
-from harness.config import BatchConfig, ModelConfig, PretrainedModel
+from harness.config import BatchConfig, ModelConfig
 from harness.ledger import Ledger, Phase, TransformerFlops
 from harness.parallel.sharded import full, load_moments, moments_of, publish, take_over, twin_of
 from harness.policy.model import (
     Critic,
     HeadCritic,
-    block_forms,
+    checkpointed,
+    checkpoints,
     head_forms,
-    training,
 )
 from harness.policy.packing import packed
 from harness.policy.passes import CriticPass, PolicyPass
-from harness.policy.rows import Rows, logprobs, rows_of
+from harness.policy.rows import Rows, logprobs, most_at_once, rows_of
 from harness.policy.scoring import Scorer, all_rows
 from harness.ranks import ALONE, Ranks
 from harness.records import Trajectory
@@ -72,20 +72,21 @@ class Learner(Scorer):
         if self.trained_policy.critic:
             group = {"params": list(self.trained_policy.critic.parameters()), "lr": model.critic_lr}
             self.policy_optimizer.add_param_group(group)
-            self._critic_group = self.policy_optimizer.param_groups[1]
 
     def _prepare_critic(self, critic: Critic) -> None:
         self.critic_pass = CriticPass(critic)
         self.trained_critic = twin_of(self.critic_pass, self.ranks)
         self.critic_optimizer = adamw(self.trained_critic, self.model.critic_lr, self.model.weight_decay)
-        self._critic_group = self.critic_optimizer.param_groups[0]
 
     def set_rates(self, fraction: float) -> float:
         """Set the learning rates for when `fraction` of the budget is spent; returns the policy's."""
         factor = self.model.schedule.factor(fraction)
+        # The groups are asked for anew each time: an optimiser that loads its state replaces them.
         self.policy_optimizer.param_groups[0]["lr"] = self.model.lr * factor
         if self.critic:
-            self._critic_group["lr"] = self.model.critic_lr * factor
+            # A head's group is the policy's optimiser's last one.
+            critics = self.critic_optimizer or self.policy_optimizer
+            critics.param_groups[-1]["lr"] = self.model.critic_lr * factor
         return self.model.lr * factor
 
     def moments(self) -> dict[str, dict[str, Tensor]]:
@@ -126,7 +127,7 @@ class Learner(Scorer):
         trained = self.trained_policy
         for part, rows in self._in_step(minibatch, trained, Phase.actor_train, self.policy_forms):
             reference_T = self._reference_logprobs(rows) if kl_in_loss(algorithm) else None
-            with self.placement.autocast(), training(trained):
+            with self.placement.autocast(), checkpointed(trained):
                 logprob_T, entropy_T, *value_T = trained(rows)
             tokens = Tokens(
                 advantage_T=torch.from_numpy(minibatch.advantage_T[part]).float(),
@@ -168,7 +169,7 @@ class Learner(Scorer):
             old_T = torch.from_numpy(minibatch.old_logprob_T[part]).float()
             with self.placement.autocast():
                 total += (logprobs(self.policy, rows)[0] - old_T).sum()
-            computed = self.policy_forms.forward(rows.length_B, rows.positions)
+            computed = self.policy_forms.forward(rows.length_B, rows.positions, rows.predicted)
             self.ledger.add(Phase.ratio_centre, 0, 0, computed)
             self.ledger.meter.lap(Phase.ratio_centre)
         return sum(self.ranks.gathered(total), torch.zeros(())) / len(minibatch.step_T)
@@ -179,7 +180,7 @@ class Learner(Scorer):
         total = 0.0
         trained = self.trained_critic
         for part, rows in self._in_step(minibatch, trained, Phase.critic_train, self.critic_forms):
-            with self.placement.autocast(), training(trained):
+            with self.placement.autocast(), checkpointed(trained):
                 (value_T,) = trained(rows)
             loss = self._value_loss(minibatch, part, weight_T, value_T)
             loss.backward()
@@ -222,10 +223,10 @@ class Learner(Scorer):
         yield from parts
         shortest = Rows.of(rows_of(minibatch.trajectories[0].steps[:1]))
         for _ in range(most - len(parts)):
-            with self.placement.autocast(), training(module):
+            with self.placement.autocast(), checkpointed(module):
                 outputs = module(shortest)
             (0.0 * sum(output.sum() for output in outputs)).backward()
-            self.ledger.add(phase, 0, 0, forms.train(shortest.length_B, shortest.positions))
+            self.ledger.add(phase, 0, 0, self._computed(shortest, forms))
 
     def _micro_batches(self, minibatch: Minibatch) -> Iterator[tuple[slice, Rows]]:
         """Slices of the mini-batch's tokens with their rows; whole trajectories, so that units stay whole."""
@@ -237,12 +238,24 @@ class Learner(Scorer):
             first += tokens
 
     def _book_training(self, phase: Phase, rows: Rows, forms: TransformerFlops) -> None:
-        """Book a training pass; activations that are computed twice are computed work, not nominal."""
-        computed = forms.train(rows.length_B, rows.positions)
-        if isinstance(self.model, PretrainedModel) and self.model.checkpointing:
-            computed += block_forms(self.policy, self.lora).forward(rows.length_B, rows.positions)
+        """Book a training pass and back."""
+        computed = self._computed(rows, forms)
         self.ledger.add(phase, int(rows.length_R.sum()), forms.train(rows.length_R), computed)
         self.ledger.meter.lap(phase)
+
+    def _computed(self, rows: Rows, forms: TransformerFlops) -> int:
+        """What a training pass really does: what is computed twice to save memory is no nominal work."""
+        computed = forms.train(rows.length_B, rows.positions, rows.predicted)
+        if self._checkpoints:
+            repeated = TransformerFlops.repeated(self.policy.config, self.lora)
+            computed += repeated.forward(rows.length_B, rows.positions)
+        if forms is self.policy_forms and rows.predicted > most_at_once(self.policy.config.vocab_size):
+            computed += 2 * forms.head * rows.predicted
+        return computed
+
+    @property
+    def _checkpoints(self) -> bool:
+        return any(checkpoints(module) for module in self.policy.modules())
 
 
 def action_tokens(trajectory: Trajectory) -> int:
@@ -273,11 +286,15 @@ def optimise(optimizer: torch.optim.Optimizer, grad_clip: float) -> float:
     """Clip the gradient, step, clear; returns the norm before clipping.
 
     Raises FloatingPointError when the gradient is not finite: the run has diverged.
+
+    The weights' versions rise with every step, as engines tell stale weights by them (`TorchEngine.sync`);
+    a fused step alone does not raise them.
     """
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     norm = full(nn.utils.clip_grad_norm_(trained, grad_clip))
     if not torch.isfinite(norm):
         raise FloatingPointError("the gradient is not finite: the run has diverged")
     optimizer.step()
+    torch.autograd.graph.increment_version(trained)
     optimizer.zero_grad()
     return float(norm)

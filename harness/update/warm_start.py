@@ -20,8 +20,16 @@ from harness.config.plain import to_plain
 from harness.lease import turn
 from harness.ledger import Ledger, Phase
 from harness.policy.chat import chat_prompts
+from harness.policy.inputs import inputs_of
 from harness.policy.lora import lora_of
-from harness.policy.model import closed_forms, load_pretrained, load_weights, new_policy, training, weights
+from harness.policy.model import (
+    checkpointed,
+    closed_forms,
+    load_pretrained,
+    load_weights,
+    new_policy,
+    weights,
+)
 from harness.policy.precision import Placement
 from harness.policy.prompting import Prompting, Turn
 from harness.policy.rows import Row, Rows, logprobs
@@ -65,7 +73,8 @@ def warm_start(
     """Give the policy the stored warm start of this (model, environment, seed), made first if need be."""
     plain = to_plain(config)
     model = {name: value for name, value in plain["model"].items() if name not in LEARNING}
-    key = content_hash([FORMAT, config.env.version, model, plain["env"], config.seed])[:16]
+    inputs = inputs_of(config.model, config.env)
+    key = content_hash([FORMAT, config.env.version, model, plain["env"], inputs, config.seed])[:16]
     folder = out / "warmstarts" / f"{config.model.name}-{config.env.name}-s{config.seed}-{key}"
     make_folder(folder)
     try:
@@ -125,7 +134,7 @@ def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Promp
             order = np.append(order, generator(config.seed, "cloning order", update).permutation(len(rows)))
         chosen, order = order[:BATCH_ROWS], order[BATCH_ROWS:]
         batch = Rows.of([rows[i] for i in chosen])
-        with placement.autocast(), training(policy):
+        with placement.autocast(), checkpointed(policy):
             logprob_T, _ = logprobs(policy, batch)
         weight_T = torch.from_numpy(np.repeat(weight_R[chosen], [len(rows[i][1]) for i in chosen]))
         (-(weight_T * logprob_T).sum() / weight_T.sum()).backward()

@@ -15,6 +15,7 @@ from envs.base import Split, Task, TaskSet, Transition, normalise
 from envs.textworld import TextWorld, TextWorldSpec, games
 from envs.textworld.games import Recipe, intact, load
 from envs.textworld.story import Memory, Story
+from envs.textworld.zmachine import movable
 from harness.errors import UserError
 
 # TextWorld silences this at its import; pytest shows it again.
@@ -148,6 +149,33 @@ def test_equal_keys_mean_equal_states(tasks: list[Task]) -> None:
             assert following.setdefault((key, action), info.state_key) == info.state_key
         environment.close()
     assert len(views) > 10
+
+
+def test_the_order_of_things_out_of_sight_is_part_of_the_key() -> None:
+    """A game lists the last thing that was put down first: on coming back, the policy reads the order."""
+    task, environment = TextWorldSpec().task("train", 2), SPEC.make()
+    keys, seen = [], []
+    for first, second in (("keycard", "legume"), ("legume", "keycard")):
+        environment.reset(task)
+        for action in (f"drop {first}", f"drop {second}"):
+            environment.step(action)
+        here = environment.state_key
+        away, back = environment.step("go north"), environment.step("go south")
+        keys.append(away.info.state_key)
+        seen.append(back.observation)
+        assert away.info.valid
+        assert environment.state_key == here
+    environment.close()
+    assert seen[0] != seen[1]
+    assert keys[0] != keys[1]
+
+
+def test_things_are_known_from_the_story_file(tasks: list[Task]) -> None:
+    """As many portable things as the game's own data have."""
+    for task in tasks:
+        path = SPEC.game(task).story
+        kinds = [info["type"] for _, info in json.loads(path.with_suffix(".json").read_text())["infos"]]
+        assert len(movable(path.read_bytes())) == sum(kind in ("o", "f", "k") for kind in kinds) > 0
 
 
 def test_coming_back_to_a_state_comes_back_to_its_key(tasks: list[Task]) -> None:

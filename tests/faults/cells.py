@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from harness.store import RunDir
 from harness.store.checksums import Damaged
 from harness.store.files import parse_line
 from tests.faults.watch import Fault, operations
+from tests.harness.policy.folders import save_model
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -48,20 +50,43 @@ LAGGED = [
     "batch.minibatches=2",
     "budget.limit=36",
 ]
+ADAPTED = [
+    *("algorithm=ppo", "model=pretrained", "model.precision=fp32", "model.device=cpu", "env.history=2"),
+    *("model.lora_rank=2", "model.lora_targets=[q_proj,down_proj]", "model.checkpointing=true"),
+    *("model.lr=0.03", "model.critic_lr=0.03", "model.schedule=cosine", "model.max_action_tokens=3"),
+    # Random weights solve nothing: they learn by the entropy bonus.
+    *("algorithm.entropy_coef=0.1", "model.example=false", "batch.trajectories=4", "budget.limit=6"),
+]
 CELLS = {
-    "critic": ["algorithm=ppo"],
+    "critic": ["algorithm=ppo", "model.schedule=linear"],
     "reference": ["algorithm=g2po"],
     "branches": ["algorithm=appo"],
     "previous": LAGGED,
-    "overlap": ["algorithm=ppo", "rollout.overlap=true"],
+    "overlap": ["algorithm=ppo", "rollout.overlap=true", "model.schedule=linear"],
+    "head": ["algorithm=ppo", "model.critic=head", "model.schedule=cosine"],
+    "adapters": ADAPTED,
+    "current": ["algorithm=appo_future", "batch.trajectories=32", "batch.minibatches=2", "budget.limit=36"],
+    "two ranks": ["algorithm=ppo", "model.gpus=2", "model.schedule=linear"],
 }
-"""By what a run has beside its policy: a critic, a reference policy, branches, the previous policy, a thread
-that plays with a policy of its own."""
+"""By what a run has beside its policy: a critic and a schedule, a reference policy, branches, the previous
+policy, a thread that plays with a policy of its own, a critic that is a head in the policy's optimiser, a
+pretrained model whose adapters are trained under checkpointing, with a critic of its own; branches that the
+policy of the moment chooses; weights and moments dealt out over two processes."""
+ONE_AT_A_TIME = threading.Lock()
+"""Hydra composes, and torch seeds, one thing at a time."""
+FROM_SCRATCH = ("model.layers", "model.width", "model.heads")
+"""Options that a pretrained model has not got."""
 
 
-def cell(name: str) -> dict[str, Any]:
-    """The plain configuration of one of `CELLS`."""
-    return to_plain(compose_run([*SMALL, *CELLS[name]]))
+def cell(name: str, models: Path | None = None) -> dict[str, Any]:
+    """The plain configuration of one of `CELLS`; a pretrained model is made in `models`."""
+    overrides = [*SMALL, *CELLS[name]]
+    with ONE_AT_A_TIME:
+        if "model=pretrained" in overrides:
+            assert models, "a place for the model"
+            overrides = [each for each in overrides if not each.startswith((*FROM_SCRATCH, "model.clone"))]
+            overrides.append(f"model.source={save_model(models / 'llama', 'llama')}")
+        return to_plain(compose_run(overrides))
 
 
 def run_folder(folder: Path) -> Path:
@@ -173,8 +198,8 @@ class Subject:
     """A cell, what it does in a calm run, and what that leaves."""
 
     def __init__(self, name: str, zygote: Zygote, scratch: Path) -> None:
-        self.config, self.zygote, self.scratch = cell(name), zygote, scratch
         scratch.mkdir()
+        self.config, self.zygote, self.scratch = cell(name, scratch / "models"), zygote, scratch
         calm = self.new_folder("calm")
         assert self.attempt(calm) == DONE
         self.operations = operations(self.trace(calm))

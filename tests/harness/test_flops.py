@@ -16,13 +16,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from transformers.pytorch_utils import Conv1D
 
+from algorithms.factors import KLEstimator
+from algorithms.grpo import GRPO
 from envs.vault import VaultSpec
-from harness.config import TinyModel
+from harness.config import BatchConfig, PretrainedModel, TinyModel
 from harness.errors import UserError
-from harness.ledger import TransformerFlops
+from harness.ledger import Ledger, Phase, TransformerFlops
 from harness.ledger.flops import ARCHITECTURES, LoRA
-from harness.policy.model import Critic, closed_forms, new_policy
+from harness.policy.lora import add_adapters
+from harness.policy.model import Critic, checkpoint_activations, checkpointed, closed_forms, new_policy
 from harness.policy.rows import Rows, logprobs
+from harness.rollout.account import Account
+from harness.rollout.engine import Request
+from harness.rollout.torch_engine import TorchEngine
+from harness.update.learner import Learner
 
 GPT2 = {"model_type": "gpt2", "vocab_size": 47, "n_embd": 40, "n_layer": 3, "n_head": 10}
 DECODER = {
@@ -221,7 +228,9 @@ def test_a_trained_policy_and_its_critic_by_counting_weights(policy):
         layers = [layer for layer in model.modules() if isinstance(layer, (nn.Linear, Conv1D))]
         n = sum(layer.weight.numel() for layer in layers)
         a = policy.config.n_layer * policy.config.n_embd
-        assert closed_forms(model, policy.config) == TransformerFlops(n, a)
+        forms = closed_forms(model, policy.config)
+        assert (forms.matmul_params, forms.attention, forms.adapter_params) == (n, a, 0)
+        assert forms.head == layers[-1].weight.numel()
 
 
 def test_a_critic_is_counted_with_its_scalar_head(policy):
@@ -323,3 +332,67 @@ def test_what_is_not_known_is_refused(model_type, fields, message):
 def test_adapters_that_do_not_fit_are_refused(lora):
     with pytest.raises(UserError, match="targets among down_proj, gate_proj, k_proj, lm_head"):
         TransformerFlops.of(config_of("llama"), lora=lora)
+
+
+PROMPTED = [
+    ((1, 2, 3, 4, 5, 6), (7, 8, 9)),
+    ((1, 2, 3, 10, 11, 12), (13, 14, 15)),
+    ((4, 5, 6, 7), (1, 2, 3, 4, 5)),
+]
+"""Rows of nine tokens, of which two share their first three."""
+
+
+def full_squares(forms: TransformerFlops) -> int:
+    """What the counter sees of `PROMPTED` beyond the causal half."""
+    return full_square(forms, len(PROMPTED), 9)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("chunks", [False, True])
+@pytest.mark.parametrize("targets", [(), ("down_proj",), ("q_proj", "o_proj")])
+@pytest.mark.parametrize("decoder", CONFIGS, indirect=True)
+def test_what_training_really_computes(decoder, targets, chunks, checkpointing, monkeypatch):
+    """A pass over a prefix tree and back, with logits in chunks and with checkpointed blocks."""
+    config = decoder.config
+    if targets and (config.model_type == "gpt2" or hasattr(config, "num_experts_per_tok")):
+        pytest.skip("has not these layers, or experts that are adapted by other means")
+    model = PretrainedModel(
+        source="of the test", lora_rank=3 if targets else 0, lora_targets=targets or ("x",)
+    )
+    if targets:
+        add_adapters(decoder, model)
+        # Else the first block's input needs no gradient, which the closed forms count.
+        decoder.enable_input_require_grads()
+    if checkpointing:
+        checkpoint_activations(decoder)
+    monkeypatch.setattr("harness.policy.rows.MOST_LOGITS", (4 if chunks else 100) * config.vocab_size)
+    decoder.eval()
+    algorithm = GRPO(kl_coef=0.0, kl_estimator=KLEstimator.none)
+    learner, rows = Learner(decoder, algorithm, model, BatchConfig(), 9, Ledger()), Rows.of(PROMPTED)
+
+    def step() -> None:
+        with checkpointed(learner.trained_policy):
+            logprob_T, entropy_T = learner.trained_policy(rows)
+        (logprob_T.sum() + entropy_T.sum()).backward()
+
+    squares = (4 if checkpointing else 3) * full_squares(learner.policy_forms)
+    assert learner._computed(rows, learner.policy_forms) + squares == counted(step)
+
+
+@torch.no_grad()
+def test_what_scoring_really_computes(policy):
+    """The head reads the positions that predict a response."""
+    rows, forms = Rows.of(PROMPTED), TransformerFlops.of(policy.config)
+    measured = counted(lambda: logprobs(policy, rows))
+    assert forms.forward(rows.length_B, rows.positions, rows.predicted) + full_squares(forms) == measured
+
+
+def test_what_the_engine_really_computes(policy):
+    """The head reads the last position of a prompt alone, and every token that is fed back."""
+    forms, ledger = TransformerFlops.of(policy.config), Ledger()
+    engine = TorchEngine(policy, end_id=0, longest_prompt=20, longest_response=1)
+    requests = [Request(ids, (), (0, i, 0)) for i, ids in enumerate([(1, 2, 3, 4, 5), (6, 7, 8, 9, 10)])]
+    measured = counted(lambda: engine.add(requests, 0, "test") or engine.step())
+    Account(ledger, forms, Phase.decode).generated(engine.take_usage())
+    assert sum(entry.computed for entry in ledger.entries.values()) + full_square(forms, 2, 5) == measured
+    assert sum(entry.flops for entry in ledger.entries.values()) == forms.forward([5, 5])

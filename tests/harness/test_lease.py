@@ -78,7 +78,7 @@ def test_beats_keep_a_lease_fresh(tmp_path, monkeypatch):
     mine = take(tmp_path)
     os.utime(mine.path, (1e9, 1e9))
     with mine.beating(lost=lambda: None):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while mine.path.stat().st_mtime == 1e9:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -94,7 +94,7 @@ def test_a_holder_that_was_taken_for_dead_notices(tmp_path, number, monkeypatch)
         mine.check()
     told = threading.Event()
     with mine.beating(lost=told.set):
-        assert told.wait(10)
+        assert told.wait(120)
     mine.release()
     assert f"lease.{number}" in names(tmp_path), "what is another's is not removed"
 

@@ -28,8 +28,10 @@ SMALL = [
 ]
 LAGGED = ["algorithm=appo", "algorithm.gain=lagged", "batch.trajectories=32", "batch.minibatches=2"]
 OVERLAP = ["algorithm=arpo", "rollout.overlap=true", "batch.trajectories=32", "algorithm.entropy_coef=0.1"]
-WITH_ALL_STATE = [["algorithm=ppo"], ["algorithm=g2po"], ["algorithm=appo"], LAGGED, OVERLAP]
-"""A critic, a reference policy, branches, older policies: all the state that a run can have."""
+CRITIC = ["model.schedule=linear", "algorithm=ppo"]
+HEAD = ["model.schedule=cosine", "model.critic=head", "algorithm=ppo"]
+WITH_ALL_STATE = [CRITIC, HEAD, ["algorithm=g2po"], ["algorithm=appo"], LAGGED, OVERLAP]
+"""Critics and rates that change, a reference policy, branches, older policies: the state of a run."""
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from harness.store import RunDir, read_json
 from tests.harness.test_run import SMALL
 
 pytestmark = pytest.mark.slow
-PPO = ["algorithm=ppo", "budget.limit=8e9", "env.horizon=8"]
+PPO = ["algorithm=ppo", "model.schedule=linear", "budget.limit=8e9", "env.horizon=8"]
 APPO = ["algorithm=appo", "batch.trajectories=32", "batch.minibatches=2", "env.horizon=8"]
 PREFILL = {Phase.prefill_new.value, Phase.prefill_cached.value}
 
@@ -136,6 +136,25 @@ def test_a_killed_rank_fails_the_run_with_its_reason(tmp_path, monkeypatch):
     killer.join()
     assert status == FAILED
     assert read_json(run_dir.failure)["reason"] == "PeerFailed: rank 1: killed by signal 9"
+
+
+def test_a_failed_ranks_reason_is_waited_for(tmp_path, monkeypatch):
+    """As on a busy machine: the process is gone a while before the thread that waits for it wakes up."""
+
+    class Late(subprocess.Popen):
+        def wait(self, timeout=None):
+            code = super().wait(timeout)
+            time.sleep(1)
+            return code
+
+    monkeypatch.setattr(peers.subprocess, "Popen", Late)
+    with (tmp_path / "log.txt").open("w") as log:
+        failing = peers.Peers([{"rank": 1}], log, failed=pytest.fail)
+        try:
+            failing.await_end(240)
+            assert failing.reason == "rank 1: KeyError: 'config'"
+        finally:
+            failing.end()
 
 
 def test_a_rank_ends_with_the_first_one(tmp_path):
