@@ -29,7 +29,7 @@ def overrides_of(config: RunConfig) -> list[str]:
 
 
 def group_of(config: RunConfig) -> str:
-    """The `model=NAME` that a run began with: its model's name, or `pretrained` for one that is the user's."""
+    """The `model=NAME` that a run began with: its model's name, or `pretrained` for one of the user's."""
     own = isinstance(config.model, PretrainedModel) and config.model.name not in group_options("model")
     return PretrainedModel.name if own else config.model.name
 
@@ -37,9 +37,11 @@ def group_of(config: RunConfig) -> str:
 @cache
 def default(env: str, model: str) -> dict[str, Any]:
     """The plain configuration of an environment and a model; composing takes its time."""
-    # What has no default must be given, and differs from this.
-    source = ["model.source=''"] if model == PretrainedModel.name else []
-    return to_plain(compose_run([f"env={env}", f"model={model}", *source]))
+    if model != PretrainedModel.name:
+        return to_plain(compose_run([f"env={env}", f"model={model}"]))
+    plain = to_plain(compose_run([f"env={env}", f"model={model}", "model.source=any"]))
+    del plain["model"]["source"]  # it has no default, so it is always named
+    return plain
 
 
 @cache

@@ -78,14 +78,9 @@ def test_an_override_without_effect_in_a_sweep_is_refused(override, words):
 @pytest.mark.parametrize(
     "override",
     [
-        "sweep.seeds=[1]",
-        "sweep.sesoi=0.1",
-        "launcher=slurm",
-        "launcher.workers=2",
-        "tracker=wandb",
-        "wait=true",
-    ]
-    + ["cancel=true", "hydra/launcher=basic"],
+        *("sweep.seeds=[1]", "sweep.sesoi=0.1", "launcher=slurm", "launcher.workers=2", "tracker=wandb"),
+        *("wait=true", "cancel=true", "hydra/launcher=basic"),
+    ],
 )
 def test_an_override_without_effect_in_a_run_is_refused(override, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -210,7 +205,7 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("option", "value"), zip(NUMBERS, cycle(["inf", "nan", "-inf"]), strict=False))
+@pytest.mark.parametrize(("option", "value"), [*zip(NUMBERS, cycle(["inf", "nan", "-inf"]), strict=False)])
 def test_numbers_are_finite(option, value):
     said = refusal(compose_sweep, SMOKE, ONE, f"{option}={value}")
     assert said.startswith(f"{option}={value} must be a finite number")

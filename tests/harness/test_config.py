@@ -257,9 +257,8 @@ def test_help_is_a_page_that_names_every_shared_option():
     assert max(map(len, text.splitlines())) <= 110
     for name, (prefix, cls) in sections().items():
         if prefix not in ("algorithm", "env"):
-            [line] = [
-                block for block in text.replace("\n    ", " ").splitlines() if block.startswith(f"{name}: ")
-            ]
+            lines = text.replace("\n    ", " ").splitlines()
+            [line] = [line for line in lines if line.startswith(f"{name}: ")]
             assert {*line.partition(": ")[2].split(", ")} == {*cls.__dataclass_fields__}
 
 
