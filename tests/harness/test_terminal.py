@@ -164,6 +164,18 @@ def test_output_that_finds_no_room_is_one_line():
     assert re.fullmatch(r"error: standard output: No space left on device; make room.*\n", done.stderr)
 
 
+def test_a_file_that_can_not_be_written_is_named(tmp_path):
+    """By the error of a write, which names no file."""
+    body = (
+        "import resource, pathlib; from harness.store import write_json; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+        f"write_json(pathlib.Path({str(tmp_path)!r}) / 'report.json', {{1: 2}})"
+    )
+    done = python("-c", MINE.format(body=body))
+    assert (done.returncode, done.stderr) == (1, f"error: {tmp_path}/report.json: File too large\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "arguments", [["harness.sweep", "+sweep=all_algos"], ["reports.compare", "runs/none"]]
 )
