@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 
 import pytest
@@ -259,13 +259,13 @@ def test_help_is_a_page_that_names_every_shared_option():
         if prefix not in ("algorithm", "env"):
             lines = text.replace("\n    ", " ").splitlines()
             [line] = [line for line in lines if line.startswith(f"{name}: ")]
-            assert {*line.partition(": ")[2].split(", ")} == {*cls.__dataclass_fields__}
+            assert {*line.partition(": ")[2].split(", ")} == {field.name for field in fields(cls)}
 
 
 def test_help_describes_a_section():
     text = help_text(RUN_USAGE, ["--help", "budget", "algorithm=ppo"])
     assert "budget.limit" in text
-    assert "algorithm.gamma=1.0" in text
+    assert "algorithm.gamma=" in text
     assert "batch.trajectories" not in text
     with pytest.raises(UserError, match="did you mean budget"):
         help_text(RUN_USAGE, ["-h", "budgt"])
