@@ -36,10 +36,7 @@ def files(room: str) -> list[Path]:
     return sorted((ROOT / room).rglob("*.py")) if not room.endswith(".py") else [ROOT / room]
 
 
-SOURCES = {
-    path: f"{path.relative_to(ROOT)} {digest(path)}"
-    for path in sorted(path for room in ROOMS for path in files(room))
-}
+SOURCES = {path: digest(path) for path in sorted(path for room in ROOMS for path in files(room))}
 """Taken when this module is imported: what a file says later is not what runs."""
 
 ALGORITHMS = {
@@ -58,7 +55,17 @@ def code_version(algorithm: Algorithm) -> str:
 @cache
 def version_for(algorithm: type[Algorithm]) -> str:
     """The same by class."""
+    lines = [f"{name} {content}" for name, content in parts_of(algorithm).items()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def sources(algorithm: Algorithm) -> dict[str, str]:
+    """What the code version of `algorithm` is made of: SHA-256 by file, and the version by library."""
+    return parts_of(type(algorithm))
+
+
+def parts_of(algorithm: type[Algorithm]) -> dict[str, str]:
+    """The same by class."""
     mine = {Path(inspect.getfile(cls)) for cls in algorithm.__mro__ if cls is not object}
-    sources = [line for path, line in SOURCES.items() if path in mine or path not in ALGORITHMS]
-    libraries = [f"{name} {number}" for name, number in LIBRARIES.items()]
-    return hashlib.sha256("\n".join([*sources, *libraries]).encode()).hexdigest()[:12]
+    counted = {path: content for path, content in SOURCES.items() if path in mine or path not in ALGORITHMS}
+    return {str(path.relative_to(ROOT)): content for path, content in counted.items()} | LIBRARIES

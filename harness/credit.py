@@ -10,7 +10,6 @@ import contextlib
 import gzip
 import io
 import json
-import os
 import re
 import sys
 import tempfile
@@ -18,7 +17,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import yaml
@@ -42,6 +41,7 @@ from harness.records.files import (
     require,
 )
 from harness.store.files import replacing
+from harness.terminal import Parser, command, drop_stdout, named_path
 
 STDIN = "-"
 
@@ -58,37 +58,24 @@ class Result:
     """What the algorithm made of it."""
 
 
+@command("harness.credit")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    try:
-        if "--help" in arguments or "-h" in arguments:
-            to_stdout([help_text()])
-            return 0
-        options = parser().parse_args(arguments)
-        algorithms = chosen(options.algorithms, options.set)
-        if options.out:
-            check_out(options.out, options.file)
-        records = read(options.file)
-        results = credited(records, algorithms, options.seed)
-        lines = (line for result in results for line in result_lines(result, records))
-        if options.out:
-            to_file(lines, options.out)
-        else:
-            to_stdout(lines)
+    if "--help" in arguments or "-h" in arguments:
+        to_stdout([help_text()])
         return 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line, like any other bad input's."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise `UserError`."""
-        raise UserError(f"{message} (--help says more)")
+    options = parser().parse_args(arguments)
+    algorithms = chosen(options.algorithms, options.set)
+    if options.out:
+        check_out(options.out, options.file)
+    records = read(options.file)
+    results = credited(records, algorithms, options.seed)
+    lines = (line for result in results for line in result_lines(result, records))
+    if options.out:
+        to_file(lines, options.out)
+    else:
+        to_stdout(lines)
+    return 0
 
 
 def parser() -> Parser:
@@ -114,7 +101,7 @@ def parser() -> Parser:
     )
     made.add_argument(
         "--out",
-        type=Path,
+        type=named_path,
         help="file to write, whole or not at all, .gz compressed; default: standard output",
     )
     made.add_argument(
@@ -301,8 +288,7 @@ def to_stdout(lines: Iterator[str] | list[str]) -> None:
             sys.stdout.write(line)
         sys.stdout.flush()
     except OSError as error:
-        # Python flushes again at its exit, and would complain there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()
         if not isinstance(error, BrokenPipeError):
             raise UserError(f"standard output can't be written ({error.strerror})") from error
 

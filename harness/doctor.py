@@ -17,34 +17,37 @@ from harness.compose import compose_sweep, compose_tracker
 from harness.config import Launcher, PretrainedModel, RunConfig, SweepConfig, Tracker
 from harness.errors import UserError
 from harness.pilot import auto_seeds
-from harness.planning.checks import check_code, check_inputs, check_parts
+from harness.planning import directory
+from harness.planning.checks import check_inputs, check_parts
+from harness.planning.codes import check_code
+from harness.planning.declared import manifest
 from harness.planning.plan import Plan, plan
 from harness.planning.predict import check_budget
 from harness.planning.text import headline
 from harness.policy.source import check_legible
-from harness.terminal import show
+from harness.terminal import command, show
 from harness.tracker import check_tracker
 
 Check = Callable[[], Iterable[Finding]]
 
 
+@command("harness.doctor")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
     if "--help" in arguments or "-h" in arguments:
         show(__doc__)
         return 0
-    chosen = any(argument.startswith("+sweep=") for argument in arguments)
+    for flag in arguments:
+        if flag.startswith("-"):
+            raise UserError(f"{flag} is no flag: there is --help, the rest is KEY=VALUE")
+    chosen = any(argument.startswith(("+sweep=", "sweep=")) for argument in arguments)
     overrides = [*([] if chosen else ["+sweep=all_algos"]), *arguments]
-    try:
-        sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
-        tracker = compose_tracker(overrides).name
-        for model in dict.fromkeys(cell.model for cell in cells):
-            if isinstance(model, PretrainedModel):
-                check_legible(model)
-        planned = plan(sweep, launcher, cells)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
+    tracker = compose_tracker(overrides).name
+    for model in dict.fromkeys(cell.model for cell in cells):
+        if isinstance(model, PretrainedModel):
+            check_legible(model)
+    planned = plan(sweep, launcher, cells)
     show(f"{headline(planned)}\n")
     failures = 0
     for finding in examine(checks(sweep, launcher, cells, tracker, planned)):
@@ -64,7 +67,7 @@ def checks(
         "libraries": libraries,
         "cores": lambda: cores(launcher),
         "slurm": lambda: slurm(launcher, out, cells),
-        "sweep": lambda: refusals(out, launcher, cells, tracker, planned),
+        "sweep": lambda: refusals(sweep, launcher, cells, tracker, planned),
         "store": lambda: file_system(out),
         "disk": lambda: disk(planned),
         "torch": torch_devices,
@@ -83,11 +86,16 @@ def examine(checks: dict[str, Check]) -> Iterator[Finding]:
 
 
 def refusals(
-    out: Path, launcher: Launcher, cells: Sequence[RunConfig], tracker: Tracker, planned: Plan
+    sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], tracker: Tracker, planned: Plan
 ) -> Iterator[Finding]:
     """What the sweep itself would refuse before it starts."""
+    out = Path(sweep.out)
     refused = []
-    steps: list[Callable[[], None]] = [lambda: check_tracker(tracker), lambda: check_parts(cells)]
+    steps: list[Callable[[], object]] = [
+        lambda: check_tracker(tracker),
+        lambda: check_parts(cells),
+        lambda: directory.content(out, manifest(sweep, cells, ""), cells, sweep.append),
+    ]
     steps.append(lambda: check_inputs(out, cells))
     steps += [lambda arm=arm: check_budget(arm.config) for arm in planned.arms]  # type: ignore[misc]
     if not launcher.allow_mixed_code:
@@ -99,7 +107,7 @@ def refusals(
             refused.append(str(error))
     yield from (fail("sweep", each) for each in dict.fromkeys(refused))
     if not refused:
-        yield ok("sweep", "budget, model, engine, tracker and the store's code version are in order")
+        yield ok("sweep", "budget, model, engine, tracker, directory and code version are in order")
 
 
 if __name__ == "__main__":

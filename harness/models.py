@@ -12,30 +12,31 @@ from harness.compose.composing import group_options
 from harness.config import PretrainedModel
 from harness.errors import UserError
 from harness.policy.source import Damaged, Missing, locate
+from harness.terminal import command, show
 
 USAGE = "python -m harness.models [fetch NAME [KEY=VALUE ...]]"
 
 
+@command("harness.models")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    try:
-        match list(arguments):
-            case []:
-                print("\n".join(map(listed, group_options("model"))))
-            case ["fetch", name, *overrides]:
-                print(fetched(name, overrides))
-            case ["--help" | "-h"]:
-                print(f"{USAGE}\n\n{__doc__}")
-            case _:
-                raise UserError(f"no such command: {USAGE}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    match list(arguments):
+        case []:
+            show("\n".join(map(listed, group_options("model"))))
+        case ["--help" | "-h"]:
+            show(f"{USAGE}\n\n{__doc__}")
+        case ["fetch", name, *overrides]:
+            show(fetched(name, overrides))
+        case _:
+            raise UserError(f"no such command: {USAGE}")
     return 0
 
 
 def fetched(name: str, overrides: Sequence[str]) -> str:
     """Fetch a model and say where it is."""
+    for override in overrides:
+        if not override.startswith("model."):
+            raise UserError(f"{override} has no effect: a model is fetched with model.OPTION=VALUE alone")
     model = compose_run([*overrides, f"model={name}"]).model
     if not isinstance(model, PretrainedModel):
         return f"{name} is made from scratch: there is nothing to fetch"

@@ -9,22 +9,25 @@ import os
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
-from harness.compose.composing import CONFIG_DIR, composed_run
+from harness.compose.composing import CONFIG_DIR, NOT_OF_A_RUN, composed_run, refuse
 from harness.config import CHECKPOINT_SECONDS
 from harness.launch import BUSY, DONE
 from harness.launch.worker import attempt
+from harness.run import SINGLE
 from harness.store import RunDir, read_json
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
 def main(composed: DictConfig) -> float:
     """Run a cell; its final success, which Hydra's sweepers maximise or minimise."""
+    refuse(HydraConfig.get().overrides.task, NOT_OF_A_RUN)
     config = composed_run(composed)
     config.env.check()
-    out = Path(get_original_cwd(), "runs", "single")
+    out = Path(get_original_cwd()) / SINGLE
     run_dir = RunDir.create(out, config)
     with run_dir.lease(lost=lambda: os._exit(BUSY)) as lease:
         if lease is None:

@@ -48,6 +48,8 @@ from harness.update.warm_start import load_or_make
 
 STATE = ("iteration", "point", "scores", "successes", "spent_at", "seconds")
 """What a checkpoint says of a run beside its ledger, its models and their optimisers."""
+SINGLE = Path("runs/single")
+"""Where cells that no sweep runs are kept, from the working directory."""
 Trained = tuple[list[Trajectory], dict[str, float], list[dict[str, float]]]
 """An iteration's trajectories, what playing them showed, and each mini-batch's metrics."""
 
@@ -340,29 +342,35 @@ class Clock:
         self._last = now
 
 
-def main(overrides: Sequence[str]) -> int:
-    """`python -m harness.run [KEY=VALUE ...]`: one cell in this process, under `runs/single`, to debug it."""
-    # Only here: a cell's process takes its configuration ready-made, without Hydra.
+def run_alone(overrides: Sequence[str]) -> int:
+    """Run the cell of these overrides in this process; returns the exit code."""
     from harness.compose import compose_run
+    from harness.compose.help import RUN_USAGE, asked, help_text
+    from harness.terminal import show
 
-    try:
-        config = compose_run(overrides)
-        config.env.check()
-        check_model(config.model)
-        check_engine(config.engine)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    out = Path("runs/single")
-    run_dir = RunDir.create(out, config)
+    if asked(overrides):
+        show(help_text(RUN_USAGE, overrides))
+        return 0
+    config = compose_run(overrides)
+    config.env.check()
+    check_model(config.model)
+    check_engine(config)
+    run_dir = RunDir.create(SINGLE, config)
     with run_dir.lease(lost=lambda: os._exit(1)) as lease:
         if lease is None:
-            print(f"error: another process runs {run_dir.path}", file=sys.stderr)
-            return 2
-        with ranks_of(config, run_dir, out, failed=lambda _: os._exit(1)) as ranks:
-            result = Run(config, run_dir, out, ranks=ranks).finish()
+            raise UserError(f"another process runs {run_dir.path}")
+        with ranks_of(config, run_dir, SINGLE, failed=lambda _: os._exit(1)) as ranks:
+            result = Run(config, run_dir, SINGLE, ranks=ranks).finish()
     print(f"success {result['final_success']:.2f}; {run_dir.path}")
     return 0
+
+
+def main(overrides: Sequence[str]) -> int:
+    """`python -m harness.run [KEY=VALUE ...]`: one cell in this process, under `runs/single`, to debug it."""
+    # Only here: a cell's process takes its configuration ready-made, without Hydra and without a terminal.
+    from harness.terminal import command
+
+    return command("harness.run")(run_alone)(overrides)
 
 
 if __name__ == "__main__":

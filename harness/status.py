@@ -6,7 +6,6 @@ DIR/status.html. Exit codes: 0 all cells are done or on their way, 1 some failed
 
 import argparse
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +17,8 @@ from rich.console import Console
 from harness.board import terminal, wording
 from harness.board.summary import Summary, summarise
 from harness.board.sweep import read_sweep
-from harness.errors import UserError
 from harness.reading.cell import State
+from harness.terminal import Parser, command, named_path
 
 SECONDS = 2.0
 REST = 20.0
@@ -29,6 +28,7 @@ LISTED = 10
 """Cells of a state that a live board lists, so that it fits the screen."""
 
 
+@command("harness.status")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
     options = parser().parse_args(arguments)
@@ -37,22 +37,17 @@ def main(arguments: Sequence[str]) -> int:
         with display(options.watch) as show:
             for summary in looks(options.dir, options.watch):
                 show(summary, write_page(summary) if options.html else None)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # the end of watching
         if summary is None:
-            return 130
+            raise
     assert summary is not None
     return 1 if summary.counts[State.failed] or summary.counts[State.damaged] else 0
 
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m harness.status", description="Show where a sweep stands."
-    )
-    parser.add_argument("dir", type=Path, metavar="DIR", help="the sweep's directory (its sweep.out)")
+    parser = Parser(prog="python -m harness.status", description="Show where a sweep stands.")
+    parser.add_argument("dir", type=named_path, metavar="DIR", help="the sweep's directory (its sweep.out)")
     parser.add_argument(
         "--watch", action="store_true", help="look again until everything has ended or Ctrl-C"
     )
@@ -126,5 +121,4 @@ def write_page(summary: Summary) -> Path:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     sys.exit(main(sys.argv[1:]))

@@ -1,113 +1,102 @@
 """`python -m harness.sweep +sweep=NAME`: plan -> run or submit -> resume -> report.
 
 The same command again goes on where it stopped: finished cells are skipped, others resume from their last
-checkpoint. Exit codes: 0 all cells done or on their way, 1 some failed, 2 bad input (nothing was written),
-130 interrupted.
+checkpoint. Exit codes: 0 all cells done or on their way, 1 some failed, or the disk is full; 2 bad input
+(nothing was written), 130 interrupted by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from harness import __version__
+from harness.cells import Record
 from harness.code_version import code_version
 from harness.compose import compose_sweep, compose_tracker
-from harness.compose.arms import tuning_record
-from harness.compose.contrasts import factorial, resolve
 from harness.compose.frozen import tuned_path
-from harness.compose.help import sweep_help
+from harness.compose.help import SWEEP_USAGE, asked, help_text
 from harness.config import Launcher, RunConfig, SlurmConfig, SweepConfig, Tracker
 from harness.errors import UserError
 from harness.launch.outcome import Outcome
 from harness.pilot import auto_seeds
+from harness.planning import codes, directory
 from harness.planning.checks import check, check_slurm
-from harness.planning.labels import labels
+from harness.planning.declared import manifest
 from harness.planning.plan import Plan
 from harness.planning.text import headline, tables
 from harness.reading.whole import stand
-from harness.store import cell_id, write_json
-from harness.terminal import show
+from harness.store import cell_id
+from harness.terminal import command, show
 from harness.tracker import check_tracker, following
 
-FLAGS = ("--help", "-h", "--dry-run")
+DRY_RUN = "--dry-run"
 
 
+@command("harness.sweep")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    overrides = [argument for argument in arguments if argument not in FLAGS]
-    try:
-        if "--help" in arguments or "-h" in arguments:
-            show(sweep_help())
-            return 0
-        for flag in overrides:
-            if flag.startswith("-"):
-                raise UserError(f"{flag} is no flag: there are --dry-run and --help, the rest is KEY=VALUE")
-        sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
-        resolve(sweep, cells)
-        factorial(sweep, cells)
-        tracker = compose_tracker(overrides).name
-        check_tracker(tracker)
-        planned = check(sweep, launcher, cells)
-        show(headline(planned))
-        if "--dry-run" in arguments:
-            show(tables(planned))
-            if isinstance(launcher, SlurmConfig):
-                show(submission(launcher, planned))
-            return 0
+    if asked(arguments):
+        show(help_text(SWEEP_USAGE, arguments))
+        return 0
+    overrides = [argument for argument in arguments if argument != DRY_RUN]
+    for flag in overrides:
+        if flag.startswith("-"):
+            raise UserError(
+                f"{flag} is no flag: there are --dry-run, --help and --help-all, the rest is KEY=VALUE"
+            )
+    sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
+    declared = manifest(sweep, cells, typed(overrides))
+    tracker = compose_tracker(overrides).name
+    check_tracker(tracker)
+    planned = check(sweep, launcher, cells)
+    directory.content(Path(sweep.out), declared, cells, sweep.append)
+    show(headline(planned))
+    if DRY_RUN in arguments:
+        show(tables(planned))
         if isinstance(launcher, SlurmConfig):
-            check_slurm(launcher, Path(sweep.out), cells)
-        if launcher.cancel:
-            return cancel(sweep)
-        return run(sweep, launcher, cells, tracker, overrides)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; to go on: {command(overrides)}", file=sys.stderr)
-        return 130
+            show(submission(launcher, planned))
+        return 0
+    if isinstance(launcher, SlurmConfig):
+        check_slurm(launcher, Path(sweep.out), cells)
+    if launcher.cancel:
+        return cancel(sweep)
+    return run(sweep, launcher, cells, tracker, declared)
 
 
 def run(
-    sweep: SweepConfig,
-    launcher: Launcher,
-    cells: Sequence[RunConfig],
-    tracker: Tracker,
-    overrides: Sequence[str],
+    sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], tracker: Tracker, declared: Record
 ) -> int:
     """Run the cells and write the report, unless they are still on their way."""
     out = Path(sweep.out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "sweep.json", manifest(sweep, cells, overrides))
+    directory.claim(out, declared, cells, sweep.append)
+    codes.note(out, cells)
     with following(out, tracker):
         outcome = launch(sweep, launcher, cells, out)
     if outcome.alive:
-        print(
+        show(
             f"{outcome.alive} of {len(cells)} cells wait or run\n"
             f"to watch them: python -m harness.status {shlex.quote(str(out))} --watch\n"
-            f"to go on and for the report, when they have ended: {command(overrides)}"
+            f"to go on and for the report, when they have ended: {declared['command']}"
         )
         return 1 if outcome.failures else 0
     # Only now: the report's libraries would slow the start and are not needed before.
     from reports.compare import compare
 
-    print(f"report: {compare(out)}")
+    show(f"report: {compare(out)}")
     if sweep.trials:
         from harness.tune import freeze
 
         try:
-            print(freeze(out, tuned_path(sweep.tuned) if sweep.tuned else None))
+            show(freeze(out, tuned_path(sweep.tuned) if sweep.tuned else None))
         except UserError as error:  # cells without a score: how to try them again is said below
             print(f"not frozen: {error}", file=sys.stderr)
     if outcome.failures:
-        retry = f"to try them again: {command(overrides)}{more_attempts(launcher)}"
+        retry = f"to try them again: {declared['command']}{more_attempts(launcher)}"
         found = [stand(out / "runs" / cell_id(cell)) for cell in cells]
         for line in failures_text(len(cells), outcome.failures, sum(cell.repeats for cell in found), retry):
             print(line, file=sys.stderr)
     if outcome.cancelled:
-        go_on = f"to go on with them: {command(overrides)}"
+        go_on = f"to go on with them: {declared['command']}"
         print(f"{outcome.cancelled} of {len(cells)} cells were cancelled; {go_on}", file=sys.stderr)
     return 1 if outcome.failures or outcome.cancelled else 0
 
@@ -117,32 +106,6 @@ def failures_text(cells: int, failures: int, diverged: int, retry: str) -> list[
     others = failures - diverged
     repeating = f"{diverged} of {cells} cells diverged: that counts 0, and would happen again"
     return [repeating] * bool(diverged) + [f"{others} of {cells} cells failed; {retry}"] * (others > 0)
-
-
-def manifest(sweep: SweepConfig, cells: Sequence[RunConfig], overrides: Sequence[str]) -> dict[str, Any]:
-    """What `sweep.json` says: the cells and what each one is (see `harness.manifest`)."""
-    ids = [cell_id(cell) for cell in cells]
-    labelled = dict(zip(ids, labels(sweep, cells), strict=True))
-    return {
-        "name": sweep.name,
-        "command": command(overrides),
-        "cells": ids,
-        "arms": {cell: label.arm for cell, label in labelled.items()},
-        "environments": {cell: label.environment for cell, label in labelled.items()},
-        "controls": [cell_id(cell) for cell in cells if cell.algorithm.control],
-        "contrasts": {
-            name: {side: [cell_id(cell) for cell in members] for side, members in sides.items()}
-            for name, sides in resolve(sweep, cells).items()
-        },
-        "model": {
-            "factors": list(sweep.factors),
-            "cells": [cell_id(cell) for cell in factorial(sweep, cells)],
-        },
-        "sesoi": sweep.sesoi,
-        "creditbench": __version__,
-        "commit": commit(),
-        **tuning_record(sweep, ids),
-    }
 
 
 def launch(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], out: Path) -> Outcome:
@@ -177,30 +140,14 @@ def cancel(sweep: SweepConfig) -> int:
     from harness.launch.slurm.launch import cancel as cancel_jobs
 
     number = cancel_jobs(Path(sweep.out))
-    print(f"{number} {'job' if number == 1 else 'jobs'} cancelled")
-    print("what was written is kept: the same command without cancel=true goes on from there")
+    show(f"{number} {'job' if number == 1 else 'jobs'} cancelled")
+    show("what was written is kept: the same command without cancel=true goes on from there")
     return 0
 
 
-def command(overrides: Sequence[str]) -> str:
+def typed(overrides: Sequence[str]) -> str:
     """The command line that this is."""
     return shlex.join(["python", "-m", "harness.sweep", *overrides])
-
-
-def commit() -> str:
-    """The source tree's commit, with `+` when it has changes; empty outside a checkout."""
-    try:
-        head, changes = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return head + ("+" if changes else "")
-
-
-def git(*arguments: str) -> str:
-    """What git prints about the source tree."""
-    folder = str(Path(__file__).resolve().parent)
-    done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Reads the store that `+sweep=tune` left in DIR (which does this itself at its en
 they cost and the winners into DIR/tuned.yaml and into sweeps/tuned/ENV-MODEL-DATE.yaml, or FILE.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from harness.compose.frozen import TUNED_DIR, Frozen, load, to_yaml
 from harness.errors import UserError
 from harness.store import write_atomically
+from harness.terminal import Parser, command, named_path
 from reports.stats import broken_by_algorithm
 from reports.store import read_store
 from reports.trials import collect
@@ -56,17 +56,14 @@ def install(content: bytes, to: Path | None, default: Path, beside: Path) -> str
     return f"tuned: {target}"
 
 
+@command("harness.tune")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m harness.tune", description="Freeze a tuning's winners.")
-    parser.add_argument("dir", type=Path, metavar="DIR", help="the tuning's directory (its sweep.out)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to; default: sweeps/tuned/")
+    parser = Parser(prog="python -m harness.tune", description="Freeze a tuning's winners.")
+    parser.add_argument("dir", type=named_path, metavar="DIR", help="the tuning's directory (its sweep.out)")
+    parser.add_argument("--out", type=named_path, metavar="FILE", help="where to; default: sweeps/tuned/")
     options = parser.parse_args(arguments)
-    try:
-        print(freeze(options.dir, options.out))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(freeze(options.dir, options.out))
     return 0
 
 

@@ -5,7 +5,6 @@ Reads the run store in DIR and writes `report.html` (one file, no network), `rep
 otherwise. Finished, failed and missing runs may be mixed.
 """
 
-import argparse
 import json
 import shlex
 import sys
@@ -23,8 +22,8 @@ from harness.compose.overrides import overrides_of
 from harness.config.plain import run_config
 from harness.errors import UserError
 from harness.store import write_atomically
+from harness.terminal import Parser, command, full, named_path
 from reports import export, wording
-from reports.command import exit_code
 from reports.comparisons import Family
 from reports.effects import Effects, effects_of, odds_ratio
 from reports.parts import Parts
@@ -64,9 +63,9 @@ def compare(out: Path, to: Path | None = None) -> Path:
         for name, content in files(report).items():
             write_atomically(target / name, content)
     except OSError as error:
-        raise UserError(
-            f"{target} can't be written ({error.strerror}): choose another with --out DIR"
-        ) from error
+        if to is None or full(error):
+            raise
+        raise UserError(f"{to} can't be written ({error.strerror}): choose another with --out DIR") from error
     return target / "report.html"
 
 
@@ -313,13 +312,17 @@ def failed_logs(store: Store) -> list[str]:
     return found
 
 
+@command("reports.compare")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m reports.compare", description="Write a sweep's report.")
-    parser.add_argument("dir", type=Path, metavar="DIR", help="the sweep's directory (its sweep.out)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes; default: the sweep's")
+    parser = Parser(prog="python -m reports.compare", description="Write a sweep's report.")
+    parser.add_argument("dir", type=named_path, metavar="DIR", help="the sweep's directory (its sweep.out)")
+    parser.add_argument(
+        "--out", type=named_path, metavar="DIR", help="where the report goes; default: the sweep's"
+    )
     options = parser.parse_args(arguments)
-    return exit_code(lambda: print(f"report: {compare(options.dir, options.out)}"))
+    print(f"report: {compare(options.dir, options.out)}")
+    return 0
 
 
 if __name__ == "__main__":

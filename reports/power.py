@@ -15,15 +15,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NoReturn
 
 from scipy.stats import chi2
 
 from harness.errors import UserError
-from harness.terminal import show
+from harness.terminal import Parser, command, named_path, show
 from reports import stats
-from reports.command import exit_code
 from reports.comparisons import Family, all_pairs_family, contrast_family, question_family
 from reports.settings import settings
 from reports.store import Store, read_store
@@ -251,13 +248,6 @@ def report(store: Store, target: Target, everything: bool = False) -> str:
     return "\n\n\n".join(blocks) + "\n\n\n" + caveats(min(fewest))
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists the flags")
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = Parser(
@@ -265,7 +255,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         description="How many seeds a pilot sweep's comparisons need.",
         allow_abbrev=False,
     )
-    parser.add_argument("dir", type=Path, metavar="DIR", help="the pilot's directory (its sweep.out)")
+    parser.add_argument("dir", type=named_path, metavar="DIR", help="the pilot's directory (its sweep.out)")
     parser.add_argument(
         "--effect",
         type=float,
@@ -285,15 +275,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@command("reports.power")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-
-    def answer() -> None:
-        options = parse(arguments)
-        target = Target(options.effect, options.power, options.alpha, options.comparisons)
-        show(report(read_store(options.dir), target, options.all))
-
-    return exit_code(answer)
+    options = parse(arguments)
+    target = Target(options.effect, options.power, options.alpha, options.comparisons)
+    show(report(read_store(options.dir), target, options.all))
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ DIR is a sweep's directory, or one run's inside it; FILE is any trajectory file 
 Writes one page that works offline. `reports.compare` writes it beside its report too.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -17,8 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.credit import read
 from harness.errors import UserError
 from harness.store import write_atomically
+from harness.terminal import Parser, command, full, named_path
 from reports import parts
-from reports.command import exit_code
 from reports.episodes import checkpoint
 from reports.parts import what_happened
 from reports.recorded import Found, Recording, find, in_store
@@ -128,13 +127,15 @@ def fitting(episodes: Sequence[dict[str, Any]], room: int) -> list[dict[str, Any
     return kept
 
 
+@command("reports.viewer")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m reports.viewer", description="Write a page that shows recorded episodes."
-    )
+    parser = Parser(prog="python -m reports.viewer", description="Write a page that shows recorded episodes.")
     parser.add_argument(
-        "path", type=Path, metavar="DIR|FILE", help="a sweep's or a run's directory, or a trajectory file"
+        "path",
+        type=named_path,
+        metavar="DIR|FILE",
+        help="a sweep's or a run's directory, or a trajectory file",
     )
     parser.add_argument(
         "--algorithms",
@@ -142,10 +143,11 @@ def main(arguments: Sequence[str]) -> int:
         help="names with commas between them; default: a sweep's arms, or for a file all but the controls",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help=f"default: {PAGE} in DIR, or in the working directory"
+        "--out", type=named_path, metavar="FILE", help=f"default: {PAGE} in DIR, or in the working directory"
     )
     options = parser.parse_args(arguments)
-    return exit_code(lambda: print(f"page: {write_page(options.path, options.algorithms, options.out)}"))
+    print(f"page: {write_page(options.path, options.algorithms, options.out)}")
+    return 0
 
 
 def write_page(path: Path, algorithms: str | None, to: Path | None) -> Path:
@@ -157,7 +159,9 @@ def write_page(path: Path, algorithms: str | None, to: Path | None) -> Path:
     try:
         write_atomically(out, page(contents, path.resolve().name, path))
     except OSError as error:
-        raise UserError(f"{error.filename} can't be written ({error.strerror}): choose --out") from error
+        if full(error):
+            raise
+        raise UserError(f"{out} can't be written ({error.strerror}): choose --out") from error
     return out
 
 

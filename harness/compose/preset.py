@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from harness.config.classes import class_of
 from harness.config.plain import json_able
 from harness.errors import UserError
+from harness.terminal import command
 
 
 def preset(target: str) -> str:
@@ -18,15 +19,12 @@ def preset(target: str) -> str:
     return OmegaConf.to_yaml({"_target_": target, **options})
 
 
+@command("harness.compose.preset")
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    try:
-        if len(arguments) != 1:
-            raise UserError("name one class: python -m harness.compose.preset MODULE.CLASS")
-        sys.stdout.write(preset(arguments[0]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if len(arguments) != 1:
+        raise UserError("name one class: python -m harness.compose.preset MODULE.CLASS")
+    sys.stdout.write(preset(arguments[0]))
     return 0
 
 

@@ -9,7 +9,14 @@ from algorithms.factors import Clash
 from envs.base import TaskSet
 from harness.cells import PARTS
 from harness.compose.arms import Arm, sweep_arms
-from harness.compose.composing import OF_ARMS, compose, group_options, own_options, plain_of
+from harness.compose.composing import (
+    compose,
+    group_options,
+    of_the_sweep,
+    own_options,
+    plain_of,
+    refuse,
+)
 from harness.compose.frozen import find
 from harness.config.launchers import Launcher
 from harness.config.plain import (
@@ -28,6 +35,11 @@ from harness.errors import UserError, suggest
 MATCHED = ("batch", "budget", "evaluation")
 """What the environments of a sweep have in common."""
 AUTO = "auto"
+NOT_OF_A_SWEEP = {
+    "seed": "a sweep has sweep.seeds=[0,1,2]",
+    "algorithm": "a sweep has sweep.algorithms=[ppo,grpo]",
+}
+"""What a sweep does not read, and what to write instead."""
 Settings = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Options of the env and of the model, by environment."""
 SeedChooser = Callable[[SweepConfig, Settings], list[int]]
@@ -41,7 +53,10 @@ def compose_sweep(
 
     `choose_seeds` answers `sweep.seeds=auto`, which is refused without it.
     """
-    composed = compose([override for override in overrides if not override.startswith(OF_ARMS)])
+    refuse(overrides, NOT_OF_A_SWEEP)
+    composed = compose(of_the_sweep(overrides))
+    if composed.seed:
+        raise UserError(f"seed={composed.seed} has no effect: {NOT_OF_A_SWEEP['seed']}")
     if "name" not in composed.sweep:
         raise UserError(f"no sweep chosen: add +sweep=NAME, one of {', '.join(group_options('sweep'))}")
     options = plain_of(composed)["sweep"]
@@ -102,10 +117,11 @@ def resolve_seeds(
         return choose_seeds(sweep, dict(_settings(place, sweep, i) for i, place in enumerate(places)))
     if not isinstance(options["seeds"], list):
         raise UserError(f"sweep.seeds={options['seeds']} must be a list, e.g. [0,1,2], or auto")
-    if options["pilot"]:
-        raise UserError(
-            f"sweep.pilot={options['pilot']} is read with sweep.seeds=auto alone: set both, or none"
-        )
+    for option in ("pilot", "effect"):
+        if options[option] not in ("", SweepConfig.effect):
+            raise UserError(
+                f"sweep.{option}={options[option]} is read with sweep.seeds=auto alone: set both, or none"
+            )
     return options["seeds"]
 
 

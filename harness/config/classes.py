@@ -14,6 +14,8 @@ def class_of(target: object, where: str) -> type:
     module, _, name = str(target).rpartition(".")
     try:
         found = getattr(import_module(module), name)
+    except SyntaxError as error:
+        raise UserError(f"{where}: {error.filename}, line {error.lineno}: {error.msg}") from error
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UserError(f"{where}: there is no {target} ({error})") from error
     if not (isinstance(found, type) and is_dataclass(found)):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
-from harness.errors import UserError, require
+from harness.errors import UserError, check_name, require
 
 
 class Schedule(Enum):
@@ -117,6 +117,7 @@ class ModelConfig:
     """AdamW learning rate of the warm start."""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "model.name")
         require(self.clone_steps >= 1, f"model.clone_steps={self.clone_steps} must be at least 1")
         for name in ("lr", "critic_lr", "value_coef", "weight_decay", "clone_updates"):
             value = getattr(self, name)

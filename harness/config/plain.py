@@ -1,12 +1,13 @@
 """Typed configuration from plain data and back. Every mistake becomes one line (`UserError`)."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -67,8 +68,11 @@ def typed(cls: type, values: dict[str, Any], where: str) -> Any:
     for name in values:
         if name not in known:
             raise UserError(f"{where}.{name} is not an option{suggest(name, known)}")
+    check_shapes(cls, values, where)
     try:
-        built = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), values))
+        merged = OmegaConf.merge(OmegaConf.structured(cls), values)
+        check_finite(OmegaConf.to_container(merged), where)
+        built = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise UserError(f"{where}.{explain(error)}") from error
     for field in fields(cls):
@@ -76,6 +80,30 @@ def typed(cls: type, values: dict[str, Any], where: str) -> Any:
         if isinstance(value, list):
             object.__setattr__(built, field.name, tuple(value))
     return built
+
+
+def check_shapes(cls: type, values: Mapping[str, Any], where: str) -> None:
+    """Raise `UserError` for one value where the dataclass has a list, or where it has a table."""
+    for name, hint in get_type_hints(cls).items():
+        value = values.get(name, None)
+        if name not in values or isinstance(value, list | tuple | dict):
+            continue
+        if get_origin(hint) is tuple:
+            raise UserError(f"{where}.{name}={value} must be a list, e.g. {where}.{name}=[{value}]")
+        if get_origin(hint) is dict:
+            raise UserError(f"{where}.{name}={value} must be a table, e.g. {where}.{name}={{KEY: VALUE}}")
+
+
+def check_finite(value: Any, where: str) -> None:
+    """Raise `UserError` for a number that is infinite or not a number: no option of ours may be."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            check_finite(each, f"{where}.{name}")
+    elif isinstance(value, list):
+        for each in value:
+            check_finite(each, where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where}={value} must be a finite number")
 
 
 def explain(error: Exception) -> str:
@@ -107,7 +135,10 @@ def targeted(node: Mapping[str, Any], where: str) -> Any:
 
 @cache
 def _typed_once(cls: type, values: str, where: str) -> Any:
-    """`typed` of values in JSON: the arms of a sweep share most parts, and OmegaConf takes its time."""
+    """`typed`, once for equal values: the arms of a sweep share most parts, and OmegaConf takes its time.
+
+    The values are JSON text, as a key that tells 1 from 1.0 and from true, which hashable tuples do not.
+    """
     return typed(cls, json.loads(values), where)
 
 

@@ -8,12 +8,9 @@ from envs.base import ClosedVocabulary, EnvironmentSpec
 from envs.frame import Frame
 from harness.config.model import ModelConfig, PretrainedModel, TinyModel
 from harness.config.prompt import OF_ENVIRONMENT, PromptConfig
-from harness.errors import require
+from harness.errors import check_folder, check_name, require
 from harness.records.batch import asks_for, described
 from harness.records.columns import Moment
-
-SMALLEST_VLLM_HEAD = 32
-"""Numbers of an attention head, on CPUs; vLLM 0.32 has no kernel for smaller ones there."""
 
 
 class BudgetAxis(Enum):
@@ -38,7 +35,7 @@ class BudgetConfig:
     to itself, a CPU core for model=tiny; the only axis on which a run is not reproducible."""
 
     def __post_init__(self) -> None:
-        require(0 < self.limit < float("inf"), f"budget.limit={self.limit:g} must be above 0 and finite")
+        require(self.limit > 0, f"budget.limit={self.limit:g} must be above 0")
 
 
 @dataclass(frozen=True)
@@ -133,10 +130,7 @@ class RolloutConfig:
     of the weights, and for the engine's cache beside an update."""
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.timeout < float("inf"),
-            f"rollout.timeout={self.timeout:g} must be 0 or more, and finite",
-        )
+        require(self.timeout >= 0, f"rollout.timeout={self.timeout:g} must not be negative")
         require(0 <= self.max_lost < 1, f"rollout.max_lost={self.max_lost:g} must be at least 0 and below 1")
 
 
@@ -234,26 +228,6 @@ class RunConfig:
             f"engine.cache_tokens={self.engine.cache_tokens} must be at least {longest}: the longest prompt "
             "and its response",
         )
-        if self.engine.name is Engine.vllm:
-            self._check_vllm()
-
-    def _check_vllm(self) -> None:
-        model = self.model
-        require(
-            model.gpus == 1,
-            f"engine=vllm generates on one device, model.gpus={model.gpus}: choose engine=torch",
-        )
-        if isinstance(model, TinyModel):
-            require(
-                model.width >= SMALLEST_VLLM_HEAD * model.heads,
-                f"engine=vllm has no attention for heads of {model.width // model.heads} numbers, "
-                f"model.width={model.width} / model.heads={model.heads}: {SMALLEST_VLLM_HEAD} are the fewest",
-            )
-        if isinstance(model, PretrainedModel):
-            require(
-                not model.lora_rank,
-                f"engine=vllm takes no LoRA adapters, model.lora_rank={model.lora_rank}: choose engine=torch",
-            )
 
     @property
     def frame(self) -> Frame:
@@ -308,7 +282,7 @@ class Knob:
         least = "above 0" if self.scale is Scale.log else "a number"
         positive = self.low > 0 or self.scale is Scale.linear
         require(
-            positive and self.low < self.high < float("inf"),
+            positive and self.low < self.high,
             f"sweep.space: low={self.low:g} must be {least} and below high={self.high:g}",
         )
 
@@ -337,7 +311,7 @@ class SweepConfig:
     """A comparison: algorithms x seeds, everything else held still."""
 
     name: str
-    """The sweep's name, as in `+sweep=NAME`."""
+    """The sweep's name, as in `+sweep=NAME`; part of the names of its directory and of its jobs."""
     algorithms: tuple[str, ...]
     """The arms, as in `algorithm=NAME`; options of an arm of its own follow its name: `grpo rollouts=4`."""
     seeds: tuple[int, ...]
@@ -345,7 +319,8 @@ class SweepConfig:
     for `effect` at 80 % power under Holm. They start after the pilot's highest: runs that chose the number of
     seeds, and often the arms, can't confirm what they suggested at the error rate that a test states."""
     out: str
-    """The sweep's directory: the run store, and the report."""
+    """The sweep's directory: the run store, and the report. It belongs to one sweep; the same one with more
+    seeds, arms or environments goes on in it."""
     envs: tuple[str, ...] = ()
     """The environments that every arm runs on, as in `env=NAME`; options of its own follow its name: `vault
     slip=0.1`. Batch, budget and evaluation are the same in all. Arms are compared inside each, and by their
@@ -378,8 +353,12 @@ class SweepConfig:
     """With `seeds=auto`: the directory (its sweep.out) of a finished pilot of this sweep."""
     effect: float = 0.1
     """With `seeds=auto`: the smallest difference in final success worth finding, a share of tasks."""
+    append: bool = False
+    """Add these cells to those that `out` has of other settings, and report all of them."""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "sweep.name")
+        check_folder(self.out, "sweep.out")
         self._check_tuning()
         require(0 < self.sesoi < 1, f"sweep.sesoi={self.sesoi:g} must be above 0 and below 1")
         for name, sides in self.contrasts.items():
@@ -387,6 +366,14 @@ class SweepConfig:
                 set(sides) == {"left", "right"},
                 f"sweep.contrasts.{name} must have left and right, it has {', '.join(sides) or 'neither'}",
             )
+        require(
+            not self.factor_arms or len(self.factors) > 0,
+            f"sweep.factor_arms={list(self.factor_arms)} is read with sweep.factors alone: name the factors",
+        )
+        require(
+            not (self.append and (self.trials or self.tuned)),
+            "sweep.append clashes with sweep.trials and sweep.tuned: a tuning has a directory of its own",
+        )
         require(len(self.algorithms) > 0, "sweep.algorithms is empty: name at least one, e.g. [grpo,steppo]")
         require(len(self.seeds) > 0, "sweep.seeds is empty: name at least one, e.g. sweep.seeds=[0,1,2]")
         for name in ("algorithms", "envs", "seeds"):

@@ -18,13 +18,16 @@ PRELOADED = [
     *(
         "harness.planning.text",
         "harness.planning.checks",
-        "harness.compose.contrasts",
+        "harness.planning.declared",
+        "harness.planning.directory",
         "harness.compose.help",
     ),
     *("harness.pilot", "harness.launch.outcome"),
     *("harness.terminal", "harness.tracker", "harness.launch.slurm.job"),
 ]
 
+ENDING = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
+"""What may be sent to all processes of a command at once."""
 REUSED_SECONDS = 2.0
 """A younger process goes on with another cell: to start one costs a tenth of a second, as much as the
 smallest cells take. All other cells have a process of their own, in which others have left nothing."""
@@ -33,13 +36,14 @@ smallest cells take. All other cells have a process of their own, in which other
 def fork_server() -> ForkServerContext:
     """A server that forks workers, so that they start without imports.
 
-    It ignores what SLURM tells all processes of a job: with the server, the word of how workers end is lost.
+    It ignores what SLURM tells all processes of a job, and a closed terminal all that it started: with the
+    server, the word of how workers end is lost. Workers ignore the latter too: their parent tells them.
     """
     # One thread a process: on shared cores, spinning threads are many times slower. Set before torch loads.
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    kept = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
     try:
         forkserver.ensure_running()
     finally:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from envs.base import EnvironmentSpec
-from harness.code_version import code_version
 from harness.config import Launcher, ModelConfig, RunConfig, SlurmConfig, SweepConfig
 from harness.errors import UserError
 from harness.launch.slurm import cluster, limits
+from harness.planning.codes import check_code
 from harness.planning.plan import Plan, check_disk, existing_folder, plan
 from harness.planning.predict import check_budget
 from harness.policy.inputs import inputs_of
@@ -53,8 +53,8 @@ def check_parts(cells: Sequence[RunConfig]) -> None:
         env.check()
     for model in dict.fromkeys(cell.model for cell in cells):
         check_model(model)
-    for engine in dict.fromkeys(cell.engine for cell in cells):
-        check_engine(engine)
+    for cell in {(cell.engine, cell.model): cell for cell in cells}.values():
+        check_engine(cell)
 
 
 def check_inputs(out: Path, cells: Sequence[RunConfig]) -> None:
@@ -72,19 +72,3 @@ def by_inputs(cells: Sequence[RunConfig]) -> dict[tuple[ModelConfig, Environment
     for cell in cells:
         found[cell.model, cell.env].append(cell)
     return found
-
-
-def check_code(out: Path, cells: Sequence[RunConfig]) -> None:
-    """Raise `UserError` if other code than this has made a part of the store."""
-    others: set[str] = set()
-    mixed = 0
-    for cell in cells if (out / "runs").exists() else ():
-        other = RunDir(out / "runs" / cell_id(cell)).codes() - {code_version(cell.algorithm)}
-        others |= other
-        mixed += bool(other)
-    if mixed:
-        raise UserError(
-            f"{mixed} of {len(cells)} cells in sweep.out={out} were run by other code or library versions "
-            f"({', '.join(sorted(others))}): set sweep.out=DIR for a new store, or "
-            "launcher.allow_mixed_code=true to mix them"
-        )

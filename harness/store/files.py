@@ -37,7 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk's error names no file, others the temporary one
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise

@@ -1,5 +1,6 @@
 """A cell's code version changes with what can have a part in its numbers, and with nothing else."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -94,3 +95,48 @@ def test_the_order_of_rooms_names_every_room():
     }
     assert rooms - named == {"harness.__init__"}
     assert {"reports", "algorithms", "envs"} <= named
+
+
+CHECK = """
+import sys
+from pathlib import Path
+from harness.compose import compose_run
+from harness.errors import UserError
+from harness.planning import codes
+from harness.store import RunDir, append_line, write_json
+from harness.code_version import code_version
+cell, out = compose_run(["algorithm=grpo"]), Path(sys.argv[1])
+if sys.argv[2] == "make":
+    codes.note(out, [cell])
+    run = RunDir.create(out, cell)
+    write_json(run.result, {})
+    append_line(run.attempts, {"iteration": 0, "code": code_version(cell.algorithm)})
+try:
+    codes.check_code(out, [cell])
+except UserError as error:
+    print(error)
+"""
+
+
+def checked(folder: Path, out: Path, step: str) -> str:
+    """What the sources in `folder` say to the store in `out`."""
+    command = [sys.executable, "-c", CHECK, str(out), step]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+def test_the_refusal_after_an_edit_names_the_files(copy, tmp_path):
+    shutil.copytree(ROOT / "sweeps", copy / "sweeps")
+    assert checked(copy, tmp_path, "make") == ""
+    for name in ("harness/run.py", "algorithms/grpo.py", "algorithms/ppo.py"):
+        with (copy / name).open("a") as file:
+            file.write("# a comment\n")
+    said = checked(copy, tmp_path, "check")
+    assert "1 of 1 cells in sweep.out=" in said
+    assert "(other: algorithms/grpo.py, harness/run.py)" in said
+    for note in (tmp_path / "code").iterdir():
+        note.unlink()
+    assert "(other: version " in checked(copy, tmp_path, "check"), "a store of before the note"

@@ -57,7 +57,8 @@ def test_two_sweeps_of_one_directory_share_the_work(tmp_path):
     assert list((tmp_path / "store").glob("runs/*/lease*")) == []
 
 
-def test_an_interrupted_sweep_writes_checkpoints_first(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sweep_writes_checkpoints_first(number, tmp_path):
     long = [*TINY, "budget.limit=5e12", "sweep.out=store"]
     process = subprocess.Popen(
         command(*long),
@@ -72,7 +73,7 @@ def test_an_interrupted_sweep_writes_checkpoints_first(tmp_path):
     while len(list((tmp_path / "store").glob("runs/*/checkpoints/*/state.json"))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "stopping after the iteration in flight and a checkpoint" in said
