@@ -125,7 +125,7 @@ class Broken:
 
     sent = -1
 
-    def __init__(self, cell: writer.Cell) -> None:
+    def __init__(self, cell: writer.Copied) -> None:
         if "s1" in cell.name:
             raise OSError("no\nnetwork")
 
@@ -141,7 +141,7 @@ class Noting:
 
     sent = -1
 
-    def __init__(self, cell: writer.Cell, names: list[str]) -> None:
+    def __init__(self, cell: writer.Copied, names: list[str]) -> None:
         self.name, self.names = cell.name, names
 
     def write(self, points):
