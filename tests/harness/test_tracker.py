@@ -68,7 +68,7 @@ def finish(run_dir: RunDir) -> None:
     for iteration in (3, 4):
         train(run_dir, iteration)
     evaluate(run_dir, 4)
-    write_json(run_dir.result, {"final_success": 0.25})
+    write_json(run_dir.result, {"final_success": 0.25, "scores": [0.25]})
 
 
 def track(store: Path, tracker: Tracker, code: str) -> int:
