@@ -12,6 +12,7 @@ from harness.board.sweep import read_sweep
 from harness.compose import compose_run
 from harness.config import BudgetAxis
 from harness.config.plain import to_plain
+from harness.distrust import Damaged
 from harness.launch.local import Cell as ToRun
 from harness.launch.local import progress
 from harness.launch.slurm.standing import Standing, standing
@@ -22,6 +23,7 @@ from harness.reading.cell import AXES, Budget, Kind, State, read_cell, seconds, 
 from harness.reading.whole import check_sums, spent_at_checkpoint, stand
 from harness.store import RunDir, cell_id, read_json, write_json
 from harness.store.checksums import file_hash, write_sealed
+from harness.tracker.points import read_points
 from reports.store import read_store
 
 LIMIT = 1e9
@@ -175,6 +177,11 @@ def test_everybody_says_the_same(name, tmp_path):
     if state is not State.running:
         assert len({reason for _, reason in told.values()}) == 1, told
         assert words in told["board"][1]
+    if state is State.damaged:
+        with pytest.raises(Damaged):
+            read_points(run_dir)
+    if state is State.done:
+        assert read_points(run_dir)[1], "a tracker takes it for finished"
     due = {State.done: Standing.done, State.running: Standing.alive}
     failed = (State.failed, State.damaged)
     expected = due.get(state, Standing.failed if state in failed else Standing.new)

@@ -68,7 +68,7 @@ def finish(run_dir: RunDir) -> None:
     for iteration in (3, 4):
         train(run_dir, iteration)
     evaluate(run_dir, 4)
-    write_json(run_dir.result, {"final_success": 0.25})
+    write_json(run_dir.result, {"final_success": 0.25, "scores": [0.25]})
 
 
 def track(store: Path, tracker: Tracker, code: str) -> int:
@@ -125,7 +125,7 @@ class Broken:
 
     sent = -1
 
-    def __init__(self, cell: writer.Cell) -> None:
+    def __init__(self, cell: writer.Copied) -> None:
         if "s1" in cell.name:
             raise OSError("no\nnetwork")
 
@@ -141,7 +141,7 @@ class Noting:
 
     sent = -1
 
-    def __init__(self, cell: writer.Cell, names: list[str]) -> None:
+    def __init__(self, cell: writer.Copied, names: list[str]) -> None:
         self.name, self.names = cell.name, names
 
     def write(self, points):
