@@ -46,7 +46,7 @@ from harness.update.learner import Learner
 from harness.update.trainer import Trainer
 from harness.update.warm_start import load_or_make
 
-STATE = ("iteration", "point", "scores", "successes", "spent_at", "seconds")
+STATE = ("iteration", "point", "scores", "successes", "spent_at", "seconds", "stops")
 """What a checkpoint says of a run beside its ledger, its models and their optimisers."""
 SINGLE = Path("runs/single")
 """Where cells that no sweep runs are kept, from the working directory."""
@@ -108,6 +108,8 @@ class Run:
         """Sampled score at each evaluation; success where the environment has no scores."""
         self.successes: list[float] = []
         """Sampled success at each evaluation."""
+        self.stops: dict[str, dict[str, int]] = {"training": {}, "evaluation": {}}
+        """Episodes so far, by why they ended."""
         self.spent_at: list[float] = []
         """What the budget's axis had used at each evaluation."""
         self.seconds = 0.0
@@ -145,6 +147,7 @@ class Run:
             "final_score": self._final(self.scores),
             "measure": "score" if self.config.env.graded else "success",
             "scores": self.scores,
+            "stops": self.stops,
             "iterations": self.iteration,
             "overshoot": self.spent / limit - 1,
             "panel_hash": self.config.env.panel_hash(),
@@ -174,6 +177,7 @@ class Run:
         rate = self.learner.set_rates(self.spent / self.config.budget.limit)
         trained = self._overlapped(self.ahead, clock) if self.ahead else self._in_turn(clock)
         trajectories, noticed, metrics = trained
+        self._count("training", trajectories)
         self.iteration += 1
         self.ledger.trajectories += sum(self.player.plays(trajectory.group) for trajectory in trajectories)
         self.books.settle()
@@ -237,6 +241,7 @@ class Run:
         forms = self.learner.policy_forms
         with self.learner.placement.autocast():
             evaluation = evaluate(self.config, self.player, forms, self.ledger, point)
+        self._count("evaluation", evaluation.sampled)
         self._keep(point, evaluation.sampled)
         metrics = evaluation.metrics | self._diagnostics()
         self.books.settle()
@@ -247,6 +252,12 @@ class Run:
         self._record("evaluation", {"fraction": point / self.config.evaluation.points, **metrics})
         clock.lap("evaluation")
         self._record_times(clock)
+
+    def _count(self, stage: str, trajectories: Sequence[Trajectory]) -> None:
+        """Count why episodes ended."""
+        stops = self.stops[stage]
+        for trajectory in trajectories:
+            stops[trajectory.stop.value] = stops.get(trajectory.stop.value, 0) + 1
 
     def _keep(self, point: int, sampled: list[Trajectory]) -> None:
         """Write the sampled episodes of the panel's first tasks down."""

@@ -26,6 +26,7 @@ from harness.terminal import Parser, command, full, named_path
 from reports import export, wording
 from reports.comparisons import Family
 from reports.effects import Effects, effects_of, odds_ratio
+from reports.outcomes import across
 from reports.parts import Parts
 from reports.pooled import pools
 from reports.sections import MOST_ROWS, Compared, Overall, Section, overall, section
@@ -164,6 +165,8 @@ def named_tables(section: Section) -> dict[str, pd.DataFrame]:
         "profile": section.profile,
         "compute": section.compute,
         "phases": section.phases,
+        "outcomes": section.outcomes,
+        "metrics": section.metrics,
         "factors": section.factors,
     }
     if section.tuning:
@@ -207,7 +210,7 @@ def render(template: str, content: Mapping[str, Any]) -> bytes:
     )
     forms = (
         wording.plain, wording.signed, wording.between, wording.p_value, wording.amount, wording.percent,
-        wording.count, wording.verdict_text, wording.collapse_text, wording.reach, odds_ratio,
+        wording.count, wording.verdict_text, wording.collapse_text, wording.reach, odds_ratio, across,
     )  # fmt: skip
     environment.filters |= {form.__name__: form for form in forms}
     return environment.get_template(template).render(content).encode()
@@ -224,6 +227,7 @@ def said(report: Report) -> dict[str, Any]:
         "store": store,
         "answers": answers(report),
         "sections": report.sections,
+        "measure": measure_of(report.sections),
         "overalls": report.overalls,
         "effects": report.effects,
         "trajectories": TRAJECTORIES if report.trajectories else "",
@@ -237,6 +241,11 @@ def said(report: Report) -> dict[str, Any]:
         "axes": wording.AXES,
         "command": f"python -m reports.compare {store.path}",
     }
+
+
+def measure_of(sections: Sequence[Section]) -> str:
+    """What all runs of a page are compared by: `score` where an environment is graded."""
+    return "success" if all(section.measure == "success" for section in sections) else "score"
 
 
 def answers(report: Report) -> list[tuple[str, str]]:

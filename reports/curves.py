@@ -57,13 +57,13 @@ def curves(setting: Setting, table: pd.DataFrame, width: float) -> Figure:
     for arm, line in table.groupby("arm"):
         colour, name = colours[str(arm)], names[str(arm)]
         axes.fill_between(line["amount"], line["low"], line["high"], color=colour, alpha=0.13, linewidth=0)
-        axes.plot(line["amount"], line["success"], color=colour, linewidth=2.2, label=name)
-    ends = table.dropna(subset="success").groupby("arm").tail(1).sort_values("success")
+        axes.plot(line["amount"], line["score"], color=colour, linewidth=2.2, label=name)
+    ends = table.dropna(subset="score").groupby("arm").tail(1).sort_values("score")
     if named:
         name_ends(axes, ends, end, colours, names)
     else:
         legend(figure, axes.get_legend_handles_labels()[0])
-    axes.set_ylabel("success (sampled)")
+    axes.set_ylabel(f"{setting.measure} (sampled)")
     return figure
 
 
@@ -71,12 +71,12 @@ def name_ends(
     axes: Axes, ends: pd.DataFrame, end: float, colours: Mapping[str, str], names: Mapping[str, str]
 ) -> None:
     """Each curve's name at the right, with a line to the curve's end."""
-    for place, (_, row) in zip(apart(list(ends["success"]), 0.055), ends.iterrows(), strict=True):
+    for place, (_, row) in zip(apart(list(ends["score"]), 0.055), ends.iterrows(), strict=True):
         colour = colours[row["arm"]]
         axes.text(1.05 * end, place, names[row["arm"]], color=colour, va="center", weight="bold")
         axes.plot(
             [row["amount"], 1.045 * end],
-            [row["success"], place],
+            [row["score"], place],
             color=colour,
             linewidth=0.7,
             clip_on=False,
@@ -98,9 +98,9 @@ def apart(values: Sequence[float], gap: float) -> list[float]:
 def seed_curves(setting: Setting) -> pd.DataFrame:
     """Success of single runs over the budget: one row an evaluation, of the runs that are drawn."""
     ends = setting.curve.groupby("cell").tail(1).sort_values(["arm", "cell"])
-    shown = [of.iloc[drawn(of["success"], MOST_LINES)] for _, of in ends.groupby("arm")]
+    shown = [of.iloc[drawn(of["score"], MOST_LINES)] for _, of in ends.groupby("arm")]
     lines = [setting.lines[cell] for cell in pd.concat(shown)["cell"]]
-    columns = ["arm", "seed", "state", setting.axis, "success"]
+    columns = ["arm", "seed", "state", setting.axis, "score"]
     return pd.DataFrame({name: np.concatenate([line[name] for line in lines]) for name in columns})
 
 
@@ -111,9 +111,9 @@ def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame, wi
     small = found[0].get_position().width * width < SMALL
     axis = str(table["axis"].iloc[0])
     budget_axis(figure, found, axis, float(table["amount"].max()), 3 if small else 4)
-    means = {str(arm): line[["amount", "success"]].to_numpy() for arm, line in table.groupby("arm")}
+    means = {str(arm): line[["amount", "score"]].to_numpy() for arm, line in table.groupby("arm")}
     lines: dict[tuple[str, bool], list[Floats]] = defaultdict(list)
-    values = seeds[[axis, "success"]].to_numpy(dtype=float)
+    values = seeds[[axis, "score"]].to_numpy(dtype=float)
     by_run: dict[Any, Any] = seeds.groupby(["arm", "seed", "state"]).indices
     for (arm, _, state), places in by_run.items():
         lines[arm, state == "done"].append(values[places])
@@ -126,5 +126,5 @@ def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame, wi
             thin: Any = {"linewidths": 0.9, "alpha": 0.5, "zorder": 2, "linestyles": style}
             axes.add_collection(LineCollection(lines[arm, done], colors=colours[arm], **thin))
         axes.set_title(names[arm], fontsize=8 if small else None)
-    figure.supylabel("success (sampled)", x=0.008, fontsize=9)
+    figure.supylabel(f"{setting.measure} (sampled)", x=0.008, fontsize=9)
     return figure

@@ -11,10 +11,10 @@ from reports.learning import THRESHOLD
 from reports.svg import canvas, legend, legend_room, palette, shortened
 
 
-def profile(arms: Sequence[str], table: pd.DataFrame, width: float) -> Figure:
+def profile(arms: Sequence[str], table: pd.DataFrame, measure: str, width: float) -> Figure:
     """Share of runs that end above a score (performance profile)."""
     figure, axes = steps(arms, table, "score", "above", width)
-    axes.set_xlabel("final success")
+    axes.set_xlabel(f"final {measure}")
     axes.set_ylabel("share of runs above it")
     return figure
 

@@ -41,7 +41,7 @@ def modelled(store: Store, setting: Setting, factors: list[str], cells: set[str]
         {
             "environment": setting.slug,
             "seed": int(run["seed"]),
-            "score": float(run["final_success"]) if run["state"] == "done" else stats.FAILED_SCORE,
+            "score": float(run["final_score"]) if run["state"] == "done" else stats.FAILED_SCORE,
             "successes": successes(setting, run, window, episodes),
             "episodes": window * episodes,
             **{factor: str(store.configs[run["cell"]]["algorithm"][factor]) for factor in factors},

@@ -116,7 +116,7 @@ def compared(
 
 def run_of(lines: Lines, cell: str, amount_of: Amounts) -> Run:
     """A finished run along an axis."""
-    spent, success = (np.asarray(lines[name], dtype=float) for name in ("spent", "success"))
+    spent, success = (np.asarray(lines[name], dtype=float) for name in ("spent", "score"))
     return Run(amount_of(cell, lines), spent, success)
 
 

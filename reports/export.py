@@ -90,7 +90,7 @@ def final_tex(final: pd.DataFrame) -> bytes:
                 row["arm"],
                 row["credit_unit"],
                 str(row["seeds"]),
-                wording.plain(row["final_success"]),
+                wording.plain(row["final_score"]),
                 wording.between(row["low"], row["high"]),
                 wording.plain(row["iqm"]),
                 wording.plain(row["area"]),

@@ -116,10 +116,11 @@ def pooled_pictures(
         found["heat"] = Drawing(title, table, arms, partial(heat_map, table))
     if len(profiled):
         title = f"Performance profile: runs of all environments that end above a score ({where})"
-        found["profile"] = Drawing(title, profiled, arms, partial(profile, arms, profiled))
+        found["profile"] = Drawing(title, profiled, arms, partial(profile, arms, profiled, pool.measure))
     if has_pairs(comparisons):
-        title = f"Paired differences in final success over environments ({where})"
-        found["forest"] = Drawing(title, comparisons.table, arms, partial(forest, arms, comparisons))
+        title = f"Paired differences in final {pool.measure} over environments ({where})"
+        rows = partial(forest, arms, comparisons, pool.measure)
+        found["forest"] = Drawing(title, comparisons.table, arms, rows)
     return all_drawn(found, f"pooled-{pool.model}", parts)
 
 
@@ -151,13 +152,13 @@ def drawings(setting: Setting, measured: Measured, comparisons: Family) -> dict[
     """What there is to draw, by kind."""
     arms, ends, phases = list(setting.arms), measured.final, measured.phases
     by_axis = {str(axis): table for axis, table in measured.curves.groupby("axis", sort=False)}
-    seeds = seed_curves(setting)
+    seeds, measure = seed_curves(setting), setting.measure
     found = {
         "final": Drawing(
-            "Final success by algorithm, one dot a seed", ends, arms, partial(final, setting, ends)
+            f"Final {measure} by algorithm, one dot a seed", ends, arms, partial(final, setting, ends)
         ),
         "seeds": Drawing(
-            "Success over the budget, one line a seed",
+            f"{measure.capitalize()} over the budget, one line a seed",
             seeds,
             arms,
             partial(curves_by_arm, setting, by_axis[setting.axis], seeds),
@@ -167,20 +168,21 @@ def drawings(setting: Setting, measured: Measured, comparisons: Family) -> dict[
         ),
     }
     for axis, table in by_axis.items():
-        if table["success"].notna().any():
-            title = f"Success over {AXES[axis]}, mean over seeds"
+        if table["score"].notna().any():
+            title = f"{measure.capitalize()} over {AXES[axis]}, mean over seeds"
             found[f"curves-{axis}"] = Drawing(title, table, arms, partial(curves, setting, table))
     if len(measured.profile):
         title = "Performance profile: runs that end above a score"
-        found["profile"] = Drawing(title, measured.profile, arms, partial(profile, arms, measured.profile))
+        draw = partial(profile, arms, measured.profile, measure)
+        found["profile"] = Drawing(title, measured.profile, arms, draw)
     if len(measured.survival):
-        title = f"Runs that have not reached a success of {THRESHOLD:g}"
+        title = f"Runs that have not reached a {measure} of {THRESHOLD:g}"
         found["survival"] = Drawing(
             title, measured.survival, arms, partial(survival, arms, measured.survival)
         )
     if has_pairs(comparisons):
-        rows = partial(forest, arms, comparisons)
-        found["forest"] = Drawing("Paired differences in final success", comparisons.table, arms, rows)
+        title, rows = f"Paired differences in final {measure}", partial(forest, arms, comparisons, measure)
+        found["forest"] = Drawing(title, comparisons.table, arms, rows)
     return found
 
 
@@ -233,17 +235,17 @@ def final(setting: Setting, table: pd.DataFrame, width: float) -> Figure:
     figure, axes = canvas((0.95 if beside else 1.15) + row * len(table), width)
     own = [colours[arm] for arm in table["arm"]]
     seeds(axes, [seeds_drawn(setting.finals[arm]) for arm in table["arm"]], 0.2, 0.07, own)
-    intervals(axes, table, "final_success", own)
+    intervals(axes, table, "final_score", own)
     rows = np.arange(len(table))
     axes.plot(
-        table["greedy_success"], rows - 0.08, "D", markerfacecolor="none", markeredgecolor=INK, markersize=6
+        table["greedy_score"], rows - 0.08, "D", markerfacecolor="none", markeredgecolor=INK, markersize=6
     )
-    axes.vlines(table["start_success"], rows - 0.25, rows + 0.25, colors=MUTED, linewidth=1.5)
+    axes.vlines(table["start_score"], rows - 0.25, rows + 0.25, colors=MUTED, linewidth=1.5)
     between = "\n" if beside and len(table) <= MOST_TALL else " "
     labels = [f"{names[row['arm']]}{between}({row['credit_unit']})" for _, row in table.iterrows()]
     row_axis(axes, labels, width)
     axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("final success on the evaluation panel")
+    axes.set_xlabel(f"final {setting.measure} on the evaluation panel")
     entries = [
         axes.plot(
             [], [], "o-", color=MUTED, linewidth=2.4, markersize=8, label="sampled: mean, 95 % interval"
@@ -258,7 +260,7 @@ def final(setting: Setting, table: pd.DataFrame, width: float) -> Figure:
     return figure
 
 
-def forest(arms: Sequence[str], family: Family, width: float) -> Figure:
+def forest(arms: Sequence[str], family: Family, measure: str, width: float) -> Figure:
     """Differences with intervals, one dot a seed, verdicts at the right."""
     table, colours, beside = family.table, palette(arms), width == WIDE
     figure, axes = canvas(0.75 + (0.36 if beside else 0.56) * len(table), width)
@@ -277,7 +279,7 @@ def forest(arms: Sequence[str], family: Family, width: float) -> Figure:
     axes.set_xlim(-reach, reach)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
     axes.set_xlabel(
-        "← right arm better  ·  difference in final success, left − right  ·  left arm better →"
+        f"← right arm better  ·  difference in final {measure}, left − right  ·  left arm better →"
         if beside
         else "← right better  ·  left − right  ·  left better →"
     )

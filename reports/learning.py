@@ -25,7 +25,7 @@ def budgets_to_threshold(setting: Setting) -> dict[str, pd.Series]:
     found = {}
     for arm, runs in setting.scored.groupby("arm"):
         reached = [
-            stats.budget_to_threshold(lines[cell]["spent"], lines[cell]["success"], THRESHOLD)
+            stats.budget_to_threshold(lines[cell]["spent"], lines[cell]["score"], THRESHOLD)
             if state == "done"
             else math.inf
             for cell, state in zip(runs["cell"], runs["state"], strict=True)
@@ -87,7 +87,7 @@ def scaling_table(setting: Setting) -> pd.DataFrame:
         runs = setting.finished(arm)
         if not runs:
             continue
-        success_SP = np.array([stats.at_fractions(run["spent"], run["success"], FRACTIONS) for run in runs])
+        success_SP = np.array([stats.at_fractions(run["spent"], run["score"], FRACTIONS) for run in runs])
         fit = stats.scaling_fit(FRACTIONS, success_SP)
         found: dict[str, object] = {"arm": arm, "reason": fit.reason}
         for name in ("asymptote", "half", "exponent"):

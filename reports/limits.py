@@ -16,4 +16,4 @@ def at_ceiling(setting: Setting) -> list[str]:
 
 def tops_of(setting: Setting) -> dict[str, list[float]]:
     """By arm, the best success of each finished run."""
-    return {arm: [float(lines["success"].max()) for lines in setting.finished(arm)] for arm in setting.arms}
+    return {arm: [float(lines["score"].max()) for lines in setting.finished(arm)] for arm in setting.arms}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports import learning, tables
+from reports.outcomes import metric_table, outcome_table
 from reports.settings import Setting
 
 
@@ -22,6 +23,8 @@ class Measured:
     survival: pd.DataFrame
     scaling: pd.DataFrame
     profile: pd.DataFrame
+    outcomes: pd.DataFrame
+    metrics: pd.DataFrame
 
 
 def measured(setting: Setting) -> Measured:
@@ -36,5 +39,7 @@ def measured(setting: Setting) -> Measured:
         threshold=learning.threshold_table(budgets),
         survival=learning.survival_table(budgets),
         scaling=learning.scaling_table(setting),
+        outcomes=outcome_table(setting),
+        metrics=metric_table(setting),
         profile=learning.profile_table({arm: setting.finals[[arm]] for arm in setting.arms}),
     )

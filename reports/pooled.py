@@ -31,6 +31,11 @@ class Pool:
         return [setting.env for setting in self.settings]
 
     @property
+    def measure(self) -> str:
+        """What runs are compared by: `score`, which is success where an environment is not graded."""
+        return "success" if all(setting.measure == "success" for setting in self.settings) else "score"
+
+    @property
     def sesoi(self) -> float:
         """The declared smallest effect of interest, a difference in success."""
         return self.settings[0].sesoi
@@ -112,7 +117,7 @@ def final_table(pool: Pool) -> pd.DataFrame:
         if pool.finals[arm].notna().any()
     ]
     frame = pd.DataFrame(rows)
-    return frame if frame.empty else frame.sort_values("final_success", ascending=False, ignore_index=True)
+    return frame if frame.empty else frame.sort_values("final_score", ascending=False, ignore_index=True)
 
 
 def against_others(pool: Pool) -> pd.DataFrame:

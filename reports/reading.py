@@ -17,10 +17,10 @@ from harness.reading.cell import Cell, State, percent, read_cell
 from harness.reading.whole import check_sums
 
 CURVE_COLUMNS = [
-    "cell", "fraction", "success", "greedy_success", "flops", "tokens", "env_steps", "trajectories",
+    "cell", "fraction", "score", "greedy_score", "success", "flops", "tokens", "env_steps", "trajectories",
     "seconds", "spent",
 ]  # fmt: skip
-EVALUATED = ("fraction", "success", "greedy_success", "flops", "tokens", "env_steps")
+EVALUATED = ("fraction", "success", "flops", "tokens", "env_steps")
 """Numbers that every evaluation has."""
 COUNTED = ("env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories")
 """Numbers that every ledger has."""
@@ -42,6 +42,7 @@ class Rows:
     curve: list[tuple[Any, ...]] = field(default_factory=list)
     """Rows of `CURVE_COLUMNS`."""
     phases: list[Record] = field(default_factory=list)
+    outcomes: list[Record] = field(default_factory=list)
     versions: Record | None = None
     notes: list[str] = field(default_factory=list)
     """Files that can't be used, one line each."""
@@ -120,20 +121,22 @@ def read_scores(
     vouched = result is not None and "checksum" in result
     lines = read_records(folder, "metrics.jsonl", containing=EVALUATION if vouched else b"")
     curve = curve_of(lines, config, elapsed)
-    found: Record = {"start_success": curve["success"][0]} if curve["success"] else {}
+    found: Record = {"start_score": curve["score"][0]} if curve["score"] else {}
     if result is None:
         found["iterations"] = using("metrics.jsonl", iterations, lines)
     else:
-        if not curve["success"]:
+        if not curve["score"]:
             raise Damaged("metrics.jsonl: no evaluation, although the run has a result")
         window = int(config["evaluation"]["window"])
-        found |= using("result.json", finished, result, curve["greedy_success"][-window:])
+        found |= using("result.json", finished, result, curve["greedy_score"][-window:])
         rows.phases = using("result.json", phases, row["cell"], result, measured)
+        last = [line for line in lines if line["kind"] == "evaluation"][-window:]
+        rows.outcomes = using("result.json", outcomes, row["cell"], result, last)
         found["peak_memory"] = max((each["peak_memory"] for each in measured.values()), default=None)
         found["reason"] = "; ".join(rows.notes)
         rows.versions = result.get("versions") if isinstance(result.get("versions"), dict) else None
     row |= found
-    columns = {**curve, "cell": [row["cell"]] * len(curve["success"])}
+    columns = {**curve, "cell": [row["cell"]] * len(curve["score"])}
     rows.curve = list(zip(*(columns[name] for name in CURVE_COLUMNS), strict=True))
 
 
@@ -175,6 +178,10 @@ def columns_of(lines: Lines, config: Record, elapsed: dict[int, float]) -> dict[
     kept = [line for line in lines if line["kind"] == "evaluation"]
     axis, limit = config["budget"]["axis"], float(config["budget"]["limit"])
     columns = {name: reals([line[name] for line in kept]) for name in EVALUATED}
+    # Of an environment without scores, success is the score. A greedy episode that was lost leaves none.
+    columns["score"] = reals([line.get("score", line["success"]) for line in kept])
+    greedy = [line.get("greedy_score", line.get("greedy_success")) for line in kept]
+    columns["greedy_score"] = [optional(value) for value in greedy]
     trajectories = [line.get("trajectories") for line in kept]  # stores of older versions have none
     return columns | {
         "trajectories": trajectories if None in trajectories else reals(trajectories),
@@ -228,14 +235,43 @@ def attempts(lines: Lines) -> Record:
     return {"attempts": len(lines) or None, "code": " ".join(code), "hosts": " ".join(hosts), **redone}
 
 
-def finished(result: Record, greedy: list[float]) -> Record:
-    """The columns of `runs` that a finished cell adds; `greedy`: its greedy success in the final window."""
+def mean_of(values: list[float | None]) -> float | None:
+    """The mean of the values that there are."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def outcomes(id: str, result: Record, last: Lines) -> Lines:
+    """Why a finished cell's episodes ended, and what its environment said of them in its `last` evaluations.
+
+    One row for each `kind` (`training` and `evaluation`: episodes with that stop reason; `metric`: a mean)
+    and `name`. Cells of older versions have none.
+    """
+    rows = [
+        {"cell": id, "kind": kind, "name": str(reason), "value": number(episodes)}
+        for kind, stops in result.get("stops", {}).items()
+        for reason, episodes in stops.items()
+    ]
+    own = dict.fromkeys(
+        name for line in last for name in line if name.startswith("env_") and name not in COUNTED
+    )
+    for name in own:
+        value = mean_of([optional(line.get(name)) for line in last])
+        rows.append({"cell": id, "kind": "metric", "name": name.removeprefix("env_"), "value": value})
+    return rows
+
+
+def finished(result: Record, greedy: list[float | None]) -> Record:
+    """The columns of `runs` that a finished cell adds; `greedy`: its greedy score in the final window."""
     ledger = result["ledger"]
     # Stores of older versions have neither these nor the start's hash.
     reused = ledger.get("prefix_reused", {})
     return {
+        # Stores of older versions have no environments with scores.
+        "final_score": number(result.get("final_score", result["final_success"])),
         "final_success": number(result["final_success"]),
-        "greedy_success": sum(greedy) / len(greedy),
+        "measure": str(result.get("measure", "success")),
+        "greedy_score": mean_of(greedy),
         "iterations": optional(result.get("iterations")),
         "overshoot": number(result["overshoot"]),
         "panel_hash": str(result["panel_hash"]),

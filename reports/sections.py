@@ -12,6 +12,7 @@ from reports.comparisons import Family, Scores
 from reports.equal import equal_table
 from reports.limits import at_ceiling, at_floor
 from reports.measured import Measured, measured
+from reports.outcomes import lost_unequally
 from reports.parts import Parts
 from reports.pooled import Pool
 from reports.settings import Setting
@@ -74,6 +75,11 @@ class Section(Compared, Measured):
     tuning: Tuning | None
 
     @property
+    def measure(self) -> str:
+        """What runs are compared by."""
+        return self.setting.measure
+
+    @property
     def caution(self) -> str:
         """What the seeds can't tell, or what a tuning must not be read as."""
         return self.tuning.caution if self.tuning and self.tuning.searching else super().caution
@@ -91,6 +97,11 @@ class Overall(Compared):
     colours: dict[str, str]
     dots: str
     """What captions add where not every seed is drawn."""
+
+    @property
+    def measure(self) -> str:
+        """What runs are compared by."""
+        return self.pool.measure
 
 
 def families(scores: Scores) -> dict[str, Family]:
@@ -138,7 +149,11 @@ def section(store: Store, setting: Setting, parts: Parts) -> Section:
         colours=palette(list(setting.arms)),
         dots=wording.thinned(len(setting.finals), MOST_DOTS),
         lines=wording.thinned(len(setting.finals), MOST_LINES),
-        warnings=wording.warnings(store, setting) + wording.stuck(setting, floor, ceiling),
+        warnings=[
+            *wording.warnings(store, setting),
+            *lost_unequally(tables.outcomes),
+            *wording.stuck(setting, floor, ceiling),
+        ],
         methods=methods(store, setting, tuning),
         tuning=tuning,
     )

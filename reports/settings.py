@@ -38,6 +38,7 @@ class Setting:
     done: pd.DataFrame
     curve: pd.DataFrame
     phases: pd.DataFrame
+    outcomes: pd.DataFrame
     controls: frozenset[str]
     """Arms that are no contestants: they take part in no comparison of credit units."""
     contrasts: dict[str, dict[str, list[str]]]
@@ -63,6 +64,12 @@ class Setting:
     def axes(self) -> list[str]:
         """The axes that curves can be drawn along, the budget's first."""
         return list(dict.fromkeys([self.axis, *AXES]))
+
+    @property
+    def measure(self) -> str:
+        """What runs are compared by: `success`, or the `score` of an environment that is graded."""
+        known = self.done["measure"].dropna()
+        return str(known.iloc[0]) if len(known) else "success"
 
     @property
     def slug(self) -> str:
@@ -149,6 +156,7 @@ def settings(store: Store) -> list[Setting]:
                 curve=curve,
                 sesoi=float(store.manifest["sesoi"]),
                 phases=store.phases.merge(cells, on="cell"),
+                outcomes=store.outcomes.merge(cells, on="cell"),
             )
         )
     return found
@@ -171,8 +179,8 @@ def with_curves(runs: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame:
     lines = by_cell(curve)
     known = [lines.get(cell) for cell in runs["cell"]]
     return runs.assign(
-        area=[math.nan if each is None else stats.area(each["spent"], each["success"]) for each in known],
-        collapsed=[False if each is None else stats.collapsed(each["success"]) for each in known],
+        area=[math.nan if each is None else stats.area(each["spent"], each["score"]) for each in known],
+        collapsed=[False if each is None else stats.collapsed(each["score"]) for each in known],
     )
 
 

@@ -16,13 +16,14 @@ from reports.reading import CURVE_COLUMNS, read_rows
 from reports.stats import SESOI
 
 RUN_COLUMNS = [
-    "cell", "arm", "env", "model", "seed", "state", "reason", "failure", "final_success", "greedy_success",
-    "start_success", "iterations", "overshoot", "rollout_seconds", "update_seconds", "evaluation_seconds",
-    "env_steps", "env_steps_replayed", "env_steps_evaluation", "trajectories", "tokens_reused",
-    "flops_reused", "tool_calls", "peak_memory", "attempts", "code", "flops_redone", "seconds_redone",
-    "panel_hash", "start_hash", "placement", "hosts",
+    "cell", "arm", "env", "model", "seed", "state", "reason", "failure", "final_score", "final_success",
+    "measure", "greedy_score", "start_score", "iterations", "overshoot", "rollout_seconds",
+    "update_seconds", "evaluation_seconds", "env_steps", "env_steps_replayed", "env_steps_evaluation",
+    "trajectories", "tokens_reused", "flops_reused", "tool_calls", "peak_memory", "attempts", "code",
+    "flops_redone", "seconds_redone", "panel_hash", "start_hash", "placement", "hosts",
 ]  # fmt: skip
 PHASE_COLUMNS = ["cell", "phase", "tokens", "flops", "computed", "seconds", "peak_memory"]
+OUTCOME_COLUMNS = ["cell", "kind", "name", "value"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Store:
     `curve`: one row an evaluation; `spent` is the budget axis' amount over the limit, `seconds` those that
     rollouts and updates took before it.
     `phases`: one row a phase of a finished cell; `flops` nominal, `computed` really done, memory in bytes.
+    `outcomes`: one row a stop reason of a finished cell's episodes, or a number of its environment's own.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Store:
     runs: pd.DataFrame
     curve: pd.DataFrame
     phases: pd.DataFrame
+    outcomes: pd.DataFrame
     unreported: int
     """Run directories that `sweep.json` does not list."""
     notes: list[str]
@@ -76,6 +79,7 @@ def read_store(path: Path) -> Store:
         runs=pd.DataFrame([cell.row for cell in cells], columns=RUN_COLUMNS),
         curve=pd.DataFrame([line for cell in cells for line in cell.curve], columns=CURVE_COLUMNS),
         phases=pd.DataFrame([phase for cell in cells for phase in cell.phases], columns=PHASE_COLUMNS),
+        outcomes=pd.DataFrame([row for cell in cells for row in cell.outcomes], columns=OUTCOME_COLUMNS),
         unreported=len(set(folders_in(path / "runs") or []) - set(ids)),
         notes=notes + [note for cell in cells for note in cell.notes],
     )

@@ -33,13 +33,14 @@ def final_table(setting: Setting) -> pd.DataFrame:
                 "credit_unit": setting.unit(arm),
                 "failed": int(setting.failed[arm].sum()),
                 "collapsed": int(done["collapsed"].astype(bool).sum()),
-                "start_success": done["start_success"].mean(),
-                "greedy_success": done["greedy_success"].mean(),
+                "start_score": done["start_score"].mean(),
+                "greedy_score": done["greedy_score"].astype(float).mean(),
+                "final_success": done["final_success"].mean(),
                 **located(finals, areas),
             }
         )
     frame = pd.DataFrame(rows)
-    return frame if frame.empty else frame.sort_values("final_success", ascending=False, ignore_index=True)
+    return frame if frame.empty else frame.sort_values("final_score", ascending=False, ignore_index=True)
 
 
 def located(finals_S: pd.Series, areas_S: pd.Series) -> dict[str, float]:
@@ -48,7 +49,7 @@ def located(finals_S: pd.Series, areas_S: pd.Series) -> dict[str, float]:
     middle, median = stats.iqm_interval(finals_S), stats.median_interval(finals_S)
     return {
         "seeds": mean.n,
-        "final_success": mean.estimate,
+        "final_score": mean.estimate,
         "low": mean.low,
         "high": mean.high,
         "iqm": middle.estimate,
@@ -76,12 +77,12 @@ def curve_table(setting: Setting, axis: str) -> pd.DataFrame:
             continue
         end = setting.limit if axis == setting.axis else min(float(run[axis].max()) for run in runs)
         places = FRACTIONS * end
-        by_run = np.array([stats.at_fractions(run[axis], run["success"], places) for run in runs])
+        by_run = np.array([stats.at_fractions(run[axis], run["score"], places) for run in runs])
         for amount, success in zip(places, by_run.T, strict=True):
             interval = stats.rate_interval(success)
-            row = {"arm": arm, "axis": axis, "amount": amount, "success": interval.estimate}
+            row = {"arm": arm, "axis": axis, "amount": amount, "score": interval.estimate}
             rows.append({**row, "low": interval.low, "high": interval.high, "seeds": interval.n})
-    return pd.DataFrame(rows, columns=["arm", "axis", "amount", "success", "low", "high", "seeds"])
+    return pd.DataFrame(rows, columns=["arm", "axis", "amount", "score", "low", "high", "seeds"])
 
 
 def phase_table(setting: Setting) -> pd.DataFrame:

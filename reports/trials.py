@@ -57,9 +57,7 @@ def ended_runs(store: Store, record: Mapping[str, Record]) -> pd.DataFrame:
 
     A run that the algorithm broke scores 0; one without a result for another reason has NaN.
     """
-    areas = {
-        cell: stats.area(lines["spent"], lines["success"]) for cell, lines in by_cell(store.curve).items()
-    }
+    areas = {cell: stats.area(lines["spent"], lines["score"]) for cell, lines in by_cell(store.curve).items()}
     inside = store.phases[~store.phases["phase"].isin(OUTSIDE)]
     # A failed run has no ledger: what it had spent at its last evaluation is known.
     spent = {**store.curve.groupby("cell")["flops"].max(), **inside.groupby("cell")["flops"].sum()}
@@ -67,7 +65,7 @@ def ended_runs(store: Store, record: Mapping[str, Record]) -> pd.DataFrame:
     for place, column in enumerate(("algorithm", "trial")):
         runs[column] = [record["cells"][cell][place] for cell in runs["cell"]]
     failed, done = stats.broken_by_algorithm(runs), runs["state"] == "done"
-    runs["score"] = runs["final_success"].astype(float).where(done).mask(failed, 0.0)
+    runs["score"] = runs["final_score"].astype(float).where(done).mask(failed, 0.0)
     runs["area"] = runs["cell"].map(areas).astype(float).where(done).mask(failed, 0.0)
     runs["flops"] = [int(spent.get(cell, 0)) for cell in runs["cell"]]
     return runs

@@ -413,8 +413,8 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
         ),
         ("Panel", panel(env, evaluation) + (f" SHA-256 {hashes[0][:16]}…" if len(hashes) == 1 else "")),
         (
-            "Final success",
-            f"mean sampled success of the last {count(int(evaluation['window']), 'evaluation')} of "
+            f"Final {setting.measure}",
+            f"mean sampled {setting.measure} of the last {count(int(evaluation['window']), 'evaluation')} of "
             f"{int(evaluation['points']) + 1}, read off the curve at equal fractions of the budget, the last "
             "at exactly the limit; never the peak.",
         ),
@@ -456,15 +456,18 @@ def evaluation_error(success: float, episodes: int) -> float:
 
 
 def noise(setting: Setting) -> str:
-    """How exactly a run's score is measured, beside the smallest effect of interest."""
+    """How exactly a run's score is measured, beside the smallest effect of interest.
+
+    A score between failure and success spreads at most as success of the same mean does.
+    """
     env, evaluation = setting.config["env"], setting.config["evaluation"]
     episodes = int(env["eval_tasks"]) * int(evaluation["episodes"]) * int(evaluation["window"])
     scores = setting.finals.to_numpy(dtype=float)
     level = 0.5 if np.isnan(scores).all() else float(np.nanmean(scores))
     error, seeds = evaluation_error(level, episodes), max(1, len(setting.finals))
     return (
-        f"{episodes} sampled episodes make a run's final success: at {level:.2f}, the mean of all runs, its "
-        f"standard error is some {error:.3f} from the evaluation alone; that of a difference of two arms "
+        f"{episodes} sampled episodes make a run's final {setting.measure}: at {level:.2f}, the mean of all runs, "
+        f"its standard error is {'at most' if setting.measure == 'score' else 'some'} {error:.3f} from the evaluation alone; that of a difference of two arms "
         f"over {count(seeds, 'seed')} {error * math.sqrt(2 / seeds):.3f}. The smallest effect of interest is "
         f"{setting.sesoi:g}."
     )

@@ -22,7 +22,7 @@ class Completed:
     """Columns `seed`, `arm`: runs without a score, left out of what is compared."""
 
 
-def intention_to_treat(runs: pd.DataFrame, score: str = "final_success") -> Completed:
+def intention_to_treat(runs: pd.DataFrame, score: str = "final_score") -> Completed:
     """The table of seeds x arms from `runs`, one row a run: `seed`, `arm`, `state`, `failure` and `score`.
 
     A run that the algorithm broke scores `FAILED_SCORE` whatever it holds, a `done` run its score. Anything

@@ -118,6 +118,7 @@ def write_run(
     result = {
         "final_success": float(np.interp([1.0, 0.9, 0.8], spent_at, scores).mean()),
         "scores": scores,
+        "stops": {"training": {"solved": 40, "horizon": 60}, "evaluation": {"solved": 5, "horizon": 5}},
         "iterations": 11,
         "overshoot": 0.02,
         "panel_hash": "b76f461fd81093a0" * 4,

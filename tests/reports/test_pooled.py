@@ -51,7 +51,7 @@ def test_a_seed_is_one_number(out):
     )
     final = pooled.final_table(pool).set_index("arm")
     assert list(final["seeds"]) == [SEEDS] * 3
-    assert final.loc["g2po", "final_success"] == pytest.approx(expected["g2po"].mean())
+    assert final.loc["g2po", "final_score"] == pytest.approx(expected["g2po"].mean())
 
 
 def test_the_heat_map_holds_paired_differences(out):

@@ -20,7 +20,7 @@ RUNS = pd.DataFrame(
         (3, "grpo", "failed", "algorithm", 0.9),
         (4, "grpo", "done", None, 0.5),
     ],
-    columns=["seed", "arm", "state", "failure", "final_success"],
+    columns=["seed", "arm", "state", "failure", "final_score"],
 )
 
 
