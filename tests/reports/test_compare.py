@@ -413,7 +413,7 @@ def test_unfinished_failed_and_damaged_cells_are_listed(tmp_path):
     shutil.copytree(runs / cells[5], runs / "grpo-vault-tiny-s9-0000000000")
     page = compare(tmp_path).read_text()
     states = table(tmp_path, "runs").set_index("cell")["state"]
-    assert list(states[cells]) == ["unfinished", "failed", "damaged", "done", "waiting", "done"]
+    assert list(states[cells]) == ["interrupted", "failed", "damaged", "done", "waiting", "done"]
     assert "FloatingPointError: diverged" in page
     assert "line 29 of the log" in page
     assert "line 9 of the log" not in page, "its end is shown"
