@@ -162,7 +162,8 @@ def test_a_rank_ends_with_the_first_one(tmp_path):
     first = subprocess.Popen([sys.executable, "-m", "harness.run", *overrides], cwd=tmp_path)
     run_dir = RunDir.create(tmp_path / "runs/single", compose_run(overrides))
     try:
-        wait_for(lambda: run_dir.metrics.exists() and len(lines(run_dir)) > 1)
+        wait_for(lambda: first.poll() is not None or (run_dir.metrics.exists() and len(lines(run_dir)) > 1))
+        assert first.poll() is None, "it ended before it was killed"
         (peer,) = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
         first.send_signal(signal.SIGKILL)
         first.wait()
