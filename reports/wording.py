@@ -465,10 +465,11 @@ def noise(setting: Setting) -> str:
     scores = setting.finals.to_numpy(dtype=float)
     level = 0.5 if np.isnan(scores).all() else float(np.nanmean(scores))
     error, seeds = evaluation_error(level, episodes), max(1, len(setting.finals))
+    some = "at most" if setting.measure == "score" else "some"
     return (
-        f"{episodes} sampled episodes make a run's final {setting.measure}: at {level:.2f}, the mean of all runs, "
-        f"its standard error is {'at most' if setting.measure == 'score' else 'some'} {error:.3f} from the evaluation alone; that of a difference of two arms "
-        f"over {count(seeds, 'seed')} {error * math.sqrt(2 / seeds):.3f}. The smallest effect of interest is "
+        f"{episodes} sampled episodes make a run's final {setting.measure}: at {level:.2f}, the mean of all "
+        f"runs, its standard error is {some} {error:.3f} from the evaluation alone; that of a difference of "
+        f"two arms over {count(seeds, 'seed')} {error * math.sqrt(2 / seeds):.3f}. The smallest effect of interest is "
         f"{setting.sesoi:g}."
     )
 

@@ -185,7 +185,7 @@ def test_everybody_says_the_same(name, tmp_path):
     due = {State.done: Standing.done, State.running: Standing.alive}
     failed = (State.failed, State.damaged)
     expected = due.get(state, Standing.failed if state in failed else Standing.new)
-    assert standing(run_dir, False, 0) is expected
+    assert standing(run_dir, ()) is expected
 
 
 INSIDE = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.config import SlurmConfig
 from harness.errors import UserError
 from harness.launch.outcome import Outcome
-from harness.launch.progress import Board, title
+from harness.launch.progress import Board, names_in
 from harness.launch.slurm import cluster, sbatch, submission
 from harness.launch.slurm.request import Request
 from harness.launch.slurm.standing import Cell, Standing, stand, waiting
@@ -29,7 +29,8 @@ class Busy(UserError):
 def launch(request: Request) -> Outcome:
     """Submit what is due; with `launcher.wait`, go on until nothing is alive any more."""
     cells = submit_due(request)
-    board = Board(len(cells), sum(cell.standing is not Standing.done for cell in cells))
+    owed = sum(cell.standing is not Standing.done for cell in cells)
+    board = Board(len(cells), owed, names_in(request.out))
     teller = Teller(board, cells, request.launcher)
     if request.launcher.wait:
         with board.progress:
@@ -162,7 +163,7 @@ class Teller:
                 self.board.done(cell.config, cell.run_dir)
             elif cell.standing is Standing.cancelled:
                 left = "not submitted again before the next command"
-                self.board.say(f"{title(cell.config)}: {cell.reason}; {left}")
+                self.board.say(f"{self.board.title(cell.config)}: {cell.reason}; {left}")
             elif cell.standing in (Standing.failed, Standing.lost):
                 self._failed(cell)
 
@@ -170,7 +171,7 @@ class Teller:
         most = self.launcher.max_attempts
         tried = f"attempt {cell.attempts} of {most}" if cell.attempts else f"it got on: no attempt of {most}"
         if is_due(cell, self.launcher):
-            self.board.say(f"{title(cell.config)}: {cell.reason} ({tried})")
+            self.board.say(f"{self.board.title(cell.config)}: {cell.reason} ({tried})")
         else:
             self.board.failed(cell.config, cell.run_dir, f"{cell.reason} ({tried})")
 
