@@ -469,8 +469,8 @@ def noise(setting: Setting) -> str:
     return (
         f"{episodes} sampled episodes make a run's final {setting.measure}: at {level:.2f}, the mean of all "
         f"runs, its standard error is {some} {error:.3f} from the evaluation alone; that of a difference of "
-        f"two arms over {count(seeds, 'seed')} {error * math.sqrt(2 / seeds):.3f}. The smallest effect of interest is "
-        f"{setting.sesoi:g}."
+        f"two arms over {count(seeds, 'seed')} {error * math.sqrt(2 / seeds):.3f}. The smallest effect of "
+        f"interest is {setting.sesoi:g}."
     )
 
 
