@@ -9,6 +9,7 @@ contrasts        by name, the cells on the `left` and on the `right`
 model            `factors` whose effects are estimated together, and the `cells` that are taken for it
 sesoi            the smallest effect of interest
 creditbench      the version, and the `commit`, that wrote it
+format           of the store, see `harness.store.run_dir.FORMAT`
 references, knobs, tuning, tuned    see `harness.compose.arms.tuning_record`
 """
 
@@ -53,6 +54,10 @@ def text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def record(value: Any) -> bool:
     return value is None or isinstance(value, dict)
 
@@ -68,6 +73,7 @@ KEYS: dict[str, tuple[Any, Callable[[Any], bool]]] = {
     "sesoi": (None, share),
     "creditbench": ("", text),
     "commit": ("", text),
+    "format": (None, whole),
     "references": ([], texts),
     "knobs": ([], texts),
     "tuning": (None, record),

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.credit import by_step, credit_of
 from harness.errors import UserError
+from harness.records import StopReason
 from harness.records.batch import Batch, Floats
 from harness.records.files import (
     COLUMN_KEYS,
@@ -105,11 +106,21 @@ def episode(record: RecordedTrajectory, task: str, credits: Sequence[Sequence[An
         "task": task,
         "goal": record.goal,
         "success": record.success,
+        "outcome": outcome(record),
         "steps": [
             {**turn(step), "credit": [each[number] for each in credits]}
             for number, step in enumerate(record.steps)
         ],
     }
+
+
+def outcome(record: RecordedTrajectory) -> str:
+    """How the episode ended, in words: solved or not, a score between the two, and why it stopped."""
+    solved = "solved" if record.success else "not solved"
+    graded = "" if record.score == float(record.success) else f", score {record.score:.2f}"
+    said = record.stop is None or record.stop in (StopReason.solved, StopReason.failed)
+    stop = "" if said or record.stop is None else f", {record.stop.value.replace('_', ' ')}"
+    return f"{solved}{graded}{stop}"
 
 
 def turn(step: RecordedStep) -> Plain:
@@ -124,6 +135,7 @@ def turn(step: RecordedStep) -> Plain:
         "tokens": tokens,
         "reward": rounded(step.reward),
         "valid": step.valid,
+        **({} if step.well_formed else {"ill": True}),
         **numbers,
     }
 

@@ -83,8 +83,8 @@ function drawControls() {
 
 // The page's parts.
 function drawSummary() {
-  const { success, steps, goal } = episode();
-  const badge = element("span", { class: `badge ${success ? "better" : "worse"}` }, success ? "✓ solved" : "✗ not solved");
+  const { success, outcome, steps, goal } = episode();
+  const badge = element("span", { class: `badge ${success ? "better" : "worse"}` }, `${success ? "✓" : "✗"} ${outcome}`);
   const reward = sum(steps.map((step) => step.reward));
   const facts = `${steps.length} ${steps.length === 1 ? "step" : "steps"}, reward ${plain(reward)}`;
   at("summary").replaceChildren(`${state.task}, episode ${state.episode + 1} of ${group().length} `, badge, " ", element("span", { class: "badge soft" }, facts));
@@ -141,6 +141,7 @@ function stepRow(step, number) {
   const here = number === state.step;
   const flags = [
     step.valid ? null : element("span", { class: "badge worse" }, "invalid"),
+    step.ill ? element("span", { class: "badge worse" }, "ill-formed") : null,
     step.reward ? element("span", { class: `badge ${step.reward > 0 ? "better" : "worse"}` }, `reward ${exact(step.reward)}`) : null,
   ];
   const turn = element("th", { class: "turn", scope: "row", role: "rowheader" },

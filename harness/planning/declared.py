@@ -11,6 +11,7 @@ from harness.compose.contrasts import factorial, resolve
 from harness.config import RunConfig, SweepConfig
 from harness.planning.labels import labels
 from harness.store import cell_id
+from harness.store.run_dir import FORMAT
 
 
 def manifest(sweep: SweepConfig, cells: Sequence[RunConfig], command: str) -> Record:
@@ -37,6 +38,7 @@ def manifest(sweep: SweepConfig, cells: Sequence[RunConfig], command: str) -> Re
         },
         "sesoi": sweep.sesoi,
         "creditbench": __version__,
+        "format": FORMAT,
         "commit": commit(),
         **tuning_record(sweep, ids),
     }

@@ -16,6 +16,7 @@ from harness.errors import UserError
 from harness.lease import turn
 from harness.manifest import KEYS, read_manifest
 from harness.store import cell_id, write_json
+from harness.store.run_dir import FORMAT
 
 MANIFEST = "sweep.json"
 
@@ -38,6 +39,7 @@ def content(out: Path, declared: Record, cells: Sequence[RunConfig], append: boo
     before = earlier(out)
     if before is None:
         return declared
+    check_format(out, before)
     if append:
         return joined(out, before, declared, {cell_id(cell): to_plain(cell) for cell in cells})
     listed = set(declared["cells"])
@@ -60,6 +62,17 @@ def earlier(out: Path) -> Record | None:
         return read_manifest(out)[0]
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, UserError):
         return None
+
+
+def check_format(out: Path, before: Record) -> None:
+    """Raise `UserError` where a version of another store format has made what is there."""
+    if before["format"] != FORMAT:
+        by = f" (commit {before['commit']})" if before["commit"] else ""
+        raise UserError(
+            f"sweep.out={out} was made by a version of CreditBench{by} whose cells this one can't go on "
+            f"with: set sweep.out=DIR for a new store; python -m reports.compare {out} still writes its "
+            "report"
+        )
 
 
 def check_declarations(out: Path, before: Record, declared: Record) -> None:

@@ -47,7 +47,7 @@ from harness.store.files import (
     write_json,
 )
 
-FORMAT = 3
+FORMAT = 4
 """Part of every cell's hash: raise it when the same configuration gives other numbers."""
 KEPT_CHECKPOINTS = 2
 

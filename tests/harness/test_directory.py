@@ -145,6 +145,17 @@ def test_a_damaged_file_is_written_anew(claim, tmp_path):
     assert claim() == first
 
 
+@pytest.mark.parametrize("append", [[], ["sweep.append=true"]], ids=["", "append"])
+def test_a_store_of_another_version_is_named_in_one_line(claim, tmp_path, append):
+    declared = claim()
+    older = {**declared, "commit": "0ee4f7ac0786", "cells": [f"{cell}0" for cell in declared["cells"]]}
+    del older["format"]
+    write_json(tmp_path / "sweep.json", older)
+    with pytest.raises(UserError, match=r"made by a version of CreditBench \(commit 0ee4f7ac0786\)") as error:
+        claim(*append)
+    assert "\n" not in str(error.value)
+
+
 def test_of_two_sweeps_at_once_one_gets_the_directory(tmp_path):
     sweeps = [asked(), asked("env=household")]
     refused = []
