@@ -84,7 +84,8 @@ class Algorithm(Factors, ABC):
     name: ClassVar[str]
     """The algorithm's name, as in `algorithm=NAME`."""
     computes: ClassVar[Computes]
-    """By option, the values that `credit` implements. Options that are not named may take any legal value."""
+    """For each factor, the values that `credit` implements. Factors that are not listed may take any legal
+    value."""
     ranges: ClassVar[Ranges] = {**Factors.ranges, "rollouts": COUNT}
     reads: ClassVar[tuple[str, ...]] = ()
     """Columns of the batch that `credit` reads beside rewards, counts, groups and success."""
@@ -129,7 +130,7 @@ class Algorithm(Factors, ABC):
         return RolloutPlan(roots=self.rollouts)
 
     def select_branches(self, batch: Batch, turn: int, random: np.random.Generator) -> list[BranchPoint]:
-        """Where to branch: the points of turn `turn` (from 0) on the trajectories that are there by then.
+        """Choose branch points for turn `turn` (counted from 0) among the trajectories that exist so far.
 
         Called turn after turn, each time with the continuations of the turns before in the batch, until
         every group has its `plan().branches`. `random` is the turn's own generator. Plans with branches only.

@@ -1,4 +1,4 @@
-"""Sampled evaluation episodes as a trajectory file, with all that algorithms read and this run can tell."""
+"""Writes evaluation episodes as trajectory files, with every optional column that this run can compute."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -48,8 +48,8 @@ class BatchConfig:
     minibatches: int = 4
     """Optimiser steps in an iteration; tasks are dealt to them evenly."""
     micro_tokens: int = 32768
-    """Most tokens in one forward-backward pass, rows that begin another one left out; changes memory and
-    speed, not results."""
+    """Most tokens in one forward-backward pass, not counting rows that are a prefix of another row; changes
+    memory and speed, not results."""
 
     def __post_init__(self) -> None:
         for name in ("trajectories", "minibatches", "micro_tokens"):

@@ -36,8 +36,9 @@ smallest cells take. All other cells have a process of their own, in which other
 def fork_server() -> ForkServerContext:
     """A server that forks workers, so that they start without imports.
 
-    It ignores what SLURM tells all processes of a job, and a closed terminal all that it started: with the
-    server, the word of how workers end is lost. Workers ignore the latter too: their parent tells them.
+    It ignores SIGTERM and SIGUSR2, which SLURM sends to every process of a job, and SIGHUP, which a closed
+    terminal sends: if the server died, the workers' exit codes would be lost. Workers ignore SIGHUP too:
+    their parent tells them.
     """
     # One thread a process: on shared cores, spinning threads are many times slower. Set before torch loads.
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -7,9 +7,9 @@ class Phase(Enum):
     """Where compute and time go."""
 
     prefill_new = "prefill_new"
-    """Tokens of prompts that were read."""
+    """Prompt tokens that were read."""
     prefill_cached = "prefill_cached"
-    """Tokens of prompts whose keys and values the engine had: nominal work that is not computed."""
+    """Prompt tokens found in the key-value cache: counted as nominal work, not computed."""
     decode = "decode"
     """Tokens sampled in rollouts from the start."""
     decode_branch = "decode_branch"

@@ -1,7 +1,7 @@
 """What a sweep is going to do and to cost: its cells, where they stand, compute, hours and disk.
 
-Reads the store and creates nothing. An arm here is every cell that differs in its seed alone: one for each
-environment.
+Reads the store and creates nothing. An arm here is a set of cells that differ in nothing but their seeds, so
+there is one for each environment.
 """
 
 import os
@@ -29,7 +29,7 @@ SAMPLE = 8
 
 @dataclass(frozen=True)
 class Arm:
-    """Cells that differ in their seed alone, and what one of them takes."""
+    """Cells that differ in nothing but their seeds, and what one of them takes."""
 
     name: str
     config: RunConfig
@@ -42,7 +42,7 @@ class Arm:
     seconds: float
     """What a cell takes from start to end."""
     measured: int
-    """Finished cells whose mean `seconds` is; 0: it is `flops` at the launcher's rate."""
+    """How many finished cells `seconds` is the mean of; 0: it is `flops` at the launcher's rate."""
     disk: int
     """Bytes that a cell holds in the end."""
 

@@ -65,7 +65,7 @@ class Prompting(Protocol):
         """The text of each token."""
 
     def take_dropped(self, summed: Sums = dict) -> dict[str, float] | None:
-        """What prompts left out for want of room since the last call, by name; None where nobody counts.
+        """What prompts left out for lack of room since the last call, by name; None if nothing is counted.
 
         `summed` adds up what this process and others counted.
         """

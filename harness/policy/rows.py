@@ -45,7 +45,7 @@ class Rows:
     length_U: NDArray[np.int64]
     """Tokens of each distinct row."""
     length_B: NDArray[np.int64]
-    """Tokens of each row that attention runs along: those that are no other row's beginning."""
+    """Tokens of each row that attention runs along: those that are not a prefix of another row."""
 
     @staticmethod
     def of(rows: Sequence[Row]) -> "Rows":

@@ -86,7 +86,7 @@ class Ahead:
         played, updated = Future[Rollout](), threading.Event()
 
         def play() -> None:
-            # Whoever leaves autocast empties the casts that all threads keep, an update's among them.
+            # Leaving an autocast block clears a cache that all threads share, including the update's.
             with self.scorer.placement.autocast():
                 try:
                     played.set_result(self._play(draws))

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Continue `prompt_ids` + `kept_ids` until the end token. Every request is one of its own."""
+    """Continue `prompt_ids` + `kept_ids` until the end token.
+
+    Requests compare by identity: two with equal fields are still two requests.
+    """
 
     prompt_ids: tuple[int, ...]
     kept_ids: tuple[int, ...]
@@ -62,7 +65,8 @@ class Usage:
     decode: list[int] = field(default_factory=list)
     """Positions attended to, for every sampled token that was fed back."""
     decoded: list[int] = field(default_factory=list)
-    """The same where generations that were equal so far count once: what was really computed."""
+    """Like `decode`, but generations that are identical so far count once: the positions actually
+    computed."""
     sampled: int = 0
     """Tokens sampled."""
     scored: list["Rows"] = field(default_factory=list)

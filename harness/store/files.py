@@ -53,7 +53,10 @@ def remove_temporaries(path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """A new file whose name is not: for a folder that counts for nothing until it is synced and renamed."""
+    """Write a new file and fsync its content, but not its directory entry.
+
+    For files in a temporary folder that is later synced and renamed as a whole.
+    """
     with path.open("wb") as file:
         file.write(content)
         file.flush()
