@@ -38,7 +38,7 @@ Bools = NDArray[np.bool_]
 SCORE_CLIP = (0.8, 1.2)
 FUTURE_CLIP = (1.0, 1.2)
 LARGEST_Z = 10.0
-"""Of a reward against a group that it is no member of, which is unbounded: a root that pays 1 is 20,000
+"""Of a reward against a group that it is not a member of, which is unbounded: a root that pays 1 is 20,000
 standard deviations away from branches that pay 0 and 0.0001. Among 100 rewards no member's is above 10."""
 
 

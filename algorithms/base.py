@@ -30,7 +30,7 @@ class RolloutPlan:
     branches: int = 0
     """Continuations from points that `Algorithm.select_branches` picks on finished trajectories."""
     each_minibatch: bool = False
-    """Branch one mini-batch at a time, each with the policy of that moment; else once an iteration."""
+    """Branch one mini-batch at a time, each with the policy of that moment; else once per iteration."""
     reads: tuple[str, ...] = ()
     """Optional batch columns that `select_branches` reads: current_logprob_T, previous_logprob_T."""
 
@@ -112,7 +112,7 @@ class Algorithm(Factors, ABC):
             fewest = max(fewest, 2)
         if self.rollouts < fewest:
             raise UserError(
-                f"algorithm.rollouts={self.rollouts}: {self.name} needs at least {fewest} rollouts a task"
+                f"algorithm.rollouts={self.rollouts}: {self.name} needs at least {fewest} rollouts per task"
             )
 
     @property

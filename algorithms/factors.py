@@ -198,7 +198,7 @@ class Factors:
     environment's longest possible trajectory (constant, Dr. GRPO)."""
     discount_unit: DiscountUnit = DiscountUnit.step
     """What gamma and lam count in: tokens, steps (charged at a step's last token), or steps spread evenly
-    over the batch's mean tokens a step (mean_step: gamma_token = gamma^(1 / mean L))."""
+    over the batch's mean tokens per step (mean_step: gamma_token = gamma^(1 / mean L))."""
     gamma: float = 1.0
     """Discount per discount unit."""
     lam: float = 1.0

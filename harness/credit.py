@@ -89,7 +89,7 @@ def parser() -> Parser:
     made.add_argument(
         "file",
         metavar="FILE",
-        help="trajectories, one a line (docs/trajectory-format.md); .gz, or - for stdin",
+        help="trajectories, one per line (docs/trajectory-format.md); .gz, or - for stdin",
     )
     made.add_argument("--algorithms", metavar="NAMES", required=True, help="names with commas between them")
     made.add_argument(
@@ -209,7 +209,7 @@ def credit_of(algorithm: Algorithm, batch: Batch) -> Credit:
 
 
 def result_lines(result: Result, records: Sequence[RecordedTrajectory]) -> Iterator[str]:
-    """The lines of one algorithm, one a trajectory, in the file's order."""
+    """The lines of one algorithm, one per trajectory, in the file's order."""
     batch, credit = result.batch, result.credit
     advantages = by_step(batch, credit.advantage_T.tolist())
     returns = None if credit.return_T is None else by_step(batch, targets(credit.return_T, credit))
@@ -241,7 +241,7 @@ def trains_critic(credit: Credit) -> Bools:
 
 
 def by_step(batch: Batch, values: list[Any]) -> list[list[Any]]:
-    """Values of all tokens as one list a step."""
+    """Values of all tokens as one list per step."""
     bounds = zip(batch.first_token_S.tolist(), batch.last_token_S.tolist(), strict=True)
     return [values[first : last + 1] for first, last in bounds]
 

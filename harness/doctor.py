@@ -1,7 +1,7 @@
 """`python -m harness.doctor [+sweep=NAME] [KEY=VALUE ...]`: will this sweep run here?
 
 Takes what `harness.sweep` takes (without a sweep: +sweep=all_algos), starts nothing and leaves nothing. One
-line a check: ok, warn or FAIL, with what to do. Exit codes: 0 nothing failed, 1 something did, 2 bad input.
+line per check: ok, warn or FAIL, with what to do. Exit codes: 0 nothing failed, 1 something did, 2 bad input.
 """
 
 import sys

@@ -175,7 +175,7 @@ def named_tables(section: Section) -> dict[str, pd.DataFrame]:
 
 
 def differences(family: Family) -> pd.DataFrame:
-    """Paired differences, one row a pair and seed."""
+    """Paired differences, one row per pair and seed."""
     rows = [
         {"pair": pair, "seed": seed, "difference": difference}
         for pair, by_seed in family.differences.items()

@@ -52,7 +52,7 @@ class Family:
 
     name: str
     table: pd.DataFrame
-    """One row a comparison, `left` minus `right`; `label` names it."""
+    """One row per comparison, `left` minus `right`; `label` names it."""
     differences: dict[str, pd.Series]
     """Differences by seed, by label."""
     verdicts: dict[str, stats.Verdict]

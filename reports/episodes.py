@@ -66,7 +66,7 @@ def checkpoint(records: Sequence[RecordedTrajectory], entrants: Sequence[Entrant
 
 
 def credited(batch: Batch, entrant: Entrant) -> tuple[Plain, list[Any], Floats]:
-    """An algorithm's column, its credit step by step, and the sizes of its numbers, one a token."""
+    """An algorithm's column, its credit step by step, and the sizes of its numbers, one per token."""
     credit = credit_of(entrant.algorithm, batch)
     made = column(entrant.name, f"per {entrant.algorithm.credit_unit.value}", credit.advantage_T)
     if credit.trained_N is not None:

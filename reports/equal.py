@@ -99,7 +99,7 @@ def terms_of(setting: Setting) -> list[tuple[str, Amounts, float | None]]:
 def compared(
     setting: Setting, pair: Pair, amount_of: Amounts, amount: float | None, window_W: Floats
 ) -> pd.DataFrame:
-    """Mean success of both sides and the shares of their budgets, one row a seed that was measured."""
+    """Mean success of both sides and the shares of their budgets, one row per seed that was measured."""
     cells = setting.done.set_index(["seed", "arm"])["cell"]
     rows = []
     for seed in paired_seeds(setting, pair):

@@ -35,7 +35,7 @@ def budgets_to_threshold(setting: Setting) -> dict[str, pd.Series]:
 
 
 def threshold_table(budgets_by_arm: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """One row an arm: runs that reached the threshold, and the restricted mean share of the budget before."""
+    """One row per arm: runs that reached the threshold, and the restricted mean share of the budget."""
     rows = []
     for arm, budgets in budgets_by_arm.items():
         mean = stats.restricted_mean(budgets)

@@ -86,7 +86,7 @@ class Pool:
         return pd.DataFrame(np.logical_or.reduce(aligned), index=index, columns=columns)
 
     def over(self, scores: Sequence[pd.DataFrame]) -> pd.DataFrame:
-        """The mean of tables of seeds x arms, one an environment."""
+        """The mean of tables of seeds x arms, one per environment."""
         seeds = sorted(set().union(*(each.index for each in scores)))
         means = {
             arm: stats.over_environments(np.column_stack([each[arm].reindex(seeds) for each in scores]))
@@ -96,7 +96,7 @@ class Pool:
 
 
 def pools(settings: Sequence[Setting]) -> list[Pool]:
-    """One pool a model that has several environments and arms in all of them."""
+    """One pool per model that has several environments and arms in all of them."""
     models = dict.fromkeys(setting.model for setting in settings)
     found = [Pool(model, [each for each in settings if each.model == model]) for model in models]
     return [pool for pool in found if len(pool.settings) > 1 and pool.contestants]
@@ -110,7 +110,7 @@ def profile_table(pool: Pool) -> pd.DataFrame:
 
 
 def final_table(pool: Pool) -> pd.DataFrame:
-    """One row an arm, best first: success over environments, with 95 % intervals over seeds."""
+    """One row per arm, best first: success over environments, with 95 % intervals over seeds."""
     rows = [
         {"arm": arm, "credit_unit": pool.unit(arm), **tables.located(pool.finals[arm], pool.areas[arm])}
         for arm in pool.contestants

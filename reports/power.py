@@ -165,7 +165,7 @@ def mark(spread: Spread, ordered: Sequence[Spread]) -> str:
 
 
 def needs(ordered: Sequence[Spread], comparisons: int, target: Target, everything: bool) -> list[str]:
-    """The table of seeds needed, one line a comparison."""
+    """The table of seeds needed, one line per comparison."""
     listed = shown(ordered, everything)
     rows = [("", "comparison", "pilot seeds", "paired SD (95 % range)", "seeds of a new sweep (range)")]
     for each in listed:

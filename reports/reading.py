@@ -148,7 +148,7 @@ def told(damage: Damaged | OSError) -> str:
 
 
 def read_records(folder: str, name: str, containing: bytes = b"") -> Lines:
-    """JSON objects, one a line, of the lines that contain some bytes.
+    """JSON objects, one per line, of the lines that contain some bytes.
 
     A torn last line is a write in flight and ignored; no file is no line.
     """
@@ -284,7 +284,7 @@ def finished(result: Record, greedy: list[float | None]) -> Record:
 
 
 def phases(id: str, result: Record, measured: dict[str, Record]) -> Lines:
-    """One row a phase of a finished cell's ledger."""
+    """One row per phase of a finished cell's ledger."""
     return [
         {
             "cell": id,

@@ -34,7 +34,7 @@ class Setting:
     config: Record
     """The configuration of one of its cells: what all arms share; empty where none was written yet."""
     runs: pd.DataFrame
-    """One row a run; `area` under its curve and whether it `collapsed`, where it has a score."""
+    """One row per run; `area` under its curve and whether it `collapsed`, where it has a score."""
     done: pd.DataFrame
     curve: pd.DataFrame
     phases: pd.DataFrame

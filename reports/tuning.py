@@ -29,7 +29,7 @@ class Tuning:
     """Whether the report is the tuning's own: then nothing is compared between algorithms."""
     frozen: Frozen
     trials: pd.DataFrame
-    """One row an algorithm and trial."""
+    """One row per algorithm and trial."""
     gains: Family
     """Tuned minus default, on the comparison's seeds and tasks."""
     figures: dict[str, Picture]
@@ -148,7 +148,7 @@ def pictures(frozen: Frozen, setting: Setting, parts: Parts) -> dict[str, Pictur
 
 
 def sensitivity(frozen: Frozen, width: float) -> Figure:
-    """Mean tuning success against the learning rate, one line an algorithm."""
+    """Mean tuning success against the learning rate, one line per algorithm."""
     colours = palette(list(frozen.algorithms))
     figure, axes = canvas(4.2, width)
     for algorithm, tuned in frozen.algorithms.items():

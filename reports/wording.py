@@ -537,7 +537,7 @@ def panel(env: Record, evaluation: Record) -> str:
     tasks = int(env.get("eval_tasks", 0))
     return (
         f"{count(tasks, 'task')} {where}; {count(int(evaluation['episodes']), 'sampled episode')} and one "
-        "greedy a task at every evaluation."
+        "greedy per task at every evaluation."
     )
 
 
@@ -556,8 +556,8 @@ def model(configs: Sequence[Record]) -> str:
     if updates := config.get("clone_updates"):
         start = (
             f"warm start by {count(int(updates), 'update')} that clone uniformly random valid play, in the "
-            f"situations met in {config.get('clone_steps')} steps of it, made once a seed and shared by all "
-            "arms"
+            f"situations met in {config.get('clone_steps')} steps of it, made once per seed and shared by "
+            "all arms"
         )
     else:
         start = "no warm start"

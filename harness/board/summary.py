@@ -99,7 +99,7 @@ class Summary:
 
     @property
     def per_hour(self) -> float | None:
-        """Cells an hour at the pace of the arms that are running."""
+        """Cells per hour at the pace of the arms that are running."""
         paces = [arm.pace for arm in self.arms for cell in arm.cells if cell.state is State.running]
         known = [pace for pace in paces if pace]
         return sum(3600 / pace for pace in known) if known and len(known) == len(paces) else None

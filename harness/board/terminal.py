@@ -116,7 +116,7 @@ def figures(summary: Summary) -> Table:
 
 
 def arms(summary: Summary, width: int) -> Table:
-    """One row an arm."""
+    """One row per arm."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("arm", min_width=20, overflow="fold")
     roomy = width >= ROOMY

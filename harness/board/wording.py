@@ -37,7 +37,7 @@ def budget(summary: Summary) -> str:
 
 
 def throughput(summary: Summary) -> str:
-    """Cells an hour."""
+    """Cells per hour."""
     rate = summary.per_hour
     if not summary.counts[State.running]:
         return "nothing is running"

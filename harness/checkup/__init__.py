@@ -1,4 +1,5 @@
-"""What `python -m harness.doctor` looks at. A check gives findings, one a line, each with how to mend it."""
+"""What `python -m harness.doctor` looks at. A check gives findings, one per line, each with how to mend
+it."""
 
 from harness.checkup.finding import Finding, Verdict, fail, ok, warn
 

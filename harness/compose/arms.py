@@ -1,4 +1,4 @@
-"""The arms of a sweep: one an algorithm, or one a trial, or the tuned and the default setting of each."""
+"""The arms of a sweep: one per algorithm, or one per trial, or the tuned and the default setting of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

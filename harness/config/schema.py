@@ -164,7 +164,7 @@ class RunConfig:
         require(
             self.batch.trajectories >= least,
             f"batch.trajectories={self.batch.trajectories} must be at least {least}: {self.algorithm.name} "
-            f"samples {rollouts} rollouts a task, and each of batch.minibatches={self.batch.minibatches} "
+            f"samples {rollouts} rollouts per task, and each of batch.minibatches={self.batch.minibatches} "
             "needs a task",
         )
 

@@ -40,7 +40,7 @@ def fork_server() -> ForkServerContext:
     terminal sends: if the server died, the workers' exit codes would be lost. Workers ignore SIGHUP too:
     their parent tells them.
     """
-    # One thread a process: on shared cores, spinning threads are many times slower. Set before torch loads.
+    # One thread per process: on shared cores, spinning threads are many times slower. Set before torch loads.
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)

@@ -78,7 +78,7 @@ class Plan:
     arms: tuple[Arm, ...]
     workers: int
     rate: float
-    """FLOPs a second that a worker is taken to do where nothing was measured."""
+    """FLOPs per second that a worker is taken to do where nothing was measured."""
 
     @property
     def cells(self) -> list[Cell]:

@@ -115,10 +115,10 @@ def cost_table(plan: Plan) -> str:
     """Compute, hours and disk."""
     columns: list[Column] = [
         ("cells left", lambda arm: str(arm.unfinished)),
-        ("FLOPs a cell", lambda arm: f"{arm.flops:.2g}"),
-        ("s a cell", lambda arm: f"{arm.seconds:.0f}"),
+        ("FLOPs/cell", lambda arm: f"{arm.flops:.2g}"),
+        ("s/cell", lambda arm: f"{arm.seconds:.0f}"),
         ("core hours", lambda arm: f"{arm.seconds_left / 3600:.2f}"),
-        ("MB a cell", lambda arm: f"<= {arm.disk / 1e6:.1f}"),
+        ("MB/cell", lambda arm: f"<= {arm.disk / 1e6:.1f}"),
         ("seconds are", lambda arm: source_text(arm, plan.rate)),
     ]
     return "\n".join(

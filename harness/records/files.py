@@ -136,7 +136,7 @@ def read_trajectories(lines: Iterable[bytes], file: str) -> list[RecordedTraject
         except UserError as error:
             raise UserError(f"{place}: {error}") from error
     if not records:
-        raise UserError(f"{file} is empty: it must have one trajectory a line")
+        raise UserError(f"{file} is empty: it must have one trajectory per line")
     check_ids(records)
     check_branches(records)
     return records

@@ -2,9 +2,9 @@
 
 config.json      the resolved configuration; its hash names the directory
 inputs.json      SHA-256 of what is read beside it (a model's files, games), where anything is
-metrics.jsonl    one line an iteration or evaluation; a function of the configuration alone
+metrics.jsonl    one line per iteration or evaluation; a function of the configuration alone
 timing.jsonl     seconds and memory, beside the metrics so that those can be compared byte by byte
-attempts.jsonl   one line an attempt: when, where, from which checkpoint, and what it has to do again
+attempts.jsonl   one line per attempt: when, where, from which checkpoint, and what it has to do again
 trajectories/P   some episodes of evaluation P (P.jsonl.gz, see docs/trajectory-format.md)
 checkpoints/N/   everything needed to go on after iteration N; state.json is written last, with the checksums
                  of the folder's other files and of the metrics and timing up to there

@@ -37,7 +37,7 @@ class Mirror:
         self._open: dict[str, Writer] = {}
 
     def run(self, stopped: Callable[[], bool]) -> list[str]:
-        """Copy until `stopped`, and once more; returns what could not be copied, a line a cell."""
+        """Copy until `stopped`, and once more; returns what could not be copied, a line per cell."""
         while not stopped():
             self.copy()
         problems = self.copy()

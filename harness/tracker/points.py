@@ -1,4 +1,4 @@
-"""What a tracker is given of a cell: one point an iteration, whole and final."""
+"""What a tracker is given of a cell: one point per iteration, whole and final."""
 
 from dataclasses import dataclass
 from typing import Any

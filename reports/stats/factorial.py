@@ -31,7 +31,8 @@ class Fit:
     """Effects of the factors, or the reason why there are none."""
 
     effects: pd.DataFrame
-    """One row a factor and pair of its levels, `left - right`; 95 % t intervals, not adjusted: `EFFECTS`."""
+    """One row per factor and pair of its levels, `left - right`; 95 % t intervals, not adjusted:
+    `EFFECTS`."""
     terms: pd.DataFrame
     """One row a main effect or interaction (`credit:ratio`), by Wald's F: `TERMS`. NaN with too few seeds."""
     reason: str = ""
@@ -54,7 +55,7 @@ class Design:
 
 
 def design_of(runs: pd.DataFrame, factors: Sequence[str], environment: str, seed: str) -> Design:
-    """The design of `runs`, one row a run; raises `CannotFit` where an effect could not be estimated."""
+    """The design of `runs`, one row per run; raises `CannotFit` where an effect could not be estimated."""
     names = [*factors, environment, seed]
     if absent := [name for name in names if name not in runs]:
         raise CannotFit(f"there is no column {absent[0]}")

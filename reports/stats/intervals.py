@@ -3,7 +3,7 @@
 The training run is the unit: n is the number of runs (seeds), never of episodes or tasks. Over environments,
 a seed is one unit: `over_environments` first. Why no percentile or rliable bootstrap: docs/statistics.md.
 
-Shape suffixes: S runs, one a seed; E environments.
+Shape suffixes: S runs, one per seed; E environments.
 """
 
 import math

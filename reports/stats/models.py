@@ -24,8 +24,8 @@ def mixed_model(
 ) -> Fit:
     """Linear mixed model: score ~ crossed factors + environment + (1 | seed), by REML (statsmodels' MixedLM).
 
-    `runs`: one row a run with the named columns. Effects are in the unit of the score. Tests use t and F with
-    N - seeds - parameters + 1 degrees of freedom, exact for a complete design; statsmodels' own z is
+    `runs`: one row per run with the named columns. Effects are in the unit of the score. Tests use t and F
+    with N - seeds - parameters + 1 degrees of freedom, exact for a complete design; statsmodels' own z is
     narrower. Powell's method finds the variance between seeds also where it is 0, where gradient methods give
     up.
 

@@ -1,7 +1,7 @@
 """Two arms compared by their differences within a seed.
 
 Arms that share environment, model and seed share initial weights, tasks and sampling keys: the differences,
-one a seed, are the independent units.
+one per seed, are the independent units.
 
 Shape suffixes: K comparisons, S seeds.
 """

@@ -23,7 +23,7 @@ class Completed:
 
 
 def intention_to_treat(runs: pd.DataFrame, score: str = "final_score") -> Completed:
-    """The table of seeds x arms from `runs`, one row a run: `seed`, `arm`, `state`, `failure` and `score`.
+    """The table of seeds x arms from `runs`, one row per run: `seed`, `arm`, `state`, `failure` and `score`.
 
     A run that the algorithm broke scores `FAILED_SCORE` whatever it holds, a `done` run its score. Anything
     else is missing (waiting, unfinished, damaged, failed for another reason), as is a seed that an arm has no
