@@ -93,7 +93,7 @@ class KLPlace(Enum):
 
 
 class Equations(Enum):
-    """Which text is implemented where the paper and the released code differ."""
+    """Which text is implemented if the paper and the released code differ."""
 
     paper = "paper"
     released = "released"
@@ -169,7 +169,7 @@ SHARE = Range(least=0, most=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Factors:
-    """A point in the factor space. Every factor can be switched alone where the combination is legal."""
+    """A point in the factor space. Every factor can be switched alone if the combination is legal."""
 
     ranges: ClassVar[Ranges] = {
         "gamma": SHARE,

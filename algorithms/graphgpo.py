@@ -48,7 +48,7 @@ class GraphGPO(AnchorMethod):
 
 
 def distances(graph: StateGraph) -> Floats:
-    """Fewest traversed edges from each node (K,) to success; infinite where nothing led there."""
+    """Fewest traversed edges from each node (K,) to success; infinite if nothing led there."""
     ends = np.ones(len(graph.node_S)), (graph.next_S, graph.node_S)
     reverse = csr_array(ends, shape=(graph.nodes + 2, graph.nodes + 2))
     distance: Floats = dijkstra(reverse, indices=[graph.nodes], unweighted=True)[0]

@@ -194,7 +194,7 @@ def opened(file: str) -> io.BufferedIOBase:
 def credited(
     records: Sequence[RecordedTrajectory], algorithms: Sequence[Algorithm], seed: int
 ) -> list[Result]:
-    """Every algorithm's credit. Raises `UserError` where the file lacks what one asks for, and `CreditError`
+    """Every algorithm's credit. Raises `UserError` if the file lacks what one asks for, and `CreditError`
     for what is no credit.
     """
     for algorithm in algorithms:
@@ -228,7 +228,7 @@ def result_lines(result: Result, records: Sequence[RecordedTrajectory]) -> Itera
 
 
 def targets(return_T: Floats, credit: Credit) -> list[float | None]:
-    """The critic's target at each token (T,), None where there is none."""
+    """The critic's target at each token (T,), None if there is none."""
     target_T = return_T.astype(object)
     target_T[~trains_critic(credit)] = None
     return list(target_T)

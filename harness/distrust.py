@@ -17,7 +17,7 @@ NUMBERS = (int, float)
 
 
 def read_bytes(folder: str, name: str) -> bytes | None:
-    """What is in a file, or None where there is no file."""
+    """What is in a file, or None if there is no file."""
     try:
         with open(f"{folder}/{name}", "rb", buffering=0) as file:
             return file.read()
@@ -26,7 +26,7 @@ def read_bytes(folder: str, name: str) -> bytes | None:
 
 
 def read_object(folder: str, name: str) -> Record | None:
-    """The JSON object in a file, or None where there is no file."""
+    """The JSON object in a file, or None if there is no file."""
     text = read_bytes(folder, name)
     return None if text is None else parse(text, name)
 

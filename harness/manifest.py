@@ -79,7 +79,7 @@ KEYS: dict[str, tuple[Any, Callable[[Any], bool]]] = {
 def read_manifest(path: Path) -> tuple[Record, list[str]]:
     """What the `sweep.json` in `path` says, all keys present, and what is wrong with it, a line each.
 
-    Raises `UserError` where there is nothing to show: no usable file, and no cells under `runs/` either.
+    Raises `UserError` if there is nothing to show: no usable file, and no cells under `runs/` either.
     """
     folders = folders_in(path / "runs")
     try:
@@ -123,7 +123,7 @@ def cells_among(names: list[Any] | None) -> list[str]:
 
 
 def folders_in(runs: Path) -> list[str] | None:
-    """Names of the folders in `runs`, or None where it isn't there."""
+    """Names of the folders in `runs`, or None if it isn't there."""
     try:
         with os.scandir(runs) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())

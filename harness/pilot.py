@@ -41,7 +41,7 @@ def auto_seeds(sweep: SweepConfig, settings: Settings) -> list[int]:
 
 
 def check_settings(pilot: str, store: "Store", settings: Settings) -> None:
-    """Raise `UserError` where the pilot's environments or model are not the sweep's."""
+    """Raise `UserError` if the pilot's environments or model are not the sweep's."""
     environments = dict(zip(store.runs["cell"], store.runs["env"], strict=True))
     if (its := set(environments.values())) != set(settings):
         raise UserError(

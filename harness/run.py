@@ -105,7 +105,7 @@ class Run:
         self.point = 0
         """Evaluations done."""
         self.scores: list[float] = []
-        """Sampled score at each evaluation; success where the environment has no scores."""
+        """Sampled score at each evaluation; success if the environment has no scores."""
         self.successes: list[float] = []
         """Sampled success at each evaluation."""
         self.stops: dict[str, dict[str, int]] = {"training": {}, "evaluation": {}}
@@ -194,7 +194,7 @@ class Run:
         """Play, then train."""
         roots = self.sampler.play_roots(self._draws(self.iteration))
         plan, minibatches = self.sampler.plan, self.config.batch.minibatches
-        # Where the policy of the moment decides, a mini-batch's branches wait for the updates before it.
+        # If the policy of the moment decides, a mini-batch's branches wait for the updates before it.
         blocks = minibatches if plan.each_minibatch else 1
         metrics: list[dict[str, float]] = []
         all_played: list[Trajectory] = []

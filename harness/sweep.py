@@ -131,7 +131,7 @@ def submission(launcher: SlurmConfig, planned: Plan) -> str:
 
 
 def more_attempts(launcher: Launcher) -> str:
-    """What the command needs besides, where each cell was submitted as often as is allowed."""
+    """What the command needs besides, if each cell was submitted as often as is allowed."""
     return f" launcher.max_attempts={launcher.max_attempts + 1}" if isinstance(launcher, SlurmConfig) else ""
 
 

@@ -47,7 +47,7 @@ def budget_axis(figure: Figure, axes: Sequence[Axes], axis: str, end: float, tic
 def curves(setting: Setting, table: pd.DataFrame, width: float) -> Figure:
     """Mean of each arm with its interval.
 
-    Named at the right in the order of the ends where there is room for it, otherwise above.
+    Named at the right in the order of the ends if there is room for it, otherwise above.
     """
     colours, names = palette(list(setting.arms)), shortened(list(setting.arms))
     named = width == WIDE and len(setting.arms) <= MOST_ENDS

@@ -34,7 +34,7 @@ class Run:
     success_P: Floats
 
     def total(self) -> float:
-        """What it had spent when its budget was; NaN where the axis was not measured."""
+        """What it had spent when its budget was; NaN if the axis was not measured."""
         return float(np.interp(1.0, self.spent_P, self.amount_P))
 
     def success(self, amount: float, window_W: Floats) -> float:

@@ -17,7 +17,7 @@ PROFILED = np.linspace(0, 1, 41)
 
 
 def budgets_to_threshold(setting: Setting) -> dict[str, pd.Series]:
-    """Share of the budget at which each run first reaches `THRESHOLD`, by arm; infinite where it does not.
+    """Share of the budget at which each run first reaches `THRESHOLD`, by arm; infinite if it does not.
 
     Runs that diverged count as never; runs without a score are left out.
     """

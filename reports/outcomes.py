@@ -13,7 +13,7 @@ LOST = [reason.value for reason in StopReason if reason.lost]
 def outcome_table(setting: Setting) -> pd.DataFrame:
     """One row per arm, stage and stop reason: sampled episodes of finished runs, their share of the stage's.
 
-    No rows where runs are of a version that did not count.
+    No rows if runs are of a version that did not count.
     """
     counted = setting.outcomes[setting.outcomes["kind"] != "metric"]
     table = counted.groupby(["arm", "kind", "name"])["value"].sum().reset_index()

@@ -32,7 +32,7 @@ class Pool:
 
     @property
     def measure(self) -> str:
-        """What runs are compared by: `score`, which is success where an environment is not graded."""
+        """What runs are compared by: `score`, which is success if an environment is not graded."""
         return "success" if all(setting.measure == "success" for setting in self.settings) else "score"
 
     @property
@@ -61,7 +61,7 @@ class Pool:
 
     @cached_property
     def finals(self) -> pd.DataFrame:
-        """Final success, mean over environments: seeds x arms, NaN where an environment's run is missing."""
+        """Final success, mean over environments: seeds x arms, NaN if an environment's run is missing."""
         return self.over([setting.finals for setting in self.settings])
 
     @cached_property
@@ -123,7 +123,7 @@ def final_table(pool: Pool) -> pd.DataFrame:
 def against_others(pool: Pool) -> pd.DataFrame:
     """Each arm minus the mean of the other arms that are no controls, by environment and over all.
 
-    Differences are taken inside an environment and seed, where all arms have a score; t intervals over seeds.
+    Differences are taken inside an environment and seed, if all arms have a score; t intervals over seeds.
     """
     by_place = {setting.env: setting.finals for setting in pool.settings} | {ALL: pool.finals}
     rows = []

@@ -76,7 +76,7 @@ def reason(cell: Cell) -> str:
 
 
 def using(name: str, read: Callable[..., Value], *content: Any) -> Value:
-    """What `read` makes of a file's content; raises `Damaged` with the file's name where it can't."""
+    """What `read` makes of a file's content; raises `Damaged` with the file's name if it can't."""
     try:
         return read(*content)
     except UNEXPECTED as error:

@@ -30,11 +30,11 @@ class Setting:
     env: str
     model: str
     arms: dict[str, Record]
-    """`config.algorithm` by arm, arms sorted by name; empty where no configuration was written yet."""
+    """`config.algorithm` by arm, arms sorted by name; empty if no configuration was written yet."""
     config: Record
-    """The configuration of one of its cells: what all arms share; empty where none was written yet."""
+    """The configuration of one of its cells: what all arms share; empty if none was written yet."""
     runs: pd.DataFrame
-    """One row per run; `area` under its curve and whether it `collapsed`, where it has a score."""
+    """One row per run; `area` under its curve and whether it `collapsed`, if it has a score."""
     done: pd.DataFrame
     curve: pd.DataFrame
     phases: pd.DataFrame
@@ -98,7 +98,7 @@ class Setting:
 
     @cached_property
     def finals(self) -> pd.DataFrame:
-        """Final success: seeds x arms, 0 where the algorithm broke the run, NaN where a run is missing."""
+        """Final success: seeds x arms, 0 if the algorithm broke the run, NaN if a run is missing."""
         return self.completed.scores.reindex(columns=list(self.arms))
 
     @cached_property

@@ -40,7 +40,7 @@ class Store:
     path: Path
     manifest: Record
     configs: dict[str, Record]
-    """Configuration by cell, where it can be read."""
+    """Configuration by cell, if it can be read."""
     versions: list[Record]
     """The distinct sets of library versions that finished runs recorded."""
     runs: pd.DataFrame
@@ -54,7 +54,7 @@ class Store:
 
 
 def read_store(path: Path) -> Store:
-    """Read the sweep in `path`; raise `UserError` where there is none."""
+    """Read the sweep in `path`; raise `UserError` if there is none."""
     manifest, notes = read_manifest(path)
     manifest["sesoi"] = manifest["sesoi"] or SESOI
     ids = manifest["cells"]

@@ -124,7 +124,7 @@ def mix(colour: str, other: str, share: float) -> str:
 
 
 def drawn(values_S: ArrayLike, most: int) -> list[int]:
-    """Places of the values that are drawn one by one, in order of size where there are more than `most`."""
+    """Places of the values that are drawn one by one, in order of size if there are more than `most`."""
     count = np.size(values_S)
     if count <= most:
         return list(range(count))
@@ -143,7 +143,7 @@ def styled() -> Iterator[None]:
 
 
 def shortened(names: Sequence[str]) -> dict[str, str]:
-    """What stands for each arm where there is little room, all different.
+    """What stands for each arm if there is little room, all different.
 
     Of a long name the options keep their initials (`clip_high=0.3`: `ch=0.3`); a name that is still too long
     loses its middle.

@@ -12,7 +12,7 @@ FRACTIONS = np.linspace(0, 1, 21)
 OUTSIDE = [phase.value for phase in OUTSIDE_BUDGET]
 BUDGETED = [phase.value for phase in Phase if phase not in OUTSIDE_BUDGET]
 LEADING = ["credit_unit", "baseline", "normalise_unit", "ratio_unit", "aggregation", "rollouts"]
-"""Factors that the factor table starts with, where they differ."""
+"""Factors that the factor table starts with, if they differ."""
 SAMPLED = [Phase.decode.value, Phase.decode_branch.value]
 
 

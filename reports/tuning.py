@@ -137,7 +137,7 @@ def used_notes(frozen: Frozen, setting: Setting, name: str) -> list[str]:
 
 
 def pictures(frozen: Frozen, setting: Setting, parts: Parts) -> dict[str, Picture]:
-    """The learning-rate figure, where the rate was varied and some trial has ended."""
+    """The learning-rate figure, if the rate was varied and some trial has ended."""
     scores = [trial.score for tuned in frozen.algorithms.values() for trial in tuned.trials]
     if LR not in frozen.knobs or np.isnan(scores).all():
         return {}

@@ -90,7 +90,7 @@ class Summary:
 
     @property
     def budget(self) -> tuple[str, float] | None:
-        """Axis and sum of all budgets, where they are known and alike."""
+        """Axis and sum of all budgets, if they are known and alike."""
         known = {cell.budget for cell in self.cells if cell.budget}
         if len(known) != 1:
             return None

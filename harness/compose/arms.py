@@ -41,7 +41,7 @@ def sweep_arms(sweep: SweepConfig) -> list[Arm]:
     found = []
     for algorithm in sweep.algorithms:
         best = winners[algorithm].overrides
-        # Where the default setting has won, one arm is both.
+        # If the default setting has won, one arm is both.
         found += [Arm(algorithm, algorithm, reference=True)] if best else []
         found.append(Arm(f"{algorithm} tuned", algorithm, best))
     return found

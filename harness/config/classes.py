@@ -7,7 +7,7 @@ from harness.errors import UserError
 
 
 def class_of(target: object, where: str) -> type:
-    """The dataclass of this dotted name. Raises `UserError` where there is none, naming the part `where`.
+    """The dataclass of this dotted name. Raises `UserError` if there is none, naming the part `where`.
 
     Hydra's `get_class` does the same, but logs the error on stderr besides.
     """

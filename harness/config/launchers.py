@@ -27,7 +27,7 @@ class LauncherConfig:
     """The launcher's name, as in `launcher=NAME`."""
     flops_per_second: float = 2e10
     """Nominal FLOPs of the budget that a worker gets through in a second, evaluations' time included: for a
-    plan's hours, where the store has no finished cell of an arm. The default was measured on one CPU core,
+    plan's hours, if the store has no finished cell of an arm. The default was measured on one CPU core,
     model=tiny on the vault: 0.9e10 (appo) to 3.5e10 (ppo), 2e10 over the six arms of all_algos."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     """Least seconds between two checkpoints of a run, beside those after each evaluation and before a stop:
@@ -104,7 +104,7 @@ class SlurmConfig(LauncherConfig):
     setup: tuple[str, ...] = ()
     """Shell lines at the head of every job: `module load cuda`, `source venv/bin/activate`."""
     python: str = ""
-    """The Python that runs a job, where it isn't this one: a command, arguments allowed."""
+    """The Python that runs a job, if it isn't this one: a command, arguments allowed."""
     srun_args: tuple[str, ...] = ()
     """More arguments of a job's srun, such as `--container-image=...`."""
     sbatch: dict[str, Any] = field(default_factory=dict)

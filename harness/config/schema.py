@@ -112,11 +112,11 @@ class RolloutConfig:
 
     barrier: bool = True
     """Whether all episodes of a batch take a step before any takes its next. Without it nobody waits, which
-    pays where responses differ in length or environments are slow."""
+    pays if responses differ in length or environments are slow."""
     timeout: float = 0.0
     """Seconds that an episode's environment may take in all, replays for branches aside; an episode that runs
     out of them is lost. Above 0, environments step on threads of their own, all at once; 0: no limit,
-    and they step one after another, which is fastest where a step takes microseconds. Without barrier and
+    and they step one after another, which is fastest if a step takes microseconds. Without barrier and
     above 0, a run can't be repeated to the last digit: who generates beside whom is up to the clock."""
     max_lost: float = 0.1
     """The largest share of an iteration's, or an evaluation's, episodes that may be lost to environments

@@ -54,7 +54,7 @@ def fork_server() -> ForkServerContext:
 
 
 class WorkerProcess:
-    """A process that runs a cell and, where that took next to no time, goes on with another one."""
+    """A process that runs a cell and, if that took next to no time, goes on with another one."""
 
     def __init__(
         self,

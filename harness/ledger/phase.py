@@ -15,7 +15,7 @@ class Phase(Enum):
     decode_branch = "decode_branch"
     """Tokens sampled in continuations only."""
     score_sampled = "score_sampled"
-    """Responses that the policy reads once more, where the engine can't tell entropies."""
+    """Responses that the policy reads once more, if the engine can't tell entropies."""
     branch_scoring = "branch_scoring"
     score_reference = "score_reference"
     column_scoring = "column_scoring"

@@ -22,7 +22,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def twin_of(module: Module, ranks: Ranks) -> Module:
-    """The module that is trained: this one, where the rank is alone.
+    """The module that is trained: this one, if the rank is alone.
 
     Gradients are sums over the ranks, not means: losses are weighted over the whole mini-batch.
     """

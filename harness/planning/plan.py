@@ -78,7 +78,7 @@ class Plan:
     arms: tuple[Arm, ...]
     workers: int
     rate: float
-    """FLOPs per second that a worker is taken to do where nothing was measured."""
+    """FLOPs per second that a worker is assumed to do if nothing was measured."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -179,7 +179,7 @@ def measure(cells: Iterable[Path]) -> list[float]:
 
 
 def recorded_seconds(path: Path) -> float | None:
-    """What a finished cell took, evaluations included; None where its times can't be read."""
+    """What a finished cell took, evaluations included; None if its times can't be read."""
     try:
         return seconds(str(path))
     except (Damaged, OSError):
@@ -187,7 +187,7 @@ def recorded_seconds(path: Path) -> float | None:
 
 
 def check_disk(planned: Plan) -> None:
-    """Raise `UserError` where the disk has not the room that the cells take."""
+    """Raise `UserError` if the disk has less room than the cells take."""
     out = Path(planned.sweep.out)
     free = shutil.disk_usage(existing_folder(out)).free
     if planned.disk > free:

@@ -105,7 +105,7 @@ def batch_table(plan: Plan) -> str:
 
 
 def batch_text(arm: Arm) -> str:
-    """Tasks x rollouts; where there are branches, how many of the rollouts are roots."""
+    """Tasks x rollouts; if there are branches, how many of the rollouts are roots."""
     rollouts = arm.config.algorithm.plan()
     roots = f" ({rollouts.roots} roots)" if rollouts.branches else ""
     return f"{arm.config.tasks_per_iteration} x {rollouts.trajectories}{roots}"

@@ -42,7 +42,7 @@ ACT: dict[str, Any] = {
         },
     },
 }
-"""What is called where an environment has no functions of its own."""
+"""What is called if an environment has no functions of its own."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Answers:
         return self._words(action.strip()), True
 
     def _plain(self, text: str, admissible: Sequence[str]) -> str:
-        """The whole answer where it is free text, else its first line that is not empty."""
+        """The whole answer if it is free text, else its first line that is not empty."""
         tagged = TAGGED.search(text)
         text = (tagged[1] if tagged else text).strip()
         if self.verbatim and self.answer is Answer.open:

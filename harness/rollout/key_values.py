@@ -154,7 +154,7 @@ class Pass:
         return scaled_dot_product_attention(query[span.contexts], key, value, span.mask, scale=scale)
 
     def _parts(self, rows: Sequence[int], longest: int) -> list[slice]:
-        """Runs of neighbouring rows, or all contexts at once where the runs are too small."""
+        """Runs of neighbouring rows, or all contexts at once if the runs are too small."""
         breaks = [i + 1 for i, (row, following) in enumerate(pairwise(rows)) if following != row + 1]
         bounds = [0, *breaks, len(rows)]
         token = self.store.groups * self.store.width * self.store.dtype.itemsize

@@ -23,7 +23,7 @@ def make_folder(path: Path) -> None:
     if not path.parent.is_dir():
         make_folder(path.parent)
     path.mkdir(exist_ok=True)
-    # Also where it was there before: who made it may have been killed just before this.
+    # Also if it was there before: who made it may have been killed just before this.
     with contextlib.suppress(PermissionError):  # a folder above may be closed to us, as /home often is
         sync_folder(path.parent)
 
@@ -108,7 +108,7 @@ def mend_lines(path: Path) -> None:
 
 
 def read_lines(content: bytes) -> list[dict[str, Any]]:
-    """The JSON lines in `content`, without a torn last one; raises ValueError where another is damaged."""
+    """The JSON lines in `content`, without a torn last one; raises ValueError if another is damaged."""
     return [json.loads(line) for line in content.split(b"\n")[:-1]]
 
 
@@ -119,7 +119,7 @@ def whole_lines(content: bytes) -> list[dict[str, Any]]:
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
-    """The JSON object in a line that ends as lines do; None where there is none."""
+    """The JSON object in a line that ends as lines do; None if there is none."""
     try:
         content = json.loads(line)
     except ValueError:

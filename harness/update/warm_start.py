@@ -86,7 +86,7 @@ def warm_start(
 
 
 def stored_cost(folder: Path) -> dict[str, Any]:
-    """What the warm start in `folder` cost; raises `Damaged` where none is whole."""
+    """What the warm start in `folder` cost; raises `Damaged` if none is whole."""
     cost = read_sealed(folder / "cost.json")
     compare(folder / "model.safetensors", cost["sha256"])
     return cost

@@ -35,7 +35,7 @@ def area(spent_P: ArrayLike, success_P: ArrayLike) -> float:
 def budget_to_threshold(spent_P: ArrayLike, success_P: ArrayLike, threshold: float) -> float:
     """Share of the budget at which success first reaches `threshold`, linear between evaluations.
 
-    Infinite where it does not within the budget: censored at 1, as is a run that failed before.
+    Infinite if it does not within the budget: censored at 1, as is a run that failed before.
     """
     spent, success = np.asarray(spent_P, dtype=float), np.asarray(success_P, dtype=float)
     reached = np.flatnonzero(success >= threshold)

@@ -67,7 +67,7 @@ class Sides:
 
     left_SA: Floats
     right_SB: Floats
-    """Final success; 0 where the algorithm itself made the run fail."""
+    """Final success; 0 if the algorithm itself made the run fail."""
     left_failed_S: Flags
     right_failed_S: Flags
     """Seeds on which a run of the side failed."""
@@ -152,7 +152,7 @@ class Verdict:
 
     @property
     def p_word(self) -> float:
-        """The adjusted p of what is said; of a difference on most seeds where nothing is."""
+        """The adjusted p of what is said; of a difference on most seeds if nothing is."""
         if self.word.grade == "on average":
             return self.p_better if self.word.direction else self.p_equivalent
         return self.p_alike if self.word is Word.usually_alike else self.p_usually
@@ -212,7 +212,7 @@ def verdicts(
 
 
 def evidence(sides_K: Sequence[Sides], sesoi: float | None) -> Evidence:
-    """The p values of each comparison, not adjusted; NaN without seeds, or where not asked for."""
+    """The p values of each comparison, not adjusted; NaN without seeds, or if not asked for."""
     p_K4 = np.full((len(sides_K), 4), np.nan)
     for k, each in enumerate(sides_K):
         if len(each.left_SA):

@@ -32,7 +32,7 @@ class Paired:
     """SD of the differences; NaN below two seeds."""
     p: float
     """Two-sided p of the sign-flip test, NaN without seeds: for comparison with papers, it decides nothing.
-    Exact where the arms are exchangeable; not where one collapses more often (docs/statistics.md)."""
+    Exact if the arms are exchangeable; not if one collapses more often (docs/statistics.md)."""
 
     @property
     def seeds(self) -> int:
@@ -64,7 +64,7 @@ def standardised(differences_S: ArrayLike) -> Interval:
     """Mean difference over the SD of differences, with Hedges' small-sample factor.
 
     The interval is exact for normal differences: the noncentrality at which t is the .975 and the .025
-    quantile, over sqrt(n). NaN below three seeds and where the differences do not spread beyond rounding.
+    quantile, over sqrt(n). NaN below three seeds and if the differences do not spread beyond rounding.
     """
     differences = finite(differences_S)
     n = len(differences)

@@ -45,7 +45,7 @@ class Element:
 
     state: str
     reason: str
-    """Why it waits; empty where squeue gives none."""
+    """Why it waits; empty if squeue gives none."""
 
     @property
     def alive(self) -> bool:
@@ -76,7 +76,7 @@ class Array:
 
 
 def require_slurm() -> None:
-    """Raise `UserError` where SLURM's commands are not on the path, or are meant for other clusters."""
+    """Raise `UserError` if SLURM's commands are not on the path, or are meant for other clusters."""
     missing = [name for name in COMMANDS if not shutil.which(name)]
     if missing:
         raise UserError(
@@ -197,7 +197,7 @@ def partitions() -> list[Partition]:
 
 
 def limit(text: str) -> float:
-    """A partition's time limit in minutes; infinite where it isn't understood, as nothing is known of one."""
+    """A partition's time limit in minutes; infinite if it isn't understood, as nothing is known of one."""
     try:
         return minutes(text)
     except ValueError:
@@ -205,7 +205,7 @@ def limit(text: str) -> float:
 
 
 def minutes(text: str) -> float:
-    """A time as SLURM writes it, in minutes; infinite where it names none. Raises ValueError for other text.
+    """A time as SLURM writes it, in minutes; infinite if it names none. Raises ValueError for other text.
 
     MINUTES[:SECONDS], HOURS:MINUTES:SECONDS or DAYS-HOURS[:MINUTES[:SECONDS]], as in `man sbatch`, --time.
     """

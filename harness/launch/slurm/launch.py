@@ -79,7 +79,7 @@ def is_due(cell: Cell, launcher: SlurmConfig) -> bool:
 
 
 def look(request: Request) -> list[Cell]:
-    """Where the cells stand; raise `Unreachable` where SLURM, asked what is alive, does not answer."""
+    """Where the cells stand; raise `Unreachable` if SLURM, asked what is alive, does not answer."""
     submissions = submission.read_all(request.records)
     arrays = cluster.queue([each.name for each in submissions])
     for i, each in enumerate(submissions):
