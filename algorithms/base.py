@@ -88,7 +88,7 @@ class Algorithm(Factors, ABC):
     value."""
     ranges: ClassVar[Ranges] = {**Factors.ranges, "rollouts": COUNT}
     reads: ClassVar[tuple[str, ...]] = ()
-    """Columns of the batch that `credit` reads beside rewards, counts, groups and success."""
+    """Columns of the batch that `credit` reads besides rewards, counts, groups and success."""
     control: ClassVar[bool] = False
     """Whether this is a control arm, which the report keeps out of comparisons of credit units."""
     fewest_rollouts: ClassVar[int] = 1
@@ -117,7 +117,7 @@ class Algorithm(Factors, ABC):
 
     @property
     def columns(self) -> frozenset[str]:
-        """The columns of the batch that `credit`, and the KL in its reward, read beside the always given."""
+        """The columns that `credit` and the KL in its reward read besides those that every batch has."""
         columns = set(self.reads)
         if self.has_critic:
             columns.add("value_T")

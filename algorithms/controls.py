@@ -30,7 +30,7 @@ NO_CREDIT: Computes = {
     "normalise_unit": (NormaliseUnit.none,),
     "kl_place": (KLPlace.loss,),
 }
-"""Nothing to switch: the credit is no function of the outcome, nor of a KL in the rewards."""
+"""Nothing to switch: the credit is not a function of the outcome, nor of a KL in the rewards."""
 
 
 @dataclass(frozen=True, kw_only=True)

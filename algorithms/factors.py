@@ -282,7 +282,7 @@ class Factors:
 
     @property
     def has_critic(self) -> bool:
-        """Whether a critic is trained beside the policy."""
+        """Whether a critic is trained as well as the policy."""
         return self.baseline in (Baseline.token_critic, Baseline.step_critic)
 
     @property

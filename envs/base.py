@@ -40,7 +40,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Info:
-    """What the environment says beside the observation."""
+    """What the environment says besides the observation."""
 
     state_key: str
     """Names the environment's state: equal keys inside one task mean the same state (anchor, graph node)."""

@@ -195,7 +195,7 @@ def credited(
     records: Sequence[RecordedTrajectory], algorithms: Sequence[Algorithm], seed: int
 ) -> list[Result]:
     """Every algorithm's credit. Raises `UserError` if the file lacks what one asks for, and `CreditError`
-    for what is no credit.
+    if what came back is not a credit.
     """
     for algorithm in algorithms:
         require(records, algorithm.columns, algorithm.name)
@@ -282,7 +282,7 @@ def packed(path: Path, compressed: bool) -> Iterator[io.BufferedIOBase]:
 
 
 def to_stdout(lines: Iterator[str] | list[str]) -> None:
-    """Print lines. A reader that has seen enough (`| head`) is no error; a full disk is."""
+    """Print lines. A reader that has seen enough (`| head`) is not an error; a full disk is."""
     try:
         for line in lines:
             sys.stdout.write(line)

@@ -34,7 +34,7 @@ def read_object(folder: str, name: str) -> Record | None:
 def read_lines(folder: str, name: str, size: int | None = None) -> tuple[list[bytes], bool]:
     """The whole lines in a file's last `size` bytes, and whether that is all of it.
 
-    A torn last line is a write in flight and ignored; no file is no line.
+    A torn last line is a write in flight and ignored; a missing file has no lines.
     """
     try:
         with open(f"{folder}/{name}", "rb", buffering=0) as file:
@@ -61,7 +61,7 @@ def parse(text: bytes, name: str) -> Record:
 def number(value: Any) -> float:
     """A finite number; raise `ValueError` for anything else."""
     if type(value) not in NUMBERS or not abs(value) <= sys.float_info.max:
-        raise ValueError(f"{one_line(value)[:40]} is no number")
+        raise ValueError(f"{one_line(value)[:40]} is not a number")
     return float(value)
 
 

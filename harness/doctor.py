@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     for flag in arguments:
         if flag.startswith("-"):
-            raise UserError(f"{flag} is no flag: there is --help, the rest is KEY=VALUE")
+            raise UserError(f"{flag} is not a flag: there is --help, the rest is KEY=VALUE")
     chosen = any(argument.startswith(("+sweep=", "sweep=")) for argument in arguments)
     overrides = [*([] if chosen else ["+sweep=all_algos"]), *arguments]
     sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     for finding in examine(checks(sweep, launcher, cells, tracker, planned)):
         show(str(finding))
         failures += finding.verdict is Verdict.fail
-    show(f"\n{failures} to mend" if failures else "\nready")
+    show(f"\n{failures} to fix" if failures else "\nready")
     return 1 if failures else 0
 
 

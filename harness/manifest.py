@@ -4,7 +4,7 @@ name, command    the sweep's, as they were typed
 cells            ids of its cells, seed by seed
 arms             each cell's arm, the same in every environment
 environments     each cell's environment, as `sweep.envs` has it
-controls         cells of arms that are no contestants
+controls         cells of arms that are not contestants
 contrasts        by name, the cells on the `left` and on the `right`
 model            `factors` whose effects are estimated together, and the `cells` that are taken for it
 sesoi            the smallest effect of interest
@@ -101,7 +101,9 @@ def read_manifest(path: Path) -> tuple[Record, list[str]]:
         notes = []
     cells = list(dict.fromkeys(cells_among(listed)))
     if len(cells) < len(listed):
-        notes += [f"sweep.json lists {one_line(id)!r}, which is no cell" for id in listed if not is_cell(id)]
+        notes += [
+            f"sweep.json lists {one_line(id)!r}, which is not a cell" for id in listed if not is_cell(id)
+        ]
     if not cells:
         why = f" ({notes[0]})" if notes else ""
         raise UserError(

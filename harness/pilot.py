@@ -53,7 +53,7 @@ def check_settings(pilot: str, store: "Store", settings: Settings) -> None:
         for section, options in sections.items():
             for option, value in options.items():
                 known = [config[section].get(option) for config in configs]
-                # What the pilot's arms differ in, as tuned ones do in their rates, is no setting.
+                # What the pilot's arms differ in, as tuned ones do in their rates, is not a setting.
                 if known and all(each == known[0] != value for each in known):
                     raise UserError(
                         f"sweep.pilot={pilot} has {section}.{option}={known[0]}, this sweep {value}: "

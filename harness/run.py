@@ -47,7 +47,7 @@ from harness.update.trainer import Trainer
 from harness.update.warm_start import load_or_make
 
 STATE = ("iteration", "point", "scores", "successes", "spent_at", "seconds", "stops")
-"""What a checkpoint says of a run beside its ledger, its models and their optimisers."""
+"""What a checkpoint says of a run besides its ledger, its models and their optimisers."""
 SINGLE = Path("runs/single")
 """Where cells that no sweep runs are kept, from the working directory."""
 Trained = tuple[list[Trajectory], dict[str, float], list[dict[str, float]]]
@@ -217,7 +217,7 @@ class Run:
         again = self.iteration > 0 and not ahead.in_hand
         rollout = ahead.take(self._draws(self.iteration))
         self.ledger.merge(rollout.ledger)
-        # What an interruption makes the run do again is no part of the budget.
+        # What an interruption makes the run do again is not part of the budget.
         clock.lap("rollout_again" if again else "rollout")
         check_lost(rollout.trajectories, self.config.rollout.max_lost)
         kept, _ = without_lost(rollout.trajectories, None)

@@ -88,7 +88,7 @@ COLUMNS = {
     "tokens_sampled": "Tokens sampled in training.",
     "tokens_trained": "Tokens that the actor trained on, prompts included.",
     "tokens_reused": "Tokens that branches took over from their parents.",
-    "flops_reused": "Nominal FLOPs that this spared.",
+    "flops_reused": "Nominal FLOPs that this saved.",
     "flops_nominal": "Closed-form FLOPs inside the budget, nothing shared.",
     "flops_computed": "Those of distinct rows: what was really done.",
     "flops_cached": "Nominal FLOPs of prompts that were cached.",

@@ -290,7 +290,7 @@ def with_seed(command: str, runs: Sequence[Mapping[Any, Any]]) -> str:
 
 
 def commands(store: Store) -> list[str]:
-    """For each run, what runs it but for the seed; empty if its configuration is no use or missing."""
+    """For each run, what runs it but for the seed; empty if its configuration is useless or missing."""
     known: dict[str, str] = {}
     found = []
     for cell in store.runs["cell"]:

@@ -32,7 +32,7 @@ SEED = 0
 
 
 def checkpoint(records: Sequence[RecordedTrajectory], entrants: Sequence[Entrant]) -> Plain:
-    """A file's episodes, each step with one credit a column; and what is no column, and why."""
+    """A file's episodes, each step with one credit per column; and what is not a column, and why."""
     batch = batch_of(records, SEED)
     columns: list[Plain] = []
     missing: list[Plain] = []

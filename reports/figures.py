@@ -82,7 +82,7 @@ class Drawing:
     names: Sequence[str]
     """The arms that it may have to shorten."""
     draw: Callable[[float], Figure]
-    """Draws it so many inches wide."""
+    """Draws it this many inches wide."""
 
 
 def pictures(setting: Setting, measured: Measured, comparisons: Family, parts: Parts) -> dict[str, Picture]:

@@ -121,7 +121,7 @@ def final_table(pool: Pool) -> pd.DataFrame:
 
 
 def against_others(pool: Pool) -> pd.DataFrame:
-    """Each arm minus the mean of the other arms that are no controls, by environment and over all.
+    """Each arm minus the mean of the other arms that are not controls, by environment and over all.
 
     Differences are taken inside an environment and seed, if all arms have a score; t intervals over seeds.
     """

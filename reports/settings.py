@@ -40,11 +40,12 @@ class Setting:
     phases: pd.DataFrame
     outcomes: pd.DataFrame
     controls: frozenset[str]
-    """Arms that are no contestants: they take part in no comparison of credit units."""
+    """Arms that are not contestants: they take part in no comparison of credit units."""
     contrasts: dict[str, dict[str, list[str]]]
     """The declared contrasts: arms on the `left` and on the `right`, by name."""
     references: frozenset[str]
-    """Trials, and default settings beside their tuned ones: compared with nothing but their own algorithm."""
+    """Trials, and default settings next to their tuned ones: compared with nothing but their own
+    algorithm."""
 
     sesoi: float
     """The declared smallest effect of interest, a difference in success."""

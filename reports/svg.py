@@ -88,7 +88,7 @@ SHADES = (("#000000", 0.0), ("#000000", 0.4), ("#ffffff", 0.4))
 VARIED = 0.6
 """How much white is in the last of an algorithm's arms."""
 MOST_DOTS, MOST_LINES = 40, 20
-"""Seeds of an arm that are drawn one by one; of more, so many, evenly spaced in rank."""
+"""Most seeds of an arm that are drawn one by one; of more, this many, evenly spaced in rank."""
 COORDINATES = re.compile(r' (?:d|x|y)="[^"]*"')
 SPARE = re.compile(r"(?<=\.\d\d)\d+| *\n(?=[A-Z])|(?<=[A-Z]) ")
 """Digits beyond a hundredth of a point, and blanks that a path does without."""
@@ -196,7 +196,7 @@ def legend(figure: Figure, entries: Sequence[Artist]) -> None:
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
-    """How many entries fit side by side above axes so many inches wide."""
+    """How many entries fit side by side above axes this many inches wide."""
     lengths = [MARK + len(label) for label in labels]
     line = round(LINE * width / WIDE)
     return len(labels) if sum(lengths) <= line else max(1, line // max(lengths, default=1))

@@ -18,7 +18,7 @@ DIGITS = 6
 
 
 def collect(store: Store) -> Frozen | None:
-    """What a tuning has found so far, undated; None if the store is no tuning, or has not begun.
+    """What a tuning has found so far, undated; None if the store is not a tuning, or has not begun.
 
     Trials that have not ended have the mean of the seeds that have.
     """

@@ -42,7 +42,7 @@ COMPUTE_ROWS = [
     ("tokens_sampled", "tokens sampled"),
     ("tokens_trained", "tokens trained on (actor)"),
     ("tokens_reused", "tokens that branches took over"),
-    ("flops_reused", "FLOPs that this spared"),
+    ("flops_reused", "FLOPs that this saved"),
     ("trajectories", "trajectories"),
     ("env_steps", "environment steps"),
     ("tool_calls", "tool calls: steps that the environment carried out"),
@@ -286,7 +286,7 @@ def seeds_number(seeds: float) -> str:
 
 
 def page_error(families: int) -> str:
-    """How often a page with so many families of verdicts is wrong somewhere."""
+    """How often a page with this many families of verdicts is wrong somewhere."""
     each = f"{stats.ALPHA:.0%}".replace("%", " %")
     return (
         f"{each} is the chance of a false verdict in one family (table). Families of verdicts on this page: "
@@ -456,7 +456,7 @@ def evaluation_error(success: float, episodes: int) -> float:
 
 
 def noise(setting: Setting) -> str:
-    """How exactly a run's score is measured, beside the smallest effect of interest.
+    """How exactly a run's score is measured, next to the smallest effect of interest.
 
     A score between failure and success spreads at most as success of the same mean does.
     """

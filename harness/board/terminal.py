@@ -58,7 +58,7 @@ def lines(summary: Summary, page: Path | None = None) -> list[str]:
 
 
 def board(summary: Summary, width: int, page: Path | None = None, most: int | None = None) -> Group:
-    """Everything in colour, in so many characters, with at most so many cells of a state listed."""
+    """Everything in colour, in `width` characters, with at most `most` cells of a state listed."""
     sweep = summary.sweep
     parts: list[Text | Table | Padding] = [
         Text.assemble((sweep.name, "bold"), (f"  {sweep.path}", "dim")),

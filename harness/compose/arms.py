@@ -19,7 +19,7 @@ class Arm:
     algorithm: str
     """The entry of `sweep.algorithms` that it comes from."""
     options: Mapping[str, float] = field(default_factory=dict)
-    """What it sets beside that entry."""
+    """What it sets besides that entry."""
     trial: int | None = None
     """Its number in a tuning; 0 is the default setting."""
     reference: bool = False

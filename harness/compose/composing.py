@@ -170,7 +170,7 @@ def composed_run(composed: DictConfig) -> RunConfig:
 
 
 def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:
-    """The tracker of a sweep, which is no part of its cells."""
+    """The tracker of a sweep, which is not part of its cells."""
     composed = compose(of_the_sweep(overrides))
     tracker: TrackerConfig = typed(TrackerConfig, plain_of(composed)["tracker"], "tracker")
     return tracker

@@ -95,7 +95,7 @@ def load(path: Path) -> Frozen:
         raise UserError(f"sweep.tuned: {path} does not exist: {HOW}") from error
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"sweep.tuned: {path} is no frozen tuning ({' '.join(str(error).split())})"
+            f"sweep.tuned: {path} is not a frozen tuning ({' '.join(str(error).split())})"
         ) from error
 
 

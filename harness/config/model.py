@@ -89,7 +89,7 @@ class ModelConfig:
     gpus: int = 1
     """Devices of this machine that one run has, a process each: every one plays its share of the episodes
     with the whole policy and trains on its share of each mini-batch, weights, gradients and moments sharded
-    by FSDP2. On CPUs, so many processes, which is for testing. It changes results by rounding alone."""
+    by FSDP2. On CPUs, this many processes, which is for testing. It changes results by rounding alone."""
     precision: Precision = Precision.fp32
     """`fp32`; `bf16`: matrix products in bfloat16 under autocast, refused if the hardware would emulate
     them; `auto`: bf16 if the hardware has it. Weights, moments and losses are fp32 in each."""

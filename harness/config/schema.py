@@ -64,7 +64,7 @@ class EvaluationConfig:
     points: int = 10
     """Evaluations after the first, at equal fractions of the budget."""
     episodes: int = 4
-    """Sampled episodes for each task of the panel; one greedy episode is played beside them."""
+    """Sampled episodes for each task of the panel; one greedy episode is played as well."""
     window: int = 3
     """Evaluations at the end of a run whose mean is its final score."""
     record: int = 2
@@ -127,7 +127,7 @@ class RolloutConfig:
     policy from before the update. The metric `staleness` counts the iterations that have trained the policy
     between playing and training: 0 in the first, then 1. It is for single runs: sweeps that compare refuse
     it, and so do algorithms that branch or credit by the policy of the moment. It takes room for another copy
-    of the weights, and for the engine's cache beside an update."""
+    of the weights, and for the engine's cache during an update."""
 
     def __post_init__(self) -> None:
         require(self.timeout >= 0, f"rollout.timeout={self.timeout:g} must not be negative")
@@ -299,7 +299,7 @@ class Tracker(Enum):
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """Where a sweep's metrics are copied to while it runs; no part of any cell."""
+    """Where a sweep's metrics are copied to while it runs; not part of any cell."""
 
     name: Tracker = Tracker.none
     """The tracker, as in `tracker=NAME`: none, tensorboard, wandb (offline unless WANDB_MODE is set), mlflow
@@ -341,8 +341,8 @@ class SweepConfig:
     """Smallest effect of interest, a difference in final success: arms that are shown to differ by less are
     called alike or equivalent. Declared before anything runs."""
     trials: int = 0
-    """Settings that a tuning tries for every algorithm beside the default one, the same points for all; 0: no
-    tuning but a comparison."""
+    """Settings that a tuning tries for every algorithm besides the default one, the same points for all; 0:
+    no tuning but a comparison."""
     space: dict[str, Knob] = field(default_factory=dict)
     """What a tuning varies, by option: `model.lr`, `algorithm.entropy_coef`."""
     tuned: str = ""

@@ -88,7 +88,7 @@ class WorkerProcess:
 
 
 def wait_for_one(workers: Iterable[WorkerProcess], seconds: float) -> None:
-    """Wait until something may have ended, but no longer than so many seconds."""
+    """Wait until something may have ended, but no longer than `seconds`."""
     wait([each for worker in workers for each in (worker.cells, worker.process.sentinel)], seconds)
 
 

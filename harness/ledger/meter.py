@@ -1,4 +1,5 @@
-"""Seconds and peak memory by phase, measured: no function of the configuration, so kept beside the ledger."""
+"""Seconds and peak memory by phase, measured: not a function of the configuration, so kept apart from the
+ledger."""
 
 import re
 import resource

@@ -119,7 +119,7 @@ class Peers:
             self._failed(f"{PeerFailed.__name__}: {self.reason}")
 
     def await_end(self, seconds: float) -> None:
-        """Wait until all have ended, or one failed and its reason is known; at most so many seconds."""
+        """Wait until all have ended, or one failed and its reason is known; at most `seconds`."""
         with self._news:
             self._news.wait_for(lambda: self.reason or self._ended == len(self._processes), seconds)
 

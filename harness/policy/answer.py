@@ -94,9 +94,9 @@ class Answers:
     that `act` is called with."""
 
     def read(self, text: str, admissible: Sequence[str] = ()) -> tuple[str, bool]:
-        """The action, and whether the response is well formed. Thoughts are no part of an action.
+        """The action, and whether the response is well formed. Thoughts are not part of an action.
 
-        Nothing is guessed: what is no action stays as it is, for the environment to refuse; an ill-formed
+        Nothing is guessed: what is not an action stays as it is, for the environment to refuse; an ill-formed
         response is an empty action. With `numbered`, a number that the line begins with means that admissible
         action, counted from 1.
         """

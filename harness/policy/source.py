@@ -122,7 +122,7 @@ def locate(model: PretrainedModel) -> Path:
         folder = found
     else:
         raise Missing(
-            f"model={model.name}: {source} is no folder and not in the hub's cache: "
+            f"model={model.name}: {source} is not a folder and not in the hub's cache: "
             f"{fetch_command(model)} (it needs the network)"
         )
     if absent := _absent(folder):

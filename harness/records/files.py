@@ -299,7 +299,7 @@ def branch_of(line: dict[str, Any]) -> RecordedBranch | None:
         return None
     for key in BRANCH_KEYS:
         if key not in line:
-            raise UserError(f'"{given[0]}" needs "{key}" beside it')
+            raise UserError(f'"{given[0]}" needs "{key}" as well')
     parent = text(line["parent"], '"parent"')
     step, token = (whole(line[key], f'"{key}"') for key in BRANCH_KEYS[1:])
     return RecordedBranch(parent, step, token)
@@ -364,7 +364,7 @@ def check_branches(records: Iterable[RecordedTrajectory]) -> None:
     for record in by_id.values():
         if record.branch and record.branch.parent not in by_id:
             name = quoted(record.branch.parent)
-            raise UserError(f'{record.place}: the "parent" {name} is no trajectory of the file')
+            raise UserError(f'{record.place}: the "parent" {name} is not a trajectory of the file')
     check_descent(by_id)
     for record in by_id.values():
         if record.branch:

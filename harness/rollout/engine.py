@@ -80,8 +80,8 @@ class Usage:
 class Engine(ABC):
     """Samples from the policy.
 
-    What a request gets depends on the weights, the request, the seed and the purpose; not on the requests
-    beside it, nor on what was computed before, other than by floating-point rounding.
+    What a request gets depends on the weights, the request, the seed and the purpose; not on other
+    requests, nor on what was computed before, other than by floating-point rounding.
     """
 
     @abstractmethod
@@ -95,7 +95,7 @@ class Engine(ABC):
     def twin(self, model: "PreTrainedModel") -> "Engine":
         """An engine like this one that samples from `model`, a policy of the same shape.
 
-        What is dear is shared: the two must not generate at the same time.
+        What is expensive is shared: the two must not generate at the same time.
         """
 
     @abstractmethod

@@ -140,7 +140,7 @@ class Pass:
             padded = query_THD.new_zeros(contexts, new, heads, width)
             padded[self._context_T, self._offset_T] = query_THD
             query_THD = padded
-        # The R query heads of a key-value head are so many more queries of it: nothing is repeated.
+        # The R query heads of a key-value head count as further queries of it: nothing is repeated.
         groups = self.store.groups
         query_SGRQD = query_THD.reshape(contexts, new, groups, self._repeat, width).permute(0, 2, 3, 1, 4)
         query = query_SGRQD.reshape(contexts, groups, self._repeat * new, width)

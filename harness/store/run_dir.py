@@ -1,7 +1,7 @@
 """One cell's directory. What a run wrote here is the only truth about it.
 
 config.json      the resolved configuration; its hash names the directory
-inputs.json      SHA-256 of what is read beside it (a model's files, games), if anything is
+inputs.json      SHA-256 of what is read besides it (a model's files, games), if anything is
 metrics.jsonl    one line per iteration or evaluation; a function of the configuration alone
 timing.jsonl     seconds and memory, beside the metrics so that those can be compared byte by byte
 attempts.jsonl   one line per attempt: when, where, from which checkpoint, and what it has to do again
@@ -247,7 +247,7 @@ class RunDir:
     def rewind(self) -> Rewound:
         """Cut metrics and timing to the newest intact checkpoint; remove what is damaged or unfinished."""
         intact, sizes, damaged = self._newest_intact()
-        then = f"going on from checkpoint {intact.name}" if intact else "none is intact, starting anew"
+        then = f"going on from checkpoint {intact.name}" if intact else "none is intact, starting afresh"
         whole = [path for path in self.complete_checkpoints() if path not in damaged]
         for folder in [path for path in self.checkpoints.iterdir() if path.is_dir()]:
             if folder not in whole[-KEPT_CHECKPOINTS:]:

@@ -1,4 +1,4 @@
-"""Collapses of two paired arms: a question of their own, beside who scores higher.
+"""Collapses of two paired arms: a question of their own, besides who scores higher.
 
 Shape suffixes: S seeds.
 """

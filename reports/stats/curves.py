@@ -54,7 +54,7 @@ def collapsed(success_P: ArrayLike) -> bool:
     """Whether a run ends below half of its own best, or below where it started.
 
     The first value is the start, the last one the final score. A run that learns nothing falls
-    below its start by the noise of evaluation about every other time: read the rate beside the curves.
+    below its start by the noise of evaluation about every other time: read the rate together with the curves.
     """
     success = np.asarray(success_P, dtype=float)
     return bool(success[-1] < success.max() / 2 or success[-1] < success[0])

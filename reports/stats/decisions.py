@@ -225,7 +225,7 @@ def p_values(
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """The p values of `Evidence` for one comparison, or for many with equally many seeds (leading axes).
 
-    A seed on which a run failed is no evidence of likeness: it counts against it, at the sign test as a seed
+    A seed on which a run failed is not evidence of likeness: it counts against it, at the sign test as a seed
     beyond the SESOI on both sides, for the average as the worst difference either way.
     """
     left, right, failed = np.asarray(left_SA), np.asarray(right_SB), np.asarray(failed_S, dtype=bool)

@@ -98,7 +98,7 @@ def paired_improvement(differences_S: ArrayLike) -> Interval:
 def probability_of_improvement(left_S: ArrayLike, right_S: ArrayLike) -> float:
     """P(left > right) + P(tie) / 2 over all pairs of runs, seeds ignored (Agarwal et al. 2021; Mann-Whitney).
 
-    Beside `paired_improvement` for comparison with papers: it has the spread between seeds in it.
+    Given besides `paired_improvement` for comparison with papers: it has the spread between seeds in it.
     """
     left, right = finite(left_S), finite(right_S)
     if len(left) == 0 or len(right) == 0:

@@ -16,7 +16,7 @@ from scipy import special
 from reports.stats.intervals import Floats
 
 DIGITS = 12
-"""Differences of rates are rounded to so many digits: 0.95 - 0.90 is 0.05, and equal rates are equal."""
+"""Differences of rates are rounded to this many digits: 0.95 - 0.90 is 0.05, and equal rates are equal."""
 
 Counts = NDArray[np.int64]
 
@@ -45,7 +45,7 @@ def won_and_lost(votes_S: ArrayLike) -> tuple[Counts, Counts]:
 
 
 def more_wins_p(wins: ArrayLike, losses: ArrayLike) -> Floats:
-    """One-sided: the chance of so many wins or more if a win is no likelier than a loss; ties left out."""
+    """One-sided: the chance of this many wins or more if a win is not likelier than a loss; ties left out."""
     w, n = np.asarray(wins, dtype=float), np.asarray(wins, dtype=float) + np.asarray(losses, dtype=float)
     return np.where(w > 0, special.betainc(np.maximum(w, 1), n - w + 1, 0.5), 1.0)
 

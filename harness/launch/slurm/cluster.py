@@ -60,7 +60,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Array:
-    """The jobs of one name. One that is no array has index 0."""
+    """The jobs of one name. One that is not an array has index 0."""
 
     job: str
     """The array's job id."""
@@ -126,7 +126,7 @@ def ask(*command: str, defaults: Mapping[str, str] | None = None) -> str:
 def table(*command: str, columns: str) -> list[list[str]]:
     """The lines that squeue or sinfo prints in `columns`, a format with `|` between them.
 
-    Asks for the header as well: an output without one is no answer, not an empty table.
+    Asks for the header as well: an output without one is a missing answer, not an empty table.
     """
     header, *lines = ask(*command, "-o", columns).splitlines() or [""]
     count = columns.count("|")
@@ -214,7 +214,7 @@ def minutes(text: str) -> float:
     days, dash, rest = text.rpartition("-")
     parts = [int(part) for part in rest.split(":")]
     if not 1 <= len(parts) <= 3 or min(parts) < 0:
-        raise ValueError(f"{text} is no time of SLURM's")
+        raise ValueError(f"{text} is not a time of SLURM's")
     # From the left: hours after days, minutes if there are no hours.
     if not dash and len(parts) < 3:
         parts = [0, *parts]

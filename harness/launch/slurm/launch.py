@@ -131,12 +131,12 @@ def without_cancelled(cells: Sequence[Cell], withdrawn: set[str]) -> tuple[list[
 
 
 def pause(seconds: float) -> float:
-    """Until SLURM is asked again after following jobs for so long: the end of short ones is seen soon."""
+    """Until SLURM is asked again after following jobs this long: the end of short ones is seen soon."""
     return min(MOST_PAUSE_SECONDS, max(LEAST_PAUSE_SECONDS, seconds / 20))
 
 
 def rest(cells: Sequence[Cell], seconds: float) -> None:
-    """Wait so long, but no longer than until all that were alive are done: looking for files is cheap."""
+    """Wait this long, but no longer than until all that were alive are done: looking for files is cheap."""
     until = time.monotonic() + seconds
     alive = [cell.run_dir.result for cell in cells if cell.standing is Standing.alive]
     while time.monotonic() < until:

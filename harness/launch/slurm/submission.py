@@ -82,5 +82,5 @@ def read(path: Path) -> Submission:
 
 
 def cancelled(submission: Submission) -> Submission:
-    """The record of an array that was cancelled: its jobs are no attempts."""
+    """The record of an array that was cancelled: its jobs do not count as attempts."""
     return replace(submission, cancelled=True)
