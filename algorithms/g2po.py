@@ -60,7 +60,7 @@ class G2PO(GroupMethod):
     def credit(self, batch: Batch) -> Credit:
         """A = A_EP + w (A_NC + A_EC), each standardised (or only centred with normalise_unit=none).
 
-        Raises `UserError` with equations=released if a failed trajectory was paid: the code knows no such.
+        Raises `UserError` with equations=released if a failed trajectory was paid: the code has no such case.
         """
         if self.equations is Equations.released:
             check_failures_pay_nothing(batch)

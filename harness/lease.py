@@ -1,4 +1,4 @@
-"""One writer for a folder, also where several machines share the file system.
+"""One writer for a folder, also if several machines share the file system.
 
 The holder is who made the file `lease.N` with the highest N. To take a dead holder's place is to make
 `lease.N+1`, which one of those who try succeeds in: a hard link appears whole or not at all. The holder
@@ -124,7 +124,7 @@ def held(folder: Path, now: float) -> bool:
 def alive(path: Path, now: float) -> bool:
     """Whether the process that made this lease lives. `now`: by the file system's clock, since 1970."""
     try:
-        # Opened anew, so that a network file system gives the attributes of this moment.
+        # Opened again, so that a network file system gives the attributes of this moment.
         with path.open("rb") as file:
             content, beat = file.read(), os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:

@@ -104,7 +104,7 @@ class ModelConfig:
     """Weight of the value loss relative to the policy's, if critic=head (0.5 as in PPO2)."""
     schedule: Schedule = Schedule.constant
     """How both rates change with the fraction of the budget that is spent, so that arms with more iterations
-    are not annealed sooner: constant; or to 0 at the limit, in a line or by half a cosine."""
+    are not annealed earlier: constant; or to 0 at the limit, in a line or by half a cosine."""
     weight_decay: float = 0.01
     """AdamW weight decay."""
     grad_clip: float = 1.0

@@ -53,7 +53,7 @@ def content(out: Path, declared: Record, cells: Sequence[RunConfig], append: boo
 
 
 def earlier(out: Path) -> Record | None:
-    """What the `sweep.json` in `out` says; None if it is missing or of no use."""
+    """What the `sweep.json` in `out` says; None if it is missing or unusable."""
     try:
         if not isinstance(json.loads((out / MANIFEST).read_bytes())["cells"], list):
             return None
@@ -99,7 +99,7 @@ def joined(out: Path, before: Record, declared: Record, configs: Mapping[str, Re
             f"sweep.sesoi={declared['sesoi']:g} is {before['sesoi']:g} in sweep.out={out}: set sweep.out=DIR"
         )
     if before["model"]["factors"] and before["model"]["factors"] != declared["model"]["factors"]:
-        raise UserError(f"sweep.factors are others in sweep.out={out}: set sweep.out=DIR")
+        raise UserError(f"sweep.factors differ from those in sweep.out={out}: set sweep.out=DIR")
     known = {cell: config for cell in before["cells"] if (config := config_of(out, cell))}
     environments = {**before["environments"], **declared["environments"]}
     check_matched(out, known, configs, environments)

@@ -81,7 +81,7 @@ class Learner(Scorer):
     def set_rates(self, fraction: float) -> float:
         """Set the learning rates for when `fraction` of the budget is spent; returns the policy's."""
         factor = self.model.schedule.factor(fraction)
-        # The groups are asked for anew each time: an optimiser that loads its state replaces them.
+        # The groups are asked for each time: an optimiser that loads its state replaces them.
         self.policy_optimizer.param_groups[0]["lr"] = self.model.lr * factor
         if self.critic:
             # A head's group is the policy's optimiser's last one.

@@ -2,7 +2,7 @@
 
 Two grades. *Usually better* (worse, alike) is about most seeds: the sign test, exact for every
 distribution. *Better* (worse, equivalent) holds also on average over all runs, however rare the bad ones
-are: a bound on the mean that assumes nothing but the range of scores. The average is only asked where the
+are: a bound on the mean that assumes nothing but the range of scores. The average is only asked if the
 sign test has already answered (docs/statistics.md).
 
 Shape suffixes: S seeds, A and B arms of the left and of the right side, K comparisons of one family; leading

@@ -102,7 +102,7 @@ def share_interval(count: int, n: int) -> Interval:
 
 
 def over_environments(scores_SE: ArrayLike) -> Floats:
-    """The mean over environments of each seed (S): one number a cluster; NaN if a run is missing.
+    """The mean over environments of each seed (S): one number per cluster; NaN if a run is missing.
 
     Environments weigh the same. Scores should share a scale: success does.
     """

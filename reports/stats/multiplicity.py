@@ -15,7 +15,7 @@ ALPHA = 0.05
 def holm(p_K: ArrayLike) -> Floats:
     """Holm's step-down adjusted p values (1979); a NaN stays NaN but counts in the family.
 
-    As statsmodels' `multipletests`, which knows no NaN and collects garbage at every call (60 ms).
+    As statsmodels' `multipletests`, which does not handle NaN and collects garbage at every call (60 ms).
     """
     p = np.asarray(p_K, dtype=float)
     order = np.argsort(p)  # NaN sorts last

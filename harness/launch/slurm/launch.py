@@ -120,7 +120,7 @@ def follow(request: Request, cells: list[Cell], teller: "Teller") -> list[Cell]:
 
 
 def without_cancelled(cells: Sequence[Cell], withdrawn: set[str]) -> tuple[list[Cell], set[str]]:
-    """The cells, those cancelled before (`withdrawn`) and not begun anew still so; who is cancelled now."""
+    """The cells, those cancelled before (`withdrawn`) and not begun again still so; who is cancelled now."""
     over = (Standing.done, Standing.alive)
     now = {
         cell.id
