@@ -38,7 +38,7 @@ Bools = NDArray[np.bool_]
 SCORE_CLIP = (0.8, 1.2)
 FUTURE_CLIP = (1.0, 1.2)
 LARGEST_Z = 10.0
-"""Of a reward against a group that it is no member of, which is unbounded: a root that pays 1 is 20,000
+"""Of a reward against a group that it is not a member of, which is unbounded: a root that pays 1 is 20,000
 standard deviations away from branches that pay 0 and 0.0001. Among 100 rewards no member's is above 10."""
 
 
@@ -229,12 +229,12 @@ def future_value(delta_T: Floats, tokens_N: Ints, gamma: float, low: float, high
 
 
 def z_score(x_L: Floats) -> Floats:
-    """Population z-score over all elements; all zeros where nothing varies."""
+    """Population z-score over all elements; all zeros if nothing varies."""
     return z_scores(x_L, np.zeros(len(x_L), dtype=np.int64))
 
 
 def branching_score(gain_L: Floats, entropy_L: Floats) -> Floats:
-    """Eq. 5: Z(clipped gain) x Z(entropy) inside one rollout; Z(entropy) where the gain is constant.
+    """Eq. 5: Z(clipped gain) x Z(entropy) inside one rollout; Z(entropy) if the gain is constant.
 
     The fallback is needed in the first mini-batch of an iteration, whose policy is the one that sampled.
     """
@@ -274,7 +274,7 @@ def dual_group_advantage(batch: Batch) -> Floats:
 def z_against(batch: Batch, reference_N: Bools) -> tuple[Floats, Bools]:
     """Each trajectory's z-score among the reference trajectories of its task, and whether there are any.
 
-    At most `LARGEST_Z` in size; 0 where the references' rewards do not differ.
+    At most `LARGEST_Z` in size; 0 if the references' rewards do not differ.
     """
     _, index_N = np.unique(batch.group_N, return_inverse=True)
     groups, mine_N = int(index_N.max()) + 1, index_N[reference_N]

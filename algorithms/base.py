@@ -30,7 +30,7 @@ class RolloutPlan:
     branches: int = 0
     """Continuations from points that `Algorithm.select_branches` picks on finished trajectories."""
     each_minibatch: bool = False
-    """Branch one mini-batch at a time, each with the policy of that moment; else once an iteration."""
+    """Branch one mini-batch at a time, each with the policy of that moment; else once per iteration."""
     reads: tuple[str, ...] = ()
     """Optional batch columns that `select_branches` reads: current_logprob_T, previous_logprob_T."""
 
@@ -84,10 +84,11 @@ class Algorithm(Factors, ABC):
     name: ClassVar[str]
     """The algorithm's name, as in `algorithm=NAME`."""
     computes: ClassVar[Computes]
-    """By option, the values that `credit` implements. Options that are not named may take any legal value."""
+    """For each factor, the values that `credit` implements. Factors that are not listed may take any legal
+    value."""
     ranges: ClassVar[Ranges] = {**Factors.ranges, "rollouts": COUNT}
     reads: ClassVar[tuple[str, ...]] = ()
-    """Columns of the batch that `credit` reads beside rewards, counts, groups and success."""
+    """Columns of the batch that `credit` reads besides rewards, counts, groups and success."""
     control: ClassVar[bool] = False
     """Whether this is a control arm, which the report keeps out of comparisons of credit units."""
     fewest_rollouts: ClassVar[int] = 1
@@ -111,12 +112,12 @@ class Algorithm(Factors, ABC):
             fewest = max(fewest, 2)
         if self.rollouts < fewest:
             raise UserError(
-                f"algorithm.rollouts={self.rollouts}: {self.name} needs at least {fewest} rollouts a task"
+                f"algorithm.rollouts={self.rollouts}: {self.name} needs at least {fewest} rollouts per task"
             )
 
     @property
     def columns(self) -> frozenset[str]:
-        """The columns of the batch that `credit`, and the KL in its reward, read beside the always given."""
+        """The columns that `credit` and the KL in its reward read besides those that every batch has."""
         columns = set(self.reads)
         if self.has_critic:
             columns.add("value_T")
@@ -129,7 +130,7 @@ class Algorithm(Factors, ABC):
         return RolloutPlan(roots=self.rollouts)
 
     def select_branches(self, batch: Batch, turn: int, random: np.random.Generator) -> list[BranchPoint]:
-        """Where to branch: the points of turn `turn` (from 0) on the trajectories that are there by then.
+        """Choose branch points for turn `turn` (counted from 0) among the trajectories that exist so far.
 
         Called turn after turn, each time with the continuations of the turns before in the batch, until
         every group has its `plan().branches`. `random` is the turn's own generator. Plans with branches only.

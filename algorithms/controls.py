@@ -1,4 +1,4 @@
-"""Control arms, which keep the instrument honest: what they score, credit did not earn.
+"""Control arms, which keep the instrument honest: their scores show what is not due to credit.
 
 `constant` must not move, `random_credit` must not beat `grpo`, `shuffled_steps` must lose what the placement
 of step credit gains, and `oracle` shows how much there is to gain.
@@ -30,7 +30,7 @@ NO_CREDIT: Computes = {
     "normalise_unit": (NormaliseUnit.none,),
     "kl_place": (KLPlace.loss,),
 }
-"""Nothing to switch: the credit is no function of the outcome, nor of a KL in the rewards."""
+"""Nothing to switch: the credit is not a function of the outcome, nor of a KL in the rewards."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ class KLPlace(Enum):
 
 
 class Equations(Enum):
-    """Which text is implemented where the paper and the released code differ."""
+    """Which text is implemented if the paper and the released code differ."""
 
     paper = "paper"
     released = "released"
@@ -169,7 +169,7 @@ SHARE = Range(least=0, most=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Factors:
-    """A point in the factor space. Every factor can be switched alone where the combination is legal."""
+    """A point in the factor space. Every factor can be switched alone if the combination is legal."""
 
     ranges: ClassVar[Ranges] = {
         "gamma": SHARE,
@@ -198,7 +198,7 @@ class Factors:
     environment's longest possible trajectory (constant, Dr. GRPO)."""
     discount_unit: DiscountUnit = DiscountUnit.step
     """What gamma and lam count in: tokens, steps (charged at a step's last token), or steps spread evenly
-    over the batch's mean tokens a step (mean_step: gamma_token = gamma^(1 / mean L))."""
+    over the batch's mean tokens per step (mean_step: gamma_token = gamma^(1 / mean L))."""
     gamma: float = 1.0
     """Discount per discount unit."""
     lam: float = 1.0
@@ -282,7 +282,7 @@ class Factors:
 
     @property
     def has_critic(self) -> bool:
-        """Whether a critic is trained beside the policy."""
+        """Whether a critic is trained as well as the policy."""
         return self.baseline in (Baseline.token_critic, Baseline.step_critic)
 
     @property

@@ -60,7 +60,7 @@ class G2PO(GroupMethod):
     def credit(self, batch: Batch) -> Credit:
         """A = A_EP + w (A_NC + A_EC), each standardised (or only centred with normalise_unit=none).
 
-        Raises `UserError` with equations=released where a failed trajectory was paid: the code knows no such.
+        Raises `UserError` with equations=released if a failed trajectory was paid: the code has no such case.
         """
         if self.equations is Equations.released:
             check_failures_pay_nothing(batch)
@@ -105,7 +105,7 @@ def trajectory_values(batch: Batch, gamma: float) -> tuple[Floats, Floats]:
 
 
 def check_failures_pay_nothing(batch: Batch) -> None:
-    """Raise `UserError` where a trajectory that was not solved was paid something, or charged."""
+    """Raise `UserError` if a trajectory that was not solved was paid something, or charged."""
     failed_N = beyond_rounding(batch.reward_N, reward_size(batch))[~batch.success_N]
     if failed_N.any():
         paid = failed_N[failed_N != 0][0]

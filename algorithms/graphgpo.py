@@ -30,7 +30,7 @@ class GraphGPO(AnchorMethod):
     """Weight w of the step term."""
     success_value: float = 10.0
     """What a step that reaches success is worth: the code's reward, whatever the task pays. A smaller one
-    lets the 1e-6 beside the std drown steps far from success."""
+    lets the 1e-6 added to the std drown steps far from success."""
 
     def credit(self, batch: Batch) -> Credit:
         """r_t = success_value gamma^d(s'), standardised among the steps that left s, plus GRPO's term."""
@@ -48,7 +48,7 @@ class GraphGPO(AnchorMethod):
 
 
 def distances(graph: StateGraph) -> Floats:
-    """Fewest traversed edges from each node (K,) to success; infinite where nothing led there."""
+    """Fewest traversed edges from each node (K,) to success; infinite if nothing led there."""
     ends = np.ones(len(graph.node_S)), (graph.next_S, graph.node_S)
     reverse = csr_array(ends, shape=(graph.nodes + 2, graph.nodes + 2))
     distance: Floats = dijkstra(reverse, indices=[graph.nodes], unweighted=True)[0]

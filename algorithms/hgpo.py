@@ -31,7 +31,7 @@ class HGPO(AnchorMethod):
     }
 
     history: int = 2
-    """K: past states that the longest context holds beside the present one."""
+    """K: past states that the longest context holds besides the present one."""
     alpha: float = 1.0
     """Exponent of the weight of longer contexts."""
     episode_term: bool = False

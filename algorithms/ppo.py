@@ -16,7 +16,7 @@ from harness.records.batch import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class PPO(Algorithm):
-    """Token-level PPO, the published discount of 0.99 a token."""
+    """Token-level PPO, the published discount of 0.99 per token."""
 
     name: ClassVar[str] = "ppo"
     computes: ClassVar[Computes] = PLAIN
@@ -47,7 +47,7 @@ class PPOUndiscounted(PPO):
 
 @dataclass(frozen=True, kw_only=True)
 class PPOMatched(PPO):
-    """PPO with StepPO's horizon: gamma_token = 0.99^(1 / mean tokens a step)."""
+    """PPO with StepPO's horizon: gamma_token = 0.99^(1 / mean tokens per step)."""
 
     name: ClassVar[str] = "ppo_matched"
 

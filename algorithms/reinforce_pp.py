@@ -3,7 +3,7 @@
 Clip 0.2, dual clip 3 and k1 KL 0.001 in the reward are StepPO's and CAPO's scripts'. Their returns stop at
 the end of each step, so that every step but the last gets 0 before whitening: early steps of won episodes are
 punished. Here returns are linked across steps and not discounted; `reinforce_pp_unlinked` is the published
-variant, with its gamma of 0.99 a token and its 8 rollouts.
+variant, with its gamma of 0.99 per token and its 8 rollouts.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from harness.records.batch import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class ReinforcePP(Algorithm):
-    """REINFORCE++, one rollout a task."""
+    """REINFORCE++, one rollout per task."""
 
     name: ClassVar[str] = "reinforce_pp"
     computes: ClassVar[Computes] = PLAIN

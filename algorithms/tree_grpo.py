@@ -69,7 +69,7 @@ class TreeGRPO(GroupMethod):
         return RolloutPlan(roots=roots, branches=self.rollouts - roots)
 
     def select_branches(self, batch: Batch, turn: int, random: np.random.Generator) -> list[BranchPoint]:
-        """N nodes of each tree, uniformly among those that are no leaves, the start included."""
+        """N nodes of each tree, uniformly among those that are not leaves, the start included."""
         points: list[BranchPoint] = []
         for tree in members(trees(batch)):
             nodes = [

@@ -217,7 +217,7 @@ PARTS = {
     ),
     "iteration": (
         iterations_against_trl,
-        "| model | samples | our mean length | TRL's | ours, ms a token | TRL, ms a token | ratio |",
+        "| model | samples | our mean length | TRL's | ours, ms per token | TRL, ms per token | ratio |",
     ),
     "growth": (
         growth,

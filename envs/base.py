@@ -40,18 +40,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Info:
-    """What the environment says beside the observation."""
+    """What the environment says besides the observation."""
 
     state_key: str
     """Names the environment's state: equal keys inside one task mean the same state (anchor, graph node)."""
     admissible: tuple[str, ...] = ()
-    """The actions that are valid here; empty where actions are free text (see `lists_actions`)."""
+    """The actions that are valid here; empty if actions are free text (see `lists_actions`)."""
     valid: bool = True
     """Whether the action just taken was valid."""
     success: bool = False
     """Whether the task is solved."""
     score: float | None = None
-    """How well the task is done so far, 0 to 1, where the environment is graded."""
+    """How well the task is done so far, 0 to 1, if the environment is graded."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Numbers of the environment's own. An episode keeps the last value of each name; evaluations show their
     means over the episodes that have one, as `env_NAME`."""
@@ -112,7 +112,7 @@ class Environment(ABC):
         """The name of the present state, as in `Info.state_key`."""
 
     def copy(self) -> Self | None:
-        """An independent environment in the same state, or None where only replay can restore one."""
+        """An independent environment in the same state, or None if only replay can restore one."""
         return None
 
     def close(self) -> None:
@@ -195,7 +195,7 @@ class EnvironmentSpec(ABC):
         return False
 
     def check(self) -> None:
-        """Raise `UserError` where this environment can't run on this machine (an extra is missing, …)."""
+        """Raise `UserError` if this environment can't run on this machine (an extra is missing, …)."""
         return None
 
     def files(self) -> list[Path]:

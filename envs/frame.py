@@ -3,10 +3,10 @@
 Templates hold `{placeholders}`; other braces stand for themselves.
 
 {goal}          the task's goal
-{task}          the frame's `task` text with the goal in it; nothing where a task has no goal
+{task}          the frame's `task` text with the goal in it; nothing if a task has no goal
 {how}           how to answer, see `Frame.how`
 {observation}   what the environment shows
-{actions}       the admissible actions, where the policy is shown a list
+{actions}       the admissible actions, if the policy is shown a list
 {step}          the number of the step, from 1
 {past}          the past turns that are shown (layout `single` alone)
 {shown}         how many past turns those are
@@ -62,7 +62,7 @@ class Frame:
     joiner: str = "\n"
     """What stands between listed actions."""
     examples: tuple[Example, ...] = ()
-    """Turns before the first one, where `model.example` is set."""
+    """Turns before the first one, if `model.example` is set."""
 
 
 TEXT_GAME = Frame(

@@ -89,7 +89,7 @@ def parser() -> Parser:
     made.add_argument(
         "file",
         metavar="FILE",
-        help="trajectories, one a line (docs/trajectory-format.md); .gz, or - for stdin",
+        help="trajectories, one per line (docs/trajectory-format.md); .gz, or - for stdin",
     )
     made.add_argument("--algorithms", metavar="NAMES", required=True, help="names with commas between them")
     made.add_argument(
@@ -194,8 +194,8 @@ def opened(file: str) -> io.BufferedIOBase:
 def credited(
     records: Sequence[RecordedTrajectory], algorithms: Sequence[Algorithm], seed: int
 ) -> list[Result]:
-    """Every algorithm's credit. Raises `UserError` where the file lacks what one asks for, and `CreditError`
-    for what is no credit.
+    """Every algorithm's credit. Raises `UserError` if the file lacks what one asks for, and `CreditError`
+    if what came back is not a credit.
     """
     for algorithm in algorithms:
         require(records, algorithm.columns, algorithm.name)
@@ -209,7 +209,7 @@ def credit_of(algorithm: Algorithm, batch: Batch) -> Credit:
 
 
 def result_lines(result: Result, records: Sequence[RecordedTrajectory]) -> Iterator[str]:
-    """The lines of one algorithm, one a trajectory, in the file's order."""
+    """The lines of one algorithm, one per trajectory, in the file's order."""
     batch, credit = result.batch, result.credit
     advantages = by_step(batch, credit.advantage_T.tolist())
     returns = None if credit.return_T is None else by_step(batch, targets(credit.return_T, credit))
@@ -228,7 +228,7 @@ def result_lines(result: Result, records: Sequence[RecordedTrajectory]) -> Itera
 
 
 def targets(return_T: Floats, credit: Credit) -> list[float | None]:
-    """The critic's target at each token (T,), None where there is none."""
+    """The critic's target at each token (T,), None if there is none."""
     target_T = return_T.astype(object)
     target_T[~trains_critic(credit)] = None
     return list(target_T)
@@ -241,7 +241,7 @@ def trains_critic(credit: Credit) -> Bools:
 
 
 def by_step(batch: Batch, values: list[Any]) -> list[list[Any]]:
-    """Values of all tokens as one list a step."""
+    """Values of all tokens as one list per step."""
     bounds = zip(batch.first_token_S.tolist(), batch.last_token_S.tolist(), strict=True)
     return [values[first : last + 1] for first, last in bounds]
 
@@ -282,7 +282,7 @@ def packed(path: Path, compressed: bool) -> Iterator[io.BufferedIOBase]:
 
 
 def to_stdout(lines: Iterator[str] | list[str]) -> None:
-    """Print lines. A reader that has seen enough (`| head`) is no error; a full disk is."""
+    """Print lines. A reader that has seen enough (`| head`) is not an error; a full disk is."""
     try:
         for line in lines:
             sys.stdout.write(line)

@@ -17,7 +17,7 @@ NUMBERS = (int, float)
 
 
 def read_bytes(folder: str, name: str) -> bytes | None:
-    """What is in a file, or None where there is no file."""
+    """What is in a file, or None if there is no file."""
     try:
         with open(f"{folder}/{name}", "rb", buffering=0) as file:
             return file.read()
@@ -26,7 +26,7 @@ def read_bytes(folder: str, name: str) -> bytes | None:
 
 
 def read_object(folder: str, name: str) -> Record | None:
-    """The JSON object in a file, or None where there is no file."""
+    """The JSON object in a file, or None if there is no file."""
     text = read_bytes(folder, name)
     return None if text is None else parse(text, name)
 
@@ -34,7 +34,7 @@ def read_object(folder: str, name: str) -> Record | None:
 def read_lines(folder: str, name: str, size: int | None = None) -> tuple[list[bytes], bool]:
     """The whole lines in a file's last `size` bytes, and whether that is all of it.
 
-    A torn last line is a write in flight and ignored; no file is no line.
+    A torn last line is a write in flight and ignored; a missing file has no lines.
     """
     try:
         with open(f"{folder}/{name}", "rb", buffering=0) as file:
@@ -61,7 +61,7 @@ def parse(text: bytes, name: str) -> Record:
 def number(value: Any) -> float:
     """A finite number; raise `ValueError` for anything else."""
     if type(value) not in NUMBERS or not abs(value) <= sys.float_info.max:
-        raise ValueError(f"{one_line(value)[:40]} is no number")
+        raise ValueError(f"{one_line(value)[:40]} is not a number")
     return float(value)
 
 

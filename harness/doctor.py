@@ -1,7 +1,7 @@
 """`python -m harness.doctor [+sweep=NAME] [KEY=VALUE ...]`: will this sweep run here?
 
 Takes what `harness.sweep` takes (without a sweep: +sweep=all_algos), starts nothing and leaves nothing. One
-line a check: ok, warn or FAIL, with what to do. Exit codes: 0 nothing failed, 1 something did, 2 bad input.
+line per check: ok, warn or FAIL, with what to do. Exit codes: 0 nothing failed, 1 something did, 2 bad input.
 """
 
 import sys
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     for flag in arguments:
         if flag.startswith("-"):
-            raise UserError(f"{flag} is no flag: there is --help, the rest is KEY=VALUE")
+            raise UserError(f"{flag} is not a flag: there is --help, the rest is KEY=VALUE")
     chosen = any(argument.startswith(("+sweep=", "sweep=")) for argument in arguments)
     overrides = [*([] if chosen else ["+sweep=all_algos"]), *arguments]
     sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     for finding in examine(checks(sweep, launcher, cells, tracker, planned)):
         show(str(finding))
         failures += finding.verdict is Verdict.fail
-    show(f"\n{failures} to mend" if failures else "\nready")
+    show(f"\n{failures} to fix" if failures else "\nready")
     return 1 if failures else 0
 
 

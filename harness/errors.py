@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class UserError(Exception):
-    """Bad input, said in one line: what is wrong and how to mend it.
+    """Bad input, said in one line: what is wrong and how to fix it.
 
     Command lines print the message and exit with 2; nothing has been computed or written by then.
     """

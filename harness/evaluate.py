@@ -23,7 +23,7 @@ class Evaluation:
 def evaluate(
     config: RunConfig, player: Player, forms: TransformerFlops, ledger: Ledger, point: int
 ) -> Evaluation:
-    """Play the panel: `evaluation.episodes` sampled episodes a task, and a greedy one."""
+    """Play the panel: `evaluation.episodes` sampled episodes per task, and a greedy one."""
     per_task = config.evaluation.episodes
     panel = config.env.evaluation_panel()
 

@@ -1,10 +1,10 @@
-"""One writer for a folder, also where several machines share the file system.
+"""One writer for a folder, also if several machines share the file system.
 
 The holder is who made the file `lease.N` with the highest N. To take a dead holder's place is to make
 `lease.N+1`, which one of those who try succeeds in: a hard link appears whole or not at all. The holder
 touches its file every few seconds. It is dead if its process is gone, which those on the same machine can
-see, or if it has not touched the file for a while. A holder that was only held up finds, as soon as it looks,
-that it is the holder no more.
+see, or if it has not touched the file for a while. A holder that was merely suspended notices at its next
+check that it has lost the lease.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ from typing import Any
 
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
-"""A holder on another machine is dead after so long without a beat: longer than file servers hang."""
+"""Seconds without a heartbeat after which a holder on another machine counts as dead. Longer than file
+servers usually stall."""
 POLL_SECONDS = 0.2
 PREFIX = "lease."
 
@@ -36,7 +37,7 @@ class Lease:
         self._owner = owner
 
     def check(self) -> None:
-        """Raise `LeaseLost` if another process has taken over, or the folder is no more where it was."""
+        """Raise `LeaseLost` if another process has taken over, or the folder is no longer where it was."""
         try:
             lost = newest(self.path.parent) != self.path or self.path.read_bytes() != self._owner
         except FileNotFoundError:
@@ -123,7 +124,7 @@ def held(folder: Path, now: float) -> bool:
 def alive(path: Path, now: float) -> bool:
     """Whether the process that made this lease lives. `now`: by the file system's clock, since 1970."""
     try:
-        # Opened anew, so that a network file system gives the attributes of this moment.
+        # Opened again, so that a network file system gives the attributes of this moment.
         with path.open("rb") as file:
             content, beat = file.read(), os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:

@@ -4,7 +4,7 @@ name, command    the sweep's, as they were typed
 cells            ids of its cells, seed by seed
 arms             each cell's arm, the same in every environment
 environments     each cell's environment, as `sweep.envs` has it
-controls         cells of arms that are no contestants
+controls         cells of arms that are not contestants
 contrasts        by name, the cells on the `left` and on the `right`
 model            `factors` whose effects are estimated together, and the `cells` that are taken for it
 sesoi            the smallest effect of interest
@@ -85,7 +85,7 @@ KEYS: dict[str, tuple[Any, Callable[[Any], bool]]] = {
 def read_manifest(path: Path) -> tuple[Record, list[str]]:
     """What the `sweep.json` in `path` says, all keys present, and what is wrong with it, a line each.
 
-    Raises `UserError` where there is nothing to show: no usable file, and no cells under `runs/` either.
+    Raises `UserError` if there is nothing to show: no usable file, and no cells under `runs/` either.
     """
     folders = folders_in(path / "runs")
     try:
@@ -107,7 +107,9 @@ def read_manifest(path: Path) -> tuple[Record, list[str]]:
         notes = []
     cells = list(dict.fromkeys(cells_among(listed)))
     if len(cells) < len(listed):
-        notes += [f"sweep.json lists {one_line(id)!r}, which is no cell" for id in listed if not is_cell(id)]
+        notes += [
+            f"sweep.json lists {one_line(id)!r}, which is not a cell" for id in listed if not is_cell(id)
+        ]
     if not cells:
         why = f" ({notes[0]})" if notes else ""
         raise UserError(
@@ -129,7 +131,7 @@ def cells_among(names: list[Any] | None) -> list[str]:
 
 
 def folders_in(runs: Path) -> list[str] | None:
-    """Names of the folders in `runs`, or None where it isn't there."""
+    """Names of the folders in `runs`, or None if it isn't there."""
     try:
         with os.scandir(runs) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())

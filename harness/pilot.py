@@ -41,7 +41,7 @@ def auto_seeds(sweep: SweepConfig, settings: Settings) -> list[int]:
 
 
 def check_settings(pilot: str, store: "Store", settings: Settings) -> None:
-    """Raise `UserError` where the pilot's environments or model are not the sweep's."""
+    """Raise `UserError` if the pilot's environments or model are not the sweep's."""
     environments = dict(zip(store.runs["cell"], store.runs["env"], strict=True))
     if (its := set(environments.values())) != set(settings):
         raise UserError(
@@ -53,7 +53,7 @@ def check_settings(pilot: str, store: "Store", settings: Settings) -> None:
         for section, options in sections.items():
             for option, value in options.items():
                 known = [config[section].get(option) for config in configs]
-                # What the pilot's arms differ in, as tuned ones do in their rates, is no setting.
+                # What the pilot's arms differ in, as tuned ones do in their rates, is not a setting.
                 if known and all(each == known[0] != value for each in known):
                     raise UserError(
                         f"sweep.pilot={pilot} has {section}.{option}={known[0]}, this sweep {value}: "

@@ -1,6 +1,6 @@
 """The processes ("ranks") that run one cell together, each with a device of its own.
 
-All of them do the same things in the same order; what is dear is dealt out, and what each found is gathered.
+All of them do the same things in the same order; costly work is divided, and what each found is gathered.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,8 @@ from torch import distributed
 
 Found = TypeVar("Found")
 WAIT = timedelta(hours=1)
-"""A rank that others still wait for after so long hangs. That one has ended is noticed at once (`peers`)."""
+"""Time-out of a collective call: a rank that keeps others waiting this long is considered hung. A rank that
+*exits* is noticed immediately (see `peers`)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Ranks:
         return slice(int(bounds[self.rank]), int(bounds[self.rank + 1]))
 
     def gathered(self, mine: Found) -> list[Found]:
-        """What every rank has, by rank. As all that follows, it waits for all ranks to ask."""
+        """Every rank's value, in rank order. Collective, like all methods below: each rank must call it."""
         if self.size == 1:
             return [mine]
         found: list[Found] = [mine] * self.size

@@ -1,4 +1,4 @@
-"""Sampled evaluation episodes as a trajectory file, with all that algorithms read and this run can tell."""
+"""Writes evaluation episodes as trajectory files, with every optional column that this run can compute."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ class Recorder:
         return packed(trajectories, batch, self.prompts.texts, self.goals)
 
     def _told(self, filler: Filler, trajectories: Sequence[Trajectory]) -> Floats | None:
-        """A column, or None where this run can't tell."""
+        """A column, or None if this run can't tell."""
         try:
             return filler.fill(self.sources, trajectories, Phase.evaluation)
         except UserError:

@@ -47,7 +47,7 @@ from harness.update.trainer import Trainer
 from harness.update.warm_start import load_or_make
 
 STATE = ("iteration", "point", "scores", "successes", "spent_at", "seconds", "stops")
-"""What a checkpoint says of a run beside its ledger, its models and their optimisers."""
+"""What a checkpoint says of a run besides its ledger, its models and their optimisers."""
 SINGLE = Path("runs/single")
 """Where cells that no sweep runs are kept, from the working directory."""
 Trained = tuple[list[Trajectory], dict[str, float], list[dict[str, float]]]
@@ -105,7 +105,7 @@ class Run:
         self.point = 0
         """Evaluations done."""
         self.scores: list[float] = []
-        """Sampled score at each evaluation; success where the environment has no scores."""
+        """Sampled score at each evaluation; success if the environment has no scores."""
         self.successes: list[float] = []
         """Sampled success at each evaluation."""
         self.stops: dict[str, dict[str, int]] = {"training": {}, "evaluation": {}}
@@ -194,7 +194,7 @@ class Run:
         """Play, then train."""
         roots = self.sampler.play_roots(self._draws(self.iteration))
         plan, minibatches = self.sampler.plan, self.config.batch.minibatches
-        # Where the policy of the moment decides, a mini-batch's branches wait for the updates before it.
+        # If the policy of the moment decides, a mini-batch's branches wait for the updates before it.
         blocks = minibatches if plan.each_minibatch else 1
         metrics: list[dict[str, float]] = []
         all_played: list[Trajectory] = []
@@ -217,7 +217,7 @@ class Run:
         again = self.iteration > 0 and not ahead.in_hand
         rollout = ahead.take(self._draws(self.iteration))
         self.ledger.merge(rollout.ledger)
-        # What an interruption makes the run do again is no part of the budget.
+        # What an interruption makes the run do again is not part of the budget.
         clock.lap("rollout_again" if again else "rollout")
         check_lost(rollout.trajectories, self.config.rollout.max_lost)
         kept, _ = without_lost(rollout.trajectories, None)

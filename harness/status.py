@@ -22,7 +22,7 @@ from harness.terminal import Parser, command, named_path
 
 SECONDS = 2.0
 REST = 20.0
-"""How often to look when watching: after so many seconds, or so many times what the last look took. A big
+"""How often to look when watching: after this many seconds, or this many times what the last look took. A big
 store then costs a running sweep no more than a twentieth of a core."""
 LISTED = 10
 """Cells of a state that a live board lists, so that it fits the screen."""

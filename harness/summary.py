@@ -50,7 +50,7 @@ def outcomes(trajectories: Sequence[Trajectory]) -> dict[str, float]:
 
 
 def check_lost(trajectories: Sequence[Trajectory], most: float) -> None:
-    """Raise RuntimeError where more than one episode, and more than a share `most`, was lost.
+    """Raise RuntimeError if more than one episode, and more than a share `most`, was lost.
 
     Such a run would be scored by its environments' failures.
     """

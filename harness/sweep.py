@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     for flag in overrides:
         if flag.startswith("-"):
             raise UserError(
-                f"{flag} is no flag: there are --dry-run, --help and --help-all, the rest is KEY=VALUE"
+                f"{flag} is not a flag: there are --dry-run, --help and --help-all, the rest is KEY=VALUE"
             )
     sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
     declared = manifest(sweep, cells, typed(overrides))
@@ -131,7 +131,7 @@ def submission(launcher: SlurmConfig, planned: Plan) -> str:
 
 
 def more_attempts(launcher: Launcher) -> str:
-    """What the command needs besides, where each cell was submitted as often as is allowed."""
+    """What the command needs in addition if each cell was submitted as often as is allowed."""
     return f" launcher.max_attempts={launcher.max_attempts + 1}" if isinstance(launcher, SlurmConfig) else ""
 
 

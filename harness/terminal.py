@@ -85,7 +85,7 @@ def full(error: OSError) -> bool:
 
 
 def explain(error: OSError) -> str:
-    """One line: which file, what is wrong, and how to mend it where that is known."""
+    """One line: which file, what is wrong, and how to fix it if that is known."""
     where = f"{error.filename}: " if error.filename else ""
     mend = "; make room, then give the same command again" if full(error) else ""
     return " ".join(f"{where}{error.strerror or error}{mend}".split())

@@ -20,7 +20,7 @@ from reports.trials import collect
 
 
 def freeze(out: Path, to: Path | None = None) -> str:
-    """Write the result of the tuning in `out` and say where; raise `UserError` where there is none."""
+    """Write the result of the tuning in `out` and say where; raise `UserError` if there is none."""
     store = read_store(out)
     frozen = collect(store)
     if frozen is None:

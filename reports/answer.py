@@ -34,7 +34,7 @@ class Asked:
     right: str
     verdict: stats.Verdict
     stuck: str
-    """Why it compares nothing: `hard` where no run of either side rises, `easy` where all end at the top; or
+    """Why it compares nothing: `hard` if no run of either side rises, `easy` if all end at the top; or
     empty."""
 
 
@@ -98,7 +98,7 @@ def undecided_text(asked: Sequence[Asked], unfinished: Mapping[str, tuple[int, i
 
 
 def lean(asked: Asked, alone: bool) -> str:
-    """Which side an undecided comparison is on; its other side is named where there are several."""
+    """Which side an undecided comparison is on; its other side is named if there are several."""
     difference = asked.verdict.difference
     if signed(difference) == signed(0.0):
         return f"No lean between {asked.left} and {asked.right}, {size(asked.verdict)}."

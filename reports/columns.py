@@ -15,9 +15,9 @@ COLUMNS = {
     "failure": "Of a failed run: algorithm (it diverged and scores 0) or infrastructure (it is missing).",
     "failed": "Runs that the algorithm broke; each scores 0.",
     "collapsed": "Runs (or whether this run) that ended below half of their own best, or below their start.",
-    "start_score": "Sampled score of the start policy, 0 to 1; success where an environment has no scores.",
+    "start_score": "Sampled score of the start policy, 0 to 1; success if an environment has no scores.",
     "final_score": "Sampled score at the end, 0 to 1: the mean of the final window, read at the limit. "
-    "Success where an environment has no scores. It is what is compared.",
+    "Success if an environment has no scores. It is what is compared.",
     "final_success": "Sampled success at the end, read in the same way.",
     "measure": "What the environment's runs are compared by: success or score.",
     "greedy_score": "Greedy score in the final window, 0 to 1.",
@@ -51,21 +51,21 @@ COLUMNS = {
     "p_better": "Of better or worse on average, adjusted inside the table together with p_equivalent.",
     "p_equivalent": "Of equivalent on average, adjusted.",
     "p_sign_flip": "Two-sided sign-flip p of the mean difference, not adjusted, for comparison with papers: "
-    "decides nothing, wrong where one side collapses more often.",
+    "decides nothing, wrong if one side collapses more often.",
     "left_collapsed": "Paired seeds on which a run of the left side collapsed or diverged.",
     "right_collapsed": "The same of the right side.",
     "left_collapses_at_most": "Collapse rate of the left side that the seeds do not exclude (95 %).",
     "right_collapses_at_most": "The same of the right side.",
-    "p_collapses": "Of equal collapse rates (McNemar), Holm in a family of its own; none where the sides "
+    "p_collapses": "Of equal collapse rates (McNemar), Holm in a family of its own; none if the sides "
     "have unequal numbers of arms.",
     "left_failed": "Paired seeds on which a run of the left side diverged.",
     "right_failed": "The same of the right side.",
     "without_failed": "The verdict without those seeds.",
-    "detectable": "True difference that the seeds find usually better with 80 % power; none where infinite.",
+    "detectable": "True difference that the seeds find usually better with 80 % power; none if infinite.",
     "settles": "The smallest effect of interest.",
     "spread_known": "Whether there are two paired seeds, which a spread takes.",
-    "planned": "Seeds of a new sweep that finds a difference of `settles` with 80 % power; none where more "
-    "than 1000 are needed, or where the spread is not known.",
+    "planned": "Seeds of a new sweep that finds a difference of `settles` with 80 % power; none if more "
+    "than 1000 are needed, or if the spread is not known.",
     "planned_low": "The same with the lower end of the SD's 95 % interval.",
     "planned_high": "The same with its upper end.",
     "axis": "What a curve runs along.",
@@ -88,7 +88,7 @@ COLUMNS = {
     "tokens_sampled": "Tokens sampled in training.",
     "tokens_trained": "Tokens that the actor trained on, prompts included.",
     "tokens_reused": "Tokens that branches took over from their parents.",
-    "flops_reused": "Nominal FLOPs that this spared.",
+    "flops_reused": "Nominal FLOPs that this saved.",
     "flops_nominal": "Closed-form FLOPs inside the budget, nothing shared.",
     "flops_computed": "Those of distinct rows: what was really done.",
     "flops_cached": "Nominal FLOPs of prompts that were cached.",

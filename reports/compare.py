@@ -1,7 +1,7 @@
 """`python -m reports.compare DIR [--out DIR]`: a sweep's report.
 
 Reads the run store in DIR and writes `report.html` (one file, no network), `report.md`, `tables/*.csv` and
-`figures/*.svg|png`, and `trajectories.html` where episodes were recorded, into DIR unless `--out` says
+`figures/*.svg|png`, and `trajectories.html` if episodes were recorded, into DIR unless `--out` says
 otherwise. Finished, failed and missing runs may be mixed.
 """
 
@@ -50,7 +50,7 @@ class Report:
     overalls: Sequence[Overall]
     effects: Effects | None
     trajectories: bytes | None
-    """The page of recorded episodes; None where nothing is recorded."""
+    """The page of recorded episodes; None if nothing is recorded."""
     failed: Sequence[str]
     """Parts that could not be made, and why."""
 
@@ -175,7 +175,7 @@ def named_tables(section: Section) -> dict[str, pd.DataFrame]:
 
 
 def differences(family: Family) -> pd.DataFrame:
-    """Paired differences, one row a pair and seed."""
+    """Paired differences, one row per pair and seed."""
     rows = [
         {"pair": pair, "seed": seed, "difference": difference}
         for pair, by_seed in family.differences.items()
@@ -244,7 +244,7 @@ def said(report: Report) -> dict[str, Any]:
 
 
 def measure_of(sections: Sequence[Section]) -> str:
-    """What all runs of a page are compared by: `score` where an environment is graded."""
+    """What all runs of a page are compared by: `score` if an environment is graded."""
     return "success" if all(section.measure == "success" for section in sections) else "score"
 
 
@@ -272,7 +272,7 @@ def confirmatory(sections: Sequence[Section], overalls: Sequence[Overall]) -> in
 
 
 def groups(runs: Sequence[Mapping[Any, Any]]) -> list[Record]:
-    """The runs of each arm, environment, model and command; the command with its seed where there is one."""
+    """The runs of each arm, environment, model and command; the command with its seed if there is one."""
     found: dict[tuple[str, ...], list[Mapping[Any, Any]]] = {}
     for run in runs:
         found.setdefault(tuple(run[key] for key in GROUPED), []).append(run)
@@ -290,7 +290,7 @@ def with_seed(command: str, runs: Sequence[Mapping[Any, Any]]) -> str:
 
 
 def commands(store: Store) -> list[str]:
-    """For each run, what runs it but for the seed; empty where its configuration is no use or missing."""
+    """For each run, what runs it but for the seed; empty if its configuration is useless or missing."""
     known: dict[str, str] = {}
     found = []
     for cell in store.runs["cell"]:
@@ -303,7 +303,7 @@ def commands(store: Store) -> list[str]:
 
 
 def command_of(config: Record) -> str:
-    """What runs the cells of this configuration, but for the seed; empty where that can't be told."""
+    """What runs the cells of this configuration, but for the seed; empty if that can't be told."""
     try:
         *overrides, _ = overrides_of(run_config(config))
     except Exception:  # an algorithm's file is anybody's code: it may be gone or broken

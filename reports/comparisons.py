@@ -17,7 +17,7 @@ class Scores(Protocol):
 
     @property
     def finals(self) -> pd.DataFrame:
-        """Final success: seeds x arms, NaN where a run is missing."""
+        """Final success: seeds x arms, NaN if a run is missing."""
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -52,7 +52,7 @@ class Family:
 
     name: str
     table: pd.DataFrame
-    """One row a comparison, `left` minus `right`; `label` names it."""
+    """One row per comparison, `left` minus `right`; `label` names it."""
     differences: dict[str, pd.Series]
     """Differences by seed, by label."""
     verdicts: dict[str, stats.Verdict]
@@ -77,7 +77,7 @@ def arm_pairs(pairs: Sequence[tuple[str, str]]) -> dict[str, Pair]:
 
 
 def compare_pairs(name: str, scores: Scores, pairs: Mapping[str, Pair], sesoi: float | None) -> Family:
-    """A family of comparisons by label. A seed counts where every run of both sides has a score.
+    """A family of comparisons by label. A seed counts if every run of both sides has a score.
 
     `sesoi`: the smallest effect of interest, for likeness; None makes the family exploratory.
     """

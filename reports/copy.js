@@ -1,4 +1,4 @@
-// "Copy data" puts a figure's CSV on the clipboard, also where a page from the disk may not use the clipboard API.
+// "Copy data" puts a figure's CSV on the clipboard, even if a page from the disk may not use the clipboard API.
 document.querySelectorAll("button.copy").forEach((button) => {
   const label = button.textContent;
   button.addEventListener("click", async () => {

@@ -47,7 +47,7 @@ def budget_axis(figure: Figure, axes: Sequence[Axes], axis: str, end: float, tic
 def curves(setting: Setting, table: pd.DataFrame, width: float) -> Figure:
     """Mean of each arm with its interval.
 
-    Named at the right in the order of the ends where there is room for it, otherwise above.
+    Named at the right in the order of the ends if there is room for it, otherwise above.
     """
     colours, names = palette(list(setting.arms)), shortened(list(setting.arms))
     named = width == WIDE and len(setting.arms) <= MOST_ENDS
@@ -96,7 +96,7 @@ def apart(values: Sequence[float], gap: float) -> list[float]:
 
 
 def seed_curves(setting: Setting) -> pd.DataFrame:
-    """Success of single runs over the budget: one row an evaluation, of the runs that are drawn."""
+    """Success of single runs over the budget: one row per evaluation, of the runs that are drawn."""
     ends = setting.curve.groupby("cell").tail(1).sort_values(["arm", "cell"])
     shown = [of.iloc[drawn(of["score"], MOST_LINES)] for _, of in ends.groupby("arm")]
     lines = [setting.lines[cell] for cell in pd.concat(shown)["cell"]]
@@ -105,7 +105,7 @@ def seed_curves(setting: Setting) -> pd.DataFrame:
 
 
 def curves_by_arm(setting: Setting, table: pd.DataFrame, seeds: pd.DataFrame, width: float) -> Figure:
-    """A panel an arm: one line a seed, the mean, and the other arms' means behind; unfinished runs dashed."""
+    """A panel per arm: one line per seed, the mean, the other arms' means behind; unfinished runs dashed."""
     colours, names = palette(list(setting.arms)), shortened(list(setting.arms))
     figure, found = panels(len(setting.arms), width)
     small = found[0].get_position().width * width < SMALL

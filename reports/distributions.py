@@ -29,7 +29,7 @@ def survival(arms: Sequence[str], table: pd.DataFrame, width: float) -> Figure:
 
 
 def steps(arms: Sequence[str], table: pd.DataFrame, x: str, y: str, width: float) -> tuple[Figure, Axes]:
-    """One step function an arm, both axes from 0 to 1."""
+    """One step function per arm, both axes from 0 to 1."""
     colours, names = palette(arms), shortened(arms)
     figure, axes = canvas(3.4 + legend_room(list(names.values()), width), width)
     for arm, line in table.groupby("arm"):

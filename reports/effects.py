@@ -24,7 +24,7 @@ class Effects:
 
 
 def effects_of(store: Store, settings: list[Setting]) -> Effects | None:
-    """The fitted models; None where the sweep declares no factors."""
+    """The fitted models; None if the sweep declares no factors."""
     factors, cells = list(store.manifest["model"]["factors"]), set(store.manifest["model"]["cells"])
     if not factors:
         return None
@@ -61,5 +61,5 @@ def successes(setting: Setting, run: Mapping[Any, Any], window: int, episodes: i
 
 
 def odds_ratio(log_odds: float) -> float:
-    """From a log odds ratio; infinite where that is too large for a number."""
+    """From a log odds ratio; infinite if that is too large for a number."""
     return math.exp(min(log_odds, 700.0))

@@ -24,7 +24,7 @@ from reports.recorded import Entrant
 
 Plain = dict[str, Any]
 TRUTH = "exact"
-"""The column of what each action really changed, where a file knows it."""
+"""The column of what each action really changed, if a file knows it."""
 SHOWN_NUMBERS = ("logprobs", "entropies", "values")
 SATURATED = 0.95
 """The quantile of all columns' sizes at which the colours end."""
@@ -33,7 +33,7 @@ SEED = 0
 
 
 def checkpoint(records: Sequence[RecordedTrajectory], entrants: Sequence[Entrant]) -> Plain:
-    """A file's episodes, each step with one credit a column; and what is no column, and why."""
+    """A file's episodes, each step with one credit per column; and what is not a column, and why."""
     batch = batch_of(records, SEED)
     columns: list[Plain] = []
     missing: list[Plain] = []
@@ -67,7 +67,7 @@ def checkpoint(records: Sequence[RecordedTrajectory], entrants: Sequence[Entrant
 
 
 def credited(batch: Batch, entrant: Entrant) -> tuple[Plain, list[Any], Floats]:
-    """An algorithm's column, its credit step by step, and the sizes of its numbers, one a token."""
+    """An algorithm's column, its credit step by step, and the sizes of its numbers, one per token."""
     credit = credit_of(entrant.algorithm, batch)
     made = column(entrant.name, f"per {entrant.algorithm.credit_unit.value}", credit.advantage_T)
     if credit.trained_N is not None:
@@ -94,7 +94,7 @@ def column(name: str, unit: str, advantage_T: Floats) -> Plain:
 
 
 def compact(batch: Batch, advantage_T: Floats) -> list[Any]:
-    """Each step's advantages; one number where all of its tokens have the same."""
+    """Each step's advantages; one number if all of its tokens have the same."""
     steps = by_step(batch, [rounded(value) for value in advantage_T.tolist()])
     return [values[0] if len(set(values)) == 1 else values for values in steps]
 
@@ -141,14 +141,14 @@ def turn(step: RecordedStep) -> Plain:
 
 
 def task_names(records: Sequence[RecordedTrajectory]) -> dict[str, str]:
-    """What to call each group: its task, with the group's own name where the task was drawn again."""
+    """What to call each group: its task, with the group's own name if the task was drawn again."""
     tasks = {record.group: record.task for record in records}
     draws = Counter(tasks.values())
     return {group: task if draws[task] == 1 else f"{task}, {group}" for group, task in tasks.items()}
 
 
 def rounded(value: float) -> float:
-    """Six significant digits, and no digits where there are none."""
+    """Six significant digits, and no digits if there are none."""
     if not math.isfinite(value):
         raise UserError(f"{value} can't be shown")
     short = float(f"{value:.6g}")

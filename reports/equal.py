@@ -34,7 +34,7 @@ class Run:
     success_P: Floats
 
     def total(self) -> float:
-        """What it had spent when its budget was; NaN where the axis was not measured."""
+        """What it had spent when its budget was; NaN if the axis was not measured."""
         return float(np.interp(1.0, self.spent_P, self.amount_P))
 
     def success(self, amount: float, window_W: Floats) -> float:
@@ -99,7 +99,7 @@ def terms_of(setting: Setting) -> list[tuple[str, Amounts, float | None]]:
 def compared(
     setting: Setting, pair: Pair, amount_of: Amounts, amount: float | None, window_W: Floats
 ) -> pd.DataFrame:
-    """Mean success of both sides and the shares of their budgets, one row a seed that was measured."""
+    """Mean success of both sides and the shares of their budgets, one row per seed that was measured."""
     cells = setting.done.set_index(["seed", "arm"])["cell"]
     rows = []
     for seed in paired_seeds(setting, pair):

@@ -34,7 +34,7 @@ def to_json(
 
     `failed`: the parts that could not be made.
 
-    Numbers are in full, null where there is none.
+    Numbers are in full, null if there is none.
     """
     content = {
         "format": FORMAT,

@@ -82,7 +82,7 @@ class Drawing:
     names: Sequence[str]
     """The arms that it may have to shorten."""
     draw: Callable[[float], Figure]
-    """Draws it so many inches wide."""
+    """Draws it this many inches wide."""
 
 
 def pictures(setting: Setting, measured: Measured, comparisons: Family, parts: Parts) -> dict[str, Picture]:
@@ -155,10 +155,10 @@ def drawings(setting: Setting, measured: Measured, comparisons: Family) -> dict[
     seeds, measure = seed_curves(setting), setting.measure
     found = {
         "final": Drawing(
-            f"Final {measure} by algorithm, one dot a seed", ends, arms, partial(final, setting, ends)
+            f"Final {measure} by algorithm, one dot per seed", ends, arms, partial(final, setting, ends)
         ),
         "seeds": Drawing(
-            f"{measure.capitalize()} over the budget, one line a seed",
+            f"{measure.capitalize()} over the budget, one line per seed",
             seeds,
             arms,
             partial(curves_by_arm, setting, by_axis[setting.axis], seeds),
@@ -196,7 +196,7 @@ def intervals(axes: Axes, table: pd.DataFrame, mean: str, colours: Sequence[str]
 
 
 def seeds(axes: Axes, values: Sequence[Floats], height: float, width: float, colours: Sequence[str]) -> None:
-    """One dot a seed under each row's mean."""
+    """One dot per seed under each row's mean."""
     places = [y + height + spread(len(each), width) for y, each in enumerate(values)]
     shades = [colour for colour, each in zip(colours, values, strict=True) for _ in each]
     # Not clipped: SVG would say so at every dot.
@@ -210,7 +210,7 @@ def spread(count: int, width: float) -> Floats:
 
 
 def seeds_drawn(values_S: "pd.Series[float]") -> Floats:
-    """The values that are drawn, one a seed, those of missing runs left out."""
+    """The values that are drawn, one per seed, those of missing runs left out."""
     found: Floats = np.asarray(values_S.dropna(), dtype=np.float64)
     return np.asarray(found[drawn(found, MOST_DOTS)])
 
@@ -261,7 +261,7 @@ def final(setting: Setting, table: pd.DataFrame, width: float) -> Figure:
 
 
 def forest(arms: Sequence[str], family: Family, measure: str, width: float) -> Figure:
-    """Differences with intervals, one dot a seed, verdicts at the right."""
+    """Differences with intervals, one dot per seed, verdicts at the right."""
     table, colours, beside = family.table, palette(arms), width == WIDE
     figure, axes = canvas(0.75 + (0.36 if beside else 0.56) * len(table), width)
     axes.axvline(0, color=INK, linewidth=0.9)

@@ -17,7 +17,7 @@ PROFILED = np.linspace(0, 1, 41)
 
 
 def budgets_to_threshold(setting: Setting) -> dict[str, pd.Series]:
-    """Share of the budget at which each run first reaches `THRESHOLD`, by arm; infinite where it does not.
+    """Share of the budget at which each run first reaches `THRESHOLD`, by arm; infinite if it does not.
 
     Runs that diverged count as never; runs without a score are left out.
     """
@@ -35,7 +35,7 @@ def budgets_to_threshold(setting: Setting) -> dict[str, pd.Series]:
 
 
 def threshold_table(budgets_by_arm: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """One row an arm: runs that reached the threshold, and the restricted mean share of the budget before."""
+    """One row per arm: runs that reached the threshold, and the restricted mean share of the budget."""
     rows = []
     for arm, budgets in budgets_by_arm.items():
         mean = stats.restricted_mean(budgets)

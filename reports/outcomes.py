@@ -11,9 +11,9 @@ LOST = [reason.value for reason in StopReason if reason.lost]
 
 
 def outcome_table(setting: Setting) -> pd.DataFrame:
-    """One row an arm, stage and stop reason: sampled episodes of finished runs, their share of the stage's.
+    """One row per arm, stage and stop reason: sampled episodes of finished runs, their share of the stage's.
 
-    No rows where runs are of a version that did not count.
+    No rows if runs are of a version that did not count.
     """
     counted = setting.outcomes[setting.outcomes["kind"] != "metric"]
     table = counted.groupby(["arm", "kind", "name"])["value"].sum().reset_index()
@@ -23,7 +23,7 @@ def outcome_table(setting: Setting) -> pd.DataFrame:
 
 
 def metric_table(setting: Setting) -> pd.DataFrame:
-    """One row an arm and number of the environment's own: its mean over finished runs at their end."""
+    """One row per arm and number of the environment's own: its mean over finished runs at their end."""
     own = setting.outcomes[setting.outcomes["kind"] == "metric"].astype({"value": float})
     table = own.groupby(["arm", "name"])["value"].mean().reset_index()
     return table.rename(columns={"name": "metric", "value": "mean"})

@@ -19,7 +19,7 @@ class Parts:
         self.failed: list[str] = []
 
     def made(self, name: str, make: Callable[[], Value], instead: Value) -> Value:
-        """What `make` returns; `instead` where it raises, and a line that names the part."""
+        """What `make` returns; `instead` if it raises, and a line that names the part."""
         try:
             return make()
         except CAUGHT as error:

@@ -32,7 +32,7 @@ class Pool:
 
     @property
     def measure(self) -> str:
-        """What runs are compared by: `score`, which is success where an environment is not graded."""
+        """What runs are compared by: `score`, which is success if an environment is not graded."""
         return "success" if all(setting.measure == "success" for setting in self.settings) else "score"
 
     @property
@@ -61,7 +61,7 @@ class Pool:
 
     @cached_property
     def finals(self) -> pd.DataFrame:
-        """Final success, mean over environments: seeds x arms, NaN where an environment's run is missing."""
+        """Final success, mean over environments: seeds x arms, NaN if an environment's run is missing."""
         return self.over([setting.finals for setting in self.settings])
 
     @cached_property
@@ -86,7 +86,7 @@ class Pool:
         return pd.DataFrame(np.logical_or.reduce(aligned), index=index, columns=columns)
 
     def over(self, scores: Sequence[pd.DataFrame]) -> pd.DataFrame:
-        """The mean of tables of seeds x arms, one an environment."""
+        """The mean of tables of seeds x arms, one per environment."""
         seeds = sorted(set().union(*(each.index for each in scores)))
         means = {
             arm: stats.over_environments(np.column_stack([each[arm].reindex(seeds) for each in scores]))
@@ -96,7 +96,7 @@ class Pool:
 
 
 def pools(settings: Sequence[Setting]) -> list[Pool]:
-    """One pool a model that has several environments and arms in all of them."""
+    """One pool per model that has several environments and arms in all of them."""
     models = dict.fromkeys(setting.model for setting in settings)
     found = [Pool(model, [each for each in settings if each.model == model]) for model in models]
     return [pool for pool in found if len(pool.settings) > 1 and pool.contestants]
@@ -110,7 +110,7 @@ def profile_table(pool: Pool) -> pd.DataFrame:
 
 
 def final_table(pool: Pool) -> pd.DataFrame:
-    """One row an arm, best first: success over environments, with 95 % intervals over seeds."""
+    """One row per arm, best first: success over environments, with 95 % intervals over seeds."""
     rows = [
         {"arm": arm, "credit_unit": pool.unit(arm), **tables.located(pool.finals[arm], pool.areas[arm])}
         for arm in pool.contestants
@@ -121,9 +121,9 @@ def final_table(pool: Pool) -> pd.DataFrame:
 
 
 def against_others(pool: Pool) -> pd.DataFrame:
-    """Each arm minus the mean of the other arms that are no controls, by environment and over all.
+    """Each arm minus the mean of the other arms that are not controls, by environment and over all.
 
-    Differences are taken inside an environment and seed, where all arms have a score; t intervals over seeds.
+    Differences are taken inside an environment and seed, if all arms have a score; t intervals over seeds.
     """
     by_place = {setting.env: setting.finals for setting in pool.settings} | {ALL: pool.finals}
     rows = []

@@ -113,7 +113,7 @@ def seeds_needed(
     """Paired seeds with which the widest comparison of a pilot finds `effect`, a difference in final success.
 
     Of a store, the first family of each setting counts: its declared contrasts, or else step arms against
-    the others where it has any. Raises `UserError` above `stats.MOST_SEEDS`.
+    the others if it has any. Raises `UserError` above `stats.MOST_SEEDS`.
     """
     target = Target(effect, power, alpha)
     chosen = [pilot] if isinstance(pilot, Family) else [usable[0] for _, usable in families(pilot)]
@@ -159,13 +159,13 @@ def shown(ordered: Sequence[Spread], everything: bool) -> list[Spread]:
 
 
 def mark(spread: Spread, ordered: Sequence[Spread]) -> str:
-    """`worst` and `median` where they apply."""
+    """`worst` and `median` if they apply."""
     names = {"worst": ordered[0], "median": median(ordered)}
     return ", ".join(name for name, each in names.items() if each is spread)
 
 
 def needs(ordered: Sequence[Spread], comparisons: int, target: Target, everything: bool) -> list[str]:
-    """The table of seeds needed, one line a comparison."""
+    """The table of seeds needed, one line per comparison."""
     listed = shown(ordered, everything)
     rows = [("", "comparison", "pilot seeds", "paired SD (95 % range)", "seeds of a new sweep (range)")]
     for each in listed:

@@ -1,7 +1,7 @@
 """One cell's files as rows of the store's frames. What can't be used is named; the rest is used.
 
 A score needs `config.json`, `metrics.jsonl` and `result.json`: a cell in which one of them can't be used is
-damaged. Times and attempts are beside it: without them the cell keeps its score.
+damaged. Times and attempts are separate: without them the cell keeps its score.
 """
 
 import json
@@ -76,7 +76,7 @@ def reason(cell: Cell) -> str:
 
 
 def using(name: str, read: Callable[..., Value], *content: Any) -> Value:
-    """What `read` makes of a file's content; raises `Damaged` with the file's name where it can't."""
+    """What `read` makes of a file's content; raises `Damaged` with the file's name if it can't."""
     try:
         return read(*content)
     except UNEXPECTED as error:
@@ -104,7 +104,7 @@ def read_started(rows: Rows, folder: str, config: Record, done: bool) -> None:
             row |= {"state": State.damaged.value, "reason": note}
             rows.notes.append(note)
         else:
-            rows.notes.append(f"{note}; its curve is left out, and the run's next attempt mends it")
+            rows.notes.append(f"{note}; its curve is left out, and the run's next attempt fixes it")
 
 
 def read_scores(
@@ -148,9 +148,9 @@ def told(damage: Damaged | OSError) -> str:
 
 
 def read_records(folder: str, name: str, containing: bytes = b"") -> Lines:
-    """JSON objects, one a line, of the lines that contain some bytes.
+    """JSON objects, one per line, of the lines that contain some bytes.
 
-    A torn last line is a write in flight and ignored; no file is no line.
+    A torn last line is a write in flight and ignored; a missing file has no lines.
     """
     lines, _ = read_lines(folder, name)
     lines = [line for line in lines if containing in line]
@@ -198,7 +198,7 @@ def iterations(lines: Lines) -> int:
 def reals(values: list[Any]) -> list[Any]:
     """The values themselves, if all are finite numbers; raise `ValueError` otherwise."""
     if not set(map(type, values)) <= {int, float} or not all(map(math.isfinite, values)):
-        raise ValueError(f"{one_line(values)[:40]} are no numbers")
+        raise ValueError(f"{one_line(values)[:40]} are not numbers")
     return values
 
 
@@ -284,7 +284,7 @@ def finished(result: Record, greedy: list[float | None]) -> Record:
 
 
 def phases(id: str, result: Record, measured: dict[str, Record]) -> Lines:
-    """One row a phase of a finished cell's ledger."""
+    """One row per phase of a finished cell's ledger."""
     return [
         {
             "cell": id,

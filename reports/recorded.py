@@ -32,9 +32,9 @@ class Recording:
     name: str
     """What messages call it."""
     run: str
-    """The arm and seed that played; the file's name where that is unknown."""
+    """The arm and seed that played; the file's name if that is unknown."""
     checkpoint: str
-    """When it was played; empty where that is unknown."""
+    """When it was played; empty if that is unknown."""
     entrants: tuple[Entrant, ...]
     """What is to credit it."""
     rank: tuple[int, int]
@@ -54,7 +54,7 @@ def find(path: Path, names: str | None) -> Found:
     """The recordings in `path`: a sweep's directory, a run's, or a file.
 
     `names` replaces the algorithms, which are a sweep's arms, or for a file all but the controls. Raises
-    `UserError` where nothing is recorded.
+    `UserError` if nothing is recorded.
     """
     own = entrants_named(names) if names else None
     if not path.is_dir():

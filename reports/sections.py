@@ -38,7 +38,7 @@ class Compared:
     unfinished: dict[str, tuple[int, int]]
     """Of the arms in them that lack scores, how many of how many seeds have one."""
     names: dict[str, str]
-    """What stands for each arm where there is little room."""
+    """What stands for each arm if there is little room."""
 
     @property
     def families(self) -> list[Family]:
@@ -69,7 +69,7 @@ class Section(Compared, Measured):
     colours: dict[str, str]
     dots: str
     lines: str
-    """What captions add where not every seed is drawn."""
+    """What captions add if not every seed is drawn."""
     warnings: list[str]
     methods: list[tuple[str, str]]
     tuning: Tuning | None
@@ -96,7 +96,7 @@ class Overall(Compared):
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
     dots: str
-    """What captions add where not every seed is drawn."""
+    """What captions add if not every seed is drawn."""
 
     @property
     def measure(self) -> str:

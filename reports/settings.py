@@ -30,21 +30,22 @@ class Setting:
     env: str
     model: str
     arms: dict[str, Record]
-    """`config.algorithm` by arm, arms sorted by name; empty where no configuration was written yet."""
+    """`config.algorithm` by arm, arms sorted by name; empty if no configuration was written yet."""
     config: Record
-    """The configuration of one of its cells: what all arms share; empty where none was written yet."""
+    """The configuration of one of its cells: what all arms share; empty if none was written yet."""
     runs: pd.DataFrame
-    """One row a run; `area` under its curve and whether it `collapsed`, where it has a score."""
+    """One row per run; `area` under its curve and whether it `collapsed`, if it has a score."""
     done: pd.DataFrame
     curve: pd.DataFrame
     phases: pd.DataFrame
     outcomes: pd.DataFrame
     controls: frozenset[str]
-    """Arms that are no contestants: they take part in no comparison of credit units."""
+    """Arms that are not contestants: they take part in no comparison of credit units."""
     contrasts: dict[str, dict[str, list[str]]]
     """The declared contrasts: arms on the `left` and on the `right`, by name."""
     references: frozenset[str]
-    """Trials, and default settings beside their tuned ones: compared with nothing but their own algorithm."""
+    """Trials, and default settings next to their tuned ones: compared with nothing but their own
+    algorithm."""
 
     sesoi: float
     """The declared smallest effect of interest, a difference in success."""
@@ -98,7 +99,7 @@ class Setting:
 
     @cached_property
     def finals(self) -> pd.DataFrame:
-        """Final success: seeds x arms, 0 where the algorithm broke the run, NaN where a run is missing."""
+        """Final success: seeds x arms, 0 if the algorithm broke the run, NaN if a run is missing."""
         return self.completed.scores.reindex(columns=list(self.arms))
 
     @cached_property

@@ -30,17 +30,17 @@ OUTCOME_COLUMNS = ["cell", "kind", "name", "value"]
 class Store:
     """What a sweep's directory says.
 
-    `runs`: one row a cell; `state` is one of `harness.reading.cell.State`, `reason` says why.
-    `curve`: one row an evaluation; `spent` is the budget axis' amount over the limit, `seconds` those that
+    `runs`: one row per cell; `state` is one of `harness.reading.cell.State`, `reason` says why.
+    `curve`: one row per evaluation; `spent` is the budget axis' amount over the limit, `seconds` those that
     rollouts and updates took before it.
-    `phases`: one row a phase of a finished cell; `flops` nominal, `computed` really done, memory in bytes.
+    `phases`: one row per phase of a finished cell; `flops` nominal, `computed` really done, memory in bytes.
     `outcomes`: one row a stop reason of a finished cell's episodes, or a number of its environment's own.
     """
 
     path: Path
     manifest: Record
     configs: dict[str, Record]
-    """Configuration by cell, where it can be read."""
+    """Configuration by cell, if it can be read."""
     versions: list[Record]
     """The distinct sets of library versions that finished runs recorded."""
     runs: pd.DataFrame
@@ -54,7 +54,7 @@ class Store:
 
 
 def read_store(path: Path) -> Store:
-    """Read the sweep in `path`; raise `UserError` where there is none."""
+    """Read the sweep in `path`; raise `UserError` if there is none."""
     manifest, notes = read_manifest(path)
     manifest["sesoi"] = manifest["sesoi"] or SESOI
     ids = manifest["cells"]

@@ -88,7 +88,7 @@ SHADES = (("#000000", 0.0), ("#000000", 0.4), ("#ffffff", 0.4))
 VARIED = 0.6
 """How much white is in the last of an algorithm's arms."""
 MOST_DOTS, MOST_LINES = 40, 20
-"""Seeds of an arm that are drawn one by one; of more, so many, evenly spaced in rank."""
+"""Most seeds of an arm that are drawn one by one; of more, this many, evenly spaced in rank."""
 COORDINATES = re.compile(r' (?:d|x|y)="[^"]*"')
 SPARE = re.compile(r"(?<=\.\d\d)\d+| *\n(?=[A-Z])|(?<=[A-Z]) ")
 """Digits beyond a hundredth of a point, and blanks that a path does without."""
@@ -124,7 +124,7 @@ def mix(colour: str, other: str, share: float) -> str:
 
 
 def drawn(values_S: ArrayLike, most: int) -> list[int]:
-    """Places of the values that are drawn one by one, in order of size where there are more than `most`."""
+    """Places of the values that are drawn one by one, in order of size if there are more than `most`."""
     count = np.size(values_S)
     if count <= most:
         return list(range(count))
@@ -143,7 +143,7 @@ def styled() -> Iterator[None]:
 
 
 def shortened(names: Sequence[str]) -> dict[str, str]:
-    """What stands for each arm where there is little room, all different.
+    """What stands for each arm if there is little room, all different.
 
     Of a long name the options keep their initials (`clip_high=0.3`: `ch=0.3`); a name that is still too long
     loses its middle.
@@ -196,7 +196,7 @@ def legend(figure: Figure, entries: Sequence[Artist]) -> None:
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
-    """How many entries fit side by side above axes so many inches wide."""
+    """How many entries fit side by side above axes this many inches wide."""
     lengths = [MARK + len(label) for label in labels]
     line = round(LINE * width / WIDE)
     return len(labels) if sum(lengths) <= line else max(1, line // max(lengths, default=1))

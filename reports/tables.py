@@ -12,12 +12,12 @@ FRACTIONS = np.linspace(0, 1, 21)
 OUTSIDE = [phase.value for phase in OUTSIDE_BUDGET]
 BUDGETED = [phase.value for phase in Phase if phase not in OUTSIDE_BUDGET]
 LEADING = ["credit_unit", "baseline", "normalise_unit", "ratio_unit", "aggregation", "rollouts"]
-"""Factors that the factor table starts with, where they differ."""
+"""Factors that the factor table starts with, if they differ."""
 SAMPLED = [Phase.decode.value, Phase.decode_branch.value]
 
 
 def final_table(setting: Setting) -> pd.DataFrame:
-    """One row an arm with scores, best first: where its runs end, with 95 % intervals over seeds.
+    """One row per arm with scores, best first: where its runs end, with 95 % intervals over seeds.
 
     A run that diverged scores 0 everywhere.
     """
@@ -65,7 +65,7 @@ def located(finals_S: pd.Series, areas_S: pd.Series) -> dict[str, float]:
 
 
 def curve_table(setting: Setting, axis: str) -> pd.DataFrame:
-    """Success along `axis`: one row an arm and place, with t intervals over finished seeds.
+    """Success along `axis`: one row per arm and place, with t intervals over finished seeds.
 
     Places are equal steps up to the budget on its own axis, where `amount` is at most the limit; on any other
     axis up to what each arm's thriftiest run spent, so that a curve is always a mean over the same runs.

@@ -18,7 +18,7 @@ DIGITS = 6
 
 
 def collect(store: Store) -> Frozen | None:
-    """What a tuning has found so far, undated; None where the store is no tuning, or has not begun.
+    """What a tuning has found so far, undated; None if the store is not a tuning, or has not begun.
 
     Trials that have not ended have the mean of the seeds that have.
     """
@@ -102,6 +102,6 @@ def mean(values: pd.Series) -> float:
 
 
 def default_options(store: Store, runs: pd.DataFrame) -> Record:
-    """The algorithm's options in trial 0, where one of its runs has begun."""
+    """The algorithm's options in trial 0, if one of its runs has begun."""
     default = runs[runs["trial"] == 0]["cell"]
     return next((dict(store.configs[cell]["algorithm"]) for cell in default if cell in store.configs), {})

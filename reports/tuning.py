@@ -29,7 +29,7 @@ class Tuning:
     """Whether the report is the tuning's own: then nothing is compared between algorithms."""
     frozen: Frozen
     trials: pd.DataFrame
-    """One row an algorithm and trial."""
+    """One row per algorithm and trial."""
     gains: Family
     """Tuned minus default, on the comparison's seeds and tasks."""
     figures: dict[str, Picture]
@@ -137,7 +137,7 @@ def used_notes(frozen: Frozen, setting: Setting, name: str) -> list[str]:
 
 
 def pictures(frozen: Frozen, setting: Setting, parts: Parts) -> dict[str, Picture]:
-    """The learning-rate figure, where the rate was varied and some trial has ended."""
+    """The learning-rate figure, if the rate was varied and some trial has ended."""
     scores = [trial.score for tuned in frozen.algorithms.values() for trial in tuned.trials]
     if LR not in frozen.knobs or np.isnan(scores).all():
         return {}
@@ -148,7 +148,7 @@ def pictures(frozen: Frozen, setting: Setting, parts: Parts) -> dict[str, Pictur
 
 
 def sensitivity(frozen: Frozen, width: float) -> Figure:
-    """Mean tuning success against the learning rate, one line an algorithm."""
+    """Mean tuning success against the learning rate, one line per algorithm."""
     colours = palette(list(frozen.algorithms))
     figure, axes = canvas(4.2, width)
     for algorithm, tuned in frozen.algorithms.items():

@@ -194,7 +194,7 @@ function drawMissing() {
   at("missing").replaceChildren(...(lines.length ? [element("h3", {}, "Not computed for these episodes"), ...lines] : []));
 }
 
-// Changes what is shown, keeping task, episode and step where there are such.
+// Changes what is shown, keeping task, episode and step if they exist.
 function change(changes, reveal = false) {
   Object.assign(state, changes);
   state.checkpoint = Math.min(state.checkpoint, run().checkpoints.length - 1);

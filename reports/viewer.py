@@ -45,7 +45,7 @@ class Contents:
 
 
 def sweep_page(store: Store) -> bytes | None:
-    """The page of a sweep, linked with its report; None where nothing is recorded."""
+    """The page of a sweep, linked with its report; None if nothing is recorded."""
     found = in_store(store)
     if not found.recordings:
         return None

@@ -42,7 +42,7 @@ COMPUTE_ROWS = [
     ("tokens_sampled", "tokens sampled"),
     ("tokens_trained", "tokens trained on (actor)"),
     ("tokens_reused", "tokens that branches took over"),
-    ("flops_reused", "FLOPs that this spared"),
+    ("flops_reused", "FLOPs that this saved"),
     ("trajectories", "trajectories"),
     ("env_steps", "environment steps"),
     ("tool_calls", "tool calls: steps that the environment carried out"),
@@ -75,7 +75,7 @@ MATCHED = 0.05
 
 
 def plain(value: object) -> str:
-    """A success rate, or – where there is none."""
+    """A success rate, or – if there is none."""
     number = float(value) if isinstance(value, int | float) else math.nan
     return "–" if math.isnan(number) else f"{number:.2f}"
 
@@ -132,12 +132,12 @@ def caution(families: Sequence[Family], unfinished: Mapping[str, tuple[int, int]
     if not families:
         return "There are no two arms with a finished run to compare yet."
     lacking = ", ".join(f"{arm} ({has} of {of} seeds)" for arm, (has, of) in unfinished.items())
-    waiting = f"Scores are missing: {lacking}; a seed counts where every arm of both sides has one. "
+    waiting = f"Scores are missing: {lacking}; a seed counts if every arm of both sides has one. "
     return (waiting if lacking else "") + few_text(families)
 
 
 def few_text(families: Sequence[Family]) -> str:
-    """Which verdicts the paired seeds of some families cannot give; empty where they can give all."""
+    """Which verdicts the paired seeds of some families cannot give; empty if they can give all."""
     most = {family.name: int(family.table["seeds"].max()) for family in families}
     seen = {f.name: stats.outlook(most[f.name], comparisons=len(f.table)) for f in families}
     short = [family for family in families if most[family.name] < seen[family.name].usually]
@@ -200,7 +200,7 @@ def average_text(row: Mapping[str, Any]) -> str:
 
 
 def undone_text(row: Mapping[str, Any]) -> str:
-    """The collapse rate that would undo a lead, where these seeds do not exclude it."""
+    """The collapse rate that would undo a lead, if these seeds do not exclude it."""
     word = stats.Word(row["verdict"])
     if word.grade != "usually" or not word.direction:
         return ""
@@ -269,7 +269,7 @@ def reach(detectable: float) -> str:
 
 
 def planned_text(row: Mapping[str, Any]) -> str:
-    """The seeds of a new sweep that would find the smallest effect of interest; empty where unknown."""
+    """The seeds of a new sweep that would find the smallest effect of interest; empty if unknown."""
     if not row["spread_known"]:
         return ""
     low, high = (seeds_number(row[f"planned_{end}"]) for end in ("low", "high"))
@@ -286,7 +286,7 @@ def seeds_number(seeds: float) -> str:
 
 
 def page_error(families: int) -> str:
-    """How often a page with so many families of verdicts is wrong somewhere."""
+    """How often a page with this many families of verdicts is wrong somewhere."""
     each = f"{stats.ALPHA:.0%}".replace("%", " %")
     return (
         f"{each} is the chance of a false verdict in one family (table). Families of verdicts on this page: "
@@ -307,7 +307,7 @@ def equals(p: float) -> str:
 
 
 def thinned(seeds: int, most: int) -> str:
-    """What a caption adds where not every seed is drawn."""
+    """What a caption adds if not every seed is drawn."""
     if seeds <= most:
         return ""
     return (
@@ -366,7 +366,7 @@ def warnings(store: Store, setting: Setting) -> list[str]:
     if len(places := placements(setting)) > 1:
         mixed = "; ".join(f"{place} ({arms})" for place, arms in places.items())
         found.append(
-            f"Hardware is mixed: {mixed}. Where arms differ in it, their difference is not the algorithm's "
+            f"Hardware is mixed: {mixed}. If arms differ in it, their difference is not the algorithm's "
             "alone."
         )
     return found
@@ -456,7 +456,7 @@ def evaluation_error(success: float, episodes: int) -> float:
 
 
 def noise(setting: Setting) -> str:
-    """How exactly a run's score is measured, beside the smallest effect of interest.
+    """How exactly a run's score is measured, next to the smallest effect of interest.
 
     A score between failure and success spreads at most as success of the same mean does.
     """
@@ -498,7 +498,7 @@ def hardware(store: Store, setting: Setting) -> str:
 
 
 def overlapped(store: Store, setting: Setting) -> str:
-    """Which arms train on rollouts of an older policy; empty where none does."""
+    """Which arms train on rollouts of an older policy; empty if none does."""
     arms = ", ".join(
         str(arm)
         for arm, cells in setting.runs.groupby("arm")["cell"]
@@ -511,7 +511,7 @@ def overlapped(store: Store, setting: Setting) -> str:
 
 
 def mixed_code(setting: Setting) -> str:
-    """The algorithms whose runs were made by several versions of the code; empty where there are none.
+    """The algorithms whose runs were made by several versions of the code; empty if there are none.
 
     Versions of different algorithms can't be compared: each counts its own file.
     """
@@ -537,7 +537,7 @@ def panel(env: Record, evaluation: Record) -> str:
     tasks = int(env.get("eval_tasks", 0))
     return (
         f"{count(tasks, 'task')} {where}; {count(int(evaluation['episodes']), 'sampled episode')} and one "
-        "greedy a task at every evaluation."
+        "greedy per task at every evaluation."
     )
 
 
@@ -556,8 +556,8 @@ def model(configs: Sequence[Record]) -> str:
     if updates := config.get("clone_updates"):
         start = (
             f"warm start by {count(int(updates), 'update')} that clone uniformly random valid play, in the "
-            f"situations met in {config.get('clone_steps')} steps of it, made once a seed and shared by all "
-            "arms"
+            f"situations met in {config.get('clone_steps')} steps of it, made once per seed and shared by "
+            "all arms"
         )
     else:
         start = "no warm start"
@@ -574,7 +574,7 @@ def versions(store: Store) -> str:
 
 
 def ranges(numbers: list[int]) -> str:
-    """`0–5`, or the numbers where they are not consecutive."""
+    """`0–5`, or the numbers if they are not consecutive."""
     if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
         return f"{numbers[0]}–{numbers[-1]}"
     return ", ".join(map(str, numbers))

@@ -14,7 +14,7 @@ from harness.records.batch import Batch
 
 
 class CreditError(UserError):
-    """An algorithm's credit function failed, or what it gave back is no credit of the batch."""
+    """An algorithm's credit function failed, or what it gave back is not a credit of the batch."""
 
 
 def checked_credit(algorithm: Algorithm, batch: Batch) -> Credit:

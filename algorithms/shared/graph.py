@@ -1,4 +1,4 @@
-"""The state graph of each group: nodes are its states, edges are traversals (one a step).
+"""The state graph of each group: nodes are its states, edges are traversals (one per step).
 
 What G2PO and GraphGPO share; what either makes of it is in its own file. Equal states of different groups are
 different nodes, so one graph holds a whole batch. Near-linear in the number of steps.

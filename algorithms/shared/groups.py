@@ -41,7 +41,7 @@ def largest(x_X: Floats, group_X: Ints) -> Floats:
 def centre(x_X: Floats, group_X: Ints, size_X: Floats | None = None) -> Floats:
     """x - mean of its group; a group of one gives 0, and so does a difference that is a rounding error.
 
-    `size_X` is the size of the numbers that each x was computed from, where they can be larger than x.
+    `size_X` is the size of the numbers that each x was computed from, if they can be larger than x.
     """
     _, index_X, count_G = np.unique(group_X, return_inverse=True, return_counts=True)
     centred_X = x_X - (np.bincount(index_X, x_X) / count_G)[index_X]
@@ -92,7 +92,7 @@ def z_scores(x_X: Floats, group_X: Ints, size_X: Floats | None = None) -> Floats
 def against_others(x_X: Floats, group_X: Ints, owner_X: Ints, size_X: Floats | None = None) -> Floats:
     """x - mean over the group's elements of all other owners; 0 in a group of one owner.
 
-    Where each element is its own owner, that is n / (n - 1) (x - mean). `size_X`: see `centre`.
+    If each element is its own owner, that is n / (n - 1) (x - mean). `size_X`: see `centre`.
     """
     _, group_X, count_G = np.unique(group_X, return_inverse=True, return_counts=True)
     _, owner_X, count_O = np.unique(owner_X, return_inverse=True, return_counts=True)

@@ -74,7 +74,7 @@ def critic_credit(batch: Batch, factors: Factors) -> Credit:
 
 
 def explained_variance(return_X: Floats, value_X: Floats, size: float) -> float:
-    """1 - var(return - value) / var(return): 1 is a perfect critic; 0 where all returns are equal.
+    """1 - var(return - value) / var(return): 1 is a perfect critic; 0 if all returns are equal.
 
     `size` is that of the rewards and values which the returns are sums of.
     """
@@ -122,7 +122,7 @@ def compare(return_U: Floats, group_U: Ints, owner_U: Ints, size_U: Floats, fact
 
 
 def normalise(batch: Batch, advantage_U: Floats, factors: Factors, size: float) -> Floats:
-    """The advantages of tokens, whitened over the batch's steps or tokens where the factors say so.
+    """The advantages of tokens, whitened over the batch's steps or tokens if the factors say so.
 
     `size` is that of the rewards (and values) that the advantages are differences of.
     """

@@ -1,6 +1,6 @@
 """Discounted sums and GAE over contiguous segments.
 
-Shape suffixes: X elements (tokens or steps), G segments (one a trajectory, contiguous, in order).
+Shape suffixes: X elements (tokens or steps), G segments (one per trajectory, contiguous, in order).
 """
 
 import numpy as np

@@ -18,12 +18,12 @@ class Home:
     places: tuple[str, ...]
     """Where objects can lie."""
     appliances: tuple[str, ...]
-    """Where what is held can be treated: there is one where the task needs it."""
+    """Where what is held can be treated: there is one if the task needs it."""
     start: tuple[tuple[str, str], ...]
     """Each object and its place at the start."""
     target: str
     condition: str
-    """`clean`, `hot`, `cold`, or nothing where any condition will do."""
+    """`clean`, `hot`, `cold`, or nothing if any condition will do."""
     destination: str
 
     def goal(self) -> str:

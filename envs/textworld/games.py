@@ -59,7 +59,7 @@ def library() -> Any:
 def load(recipe: Recipe, longest: int, folder: Path) -> Game | None:
     """The game of a recipe, made first if need be.
 
-    None where TextWorld finds no such quest, or names things badly, or some command is over `longest` words.
+    None if TextWorld finds no such quest, or names things badly, or some command is over `longest` words.
     """
     content = json.dumps([FORMAT, library().__version__, asdict(recipe)], sort_keys=True)
     story = folder / f"{hashlib.sha256(content.encode()).hexdigest()[:24]}.z8"
@@ -95,7 +95,7 @@ def intact(story: Path) -> bool:
 
 
 def _design(recipe: Recipe) -> Any:
-    """TextWorld's data of a new game, or None where there is no such quest or a name fits two things."""
+    """TextWorld's data of a new game, or None if there is no such quest or a name fits two things."""
     options = library().GameOptions()
     options.seeds = recipe.seed
     options.nb_rooms = recipe.rooms

@@ -80,7 +80,7 @@ def _name(memory: Memory, number: int) -> str:
 
 
 def _text(memory: Memory, address: int) -> str:
-    """Text of five-bit characters, three a word, the last word marked."""
+    """Text of five-bit characters, three per word, the last word marked."""
     codes: list[int] = []
     last = False
     while not last:

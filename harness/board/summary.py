@@ -90,7 +90,7 @@ class Summary:
 
     @property
     def budget(self) -> tuple[str, float] | None:
-        """Axis and sum of all budgets, where they are known and alike."""
+        """Axis and sum of all budgets, if they are known and alike."""
         known = {cell.budget for cell in self.cells if cell.budget}
         if len(known) != 1:
             return None
@@ -99,7 +99,7 @@ class Summary:
 
     @property
     def per_hour(self) -> float | None:
-        """Cells an hour at the pace of the arms that are running."""
+        """Cells per hour at the pace of the arms that are running."""
         paces = [arm.pace for arm in self.arms for cell in arm.cells if cell.state is State.running]
         known = [pace for pace in paces if pace]
         return sum(3600 / pace for pace in known) if known and len(known) == len(paces) else None

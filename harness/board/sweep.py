@@ -38,7 +38,7 @@ class Sweep:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """The sweep in `path` now; raise `UserError` where there is none."""
+    """The sweep in `path` now; raise `UserError` if there is none."""
     now = time.time()
     folders = set(folders_in(path / "runs") or [])
     manifest, notes = read_manifest(path)
@@ -54,7 +54,7 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def by_arm(cells: Sequence[Cell], arms: Record, environments: Record) -> dict[str, list[Cell]]:
-    """The cells of each arm by its name, with the environment or the model where there are several.
+    """The cells of each arm by its name, with the environment or the model if there are several.
 
     `arms`, `environments`: names by cell, as `sweep.json` has them; what it lacks is told by the cells.
     """

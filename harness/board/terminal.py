@@ -58,7 +58,7 @@ def lines(summary: Summary, page: Path | None = None) -> list[str]:
 
 
 def board(summary: Summary, width: int, page: Path | None = None, most: int | None = None) -> Group:
-    """Everything in colour, in so many characters, with at most so many cells of a state listed."""
+    """Everything in colour, in `width` characters, with at most `most` cells of a state listed."""
     sweep = summary.sweep
     parts: list[Text | Table | Padding] = [
         Text.assemble((sweep.name, "bold"), (f"  {sweep.path}", "dim")),
@@ -116,7 +116,7 @@ def figures(summary: Summary) -> Table:
 
 
 def arms(summary: Summary, width: int) -> Table:
-    """One row an arm."""
+    """One row per arm."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("arm", min_width=20, overflow="fold")
     roomy = width >= ROOMY

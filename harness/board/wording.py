@@ -37,7 +37,7 @@ def budget(summary: Summary) -> str:
 
 
 def throughput(summary: Summary) -> str:
-    """Cells an hour."""
+    """Cells per hour."""
     rate = summary.per_hour
     if not summary.counts[State.running]:
         return "nothing is running"
@@ -115,7 +115,7 @@ def duration(seconds: float) -> str:
 
 
 def portions(amounts: Sequence[int], width: int) -> list[int]:
-    """`width` dealt out in proportion to the amounts; what isn't 0 gets at least 1."""
+    """`width` divided in proportion to the amounts; what isn't 0 gets at least 1."""
     total = sum(amounts)
     dealt = [max(1, amount * width // total) if amount else 0 for amount in amounts]
     dealt[dealt.index(max(dealt))] += width - sum(dealt)

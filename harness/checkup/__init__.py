@@ -1,4 +1,4 @@
-"""What `python -m harness.doctor` looks at. A check gives findings, one a line, each with how to mend it."""
+"""What `python -m harness.doctor` looks at. A check gives findings, one per line, each with how to fix it."""
 
 from harness.checkup.finding import Finding, Verdict, fail, ok, warn
 

@@ -19,7 +19,7 @@ class Finding:
     verdict: Verdict
     subject: str
     text: str
-    """What was found, and where that is not well, how to mend it."""
+    """What was found and, if it is not well, how to fix it."""
 
     def __str__(self) -> str:
         return f"{self.verdict.value:4}  {self.subject:11}  {' '.join(self.text.split())}"

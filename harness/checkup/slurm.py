@@ -14,7 +14,7 @@ from harness.launch.slurm.sbatch import says
 
 
 def slurm(launcher: Launcher, out: Path, cells: Sequence[RunConfig]) -> Iterator[Finding]:
-    """Where it is asked for, it must be there and start the jobs; elsewhere it is for information."""
+    """If it is asked for, it must be there and start the jobs; otherwise it is for information."""
     asked = isinstance(launcher, SlurmConfig)
     if not asked and not shutil.which("sbatch"):
         yield ok("slurm", "none here; only launcher=slurm needs it")

@@ -100,7 +100,7 @@ def linked_once(folder: Path) -> Finding:
     try:
         os.link(folder / "owner", folder / "lease")
     except FileExistsError:
-        return ok("store", "hard links, which fail where one is there: one process gets a cell")
+        return ok("store", "hard links, which fail if one is there: one process gets a cell")
     raise AssertionError("a second link took the place of the first")
 
 

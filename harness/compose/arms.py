@@ -1,4 +1,4 @@
-"""The arms of a sweep: one an algorithm, or one a trial, or the tuned and the default setting of each."""
+"""The arms of a sweep: one per algorithm, or one per trial, or the tuned and the default setting of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,7 +19,7 @@ class Arm:
     algorithm: str
     """The entry of `sweep.algorithms` that it comes from."""
     options: Mapping[str, float] = field(default_factory=dict)
-    """What it sets beside that entry."""
+    """What it sets besides that entry."""
     trial: int | None = None
     """Its number in a tuning; 0 is the default setting."""
     reference: bool = False
@@ -41,7 +41,7 @@ def sweep_arms(sweep: SweepConfig) -> list[Arm]:
     found = []
     for algorithm in sweep.algorithms:
         best = winners[algorithm].overrides
-        # Where the default setting has won, one arm is both.
+        # If the default setting has won, one arm is both.
         found += [Arm(algorithm, algorithm, reference=True)] if best else []
         found.append(Arm(f"{algorithm} tuned", algorithm, best))
     return found

@@ -58,7 +58,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 
 
 def parse_one(text: str) -> Override:
-    """One override as Hydra reads it; raises `UserError` with the right quoting where it can't."""
+    """One override as Hydra reads it; raises `UserError` with the right quoting if it can't."""
     key, equals, value = text.partition("=")
     if not equals and not text.startswith("~"):
         raise UserError(f"{text} is not KEY=VALUE")
@@ -106,7 +106,7 @@ NO_TEXT = ("true", "false", "null", "nan", "inf")
 
 
 def in_shell(text: str) -> str:
-    """A word as a shell reads it, in double quotes where these do."""
+    """A word as a shell reads it, in double quotes if these suffice."""
     return f'"{text}"' if not set(text) & set('"$`\\!') else shlex.quote(text)
 
 
@@ -170,7 +170,7 @@ def composed_run(composed: DictConfig) -> RunConfig:
 
 
 def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:
-    """The tracker of a sweep, which is no part of its cells."""
+    """The tracker of a sweep, which is not part of its cells."""
     composed = compose(of_the_sweep(overrides))
     tracker: TrackerConfig = typed(TrackerConfig, plain_of(composed)["tracker"], "tracker")
     return tracker

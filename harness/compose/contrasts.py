@@ -15,7 +15,7 @@ Contrasts = dict[str, dict[str, list[RunConfig]]]
 def resolve(sweep: SweepConfig, cells: Sequence[RunConfig]) -> Contrasts:
     """The cells on both sides of every contrast.
 
-    Raises `UserError` where a selector matches no arm, or both sides share one.
+    Raises `UserError` if a selector matches no arm, or both sides share one.
     """
     found: Contrasts = {}
     arms = by_arm(cells)
@@ -35,7 +35,7 @@ def resolve(sweep: SweepConfig, cells: Sequence[RunConfig]) -> Contrasts:
 def factorial(sweep: SweepConfig, cells: Sequence[RunConfig]) -> list[RunConfig]:
     """The cells that the report's models are fitted to; none without factors.
 
-    Raises `UserError` for a factor that an arm does not have, and where a selector matches no arm.
+    Raises `UserError` for a factor that an arm does not have, and if a selector matches no arm.
     """
     if not sweep.factors:
         return []

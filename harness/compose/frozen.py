@@ -40,7 +40,7 @@ class Tuned:
     winner: int
     """Number of the best trial; -1 while some have not ended."""
     overrides: dict[str, float]
-    """What the winner sets; nothing where the default setting won."""
+    """What the winner sets; nothing if the default setting won."""
     flops: int
     """Nominal training FLOPs of all its trials."""
     options: dict[str, Any]
@@ -88,14 +88,14 @@ def to_yaml(frozen: Frozen) -> bytes:
 
 
 def load(path: Path) -> Frozen:
-    """Read a frozen result; raise `UserError` where there is none."""
+    """Read a frozen result; raise `UserError` if there is none."""
     try:
         return from_plain(yaml.safe_load(path.read_bytes()))
     except FileNotFoundError as error:
         raise UserError(f"sweep.tuned: {path} does not exist: {HOW}") from error
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"sweep.tuned: {path} is no frozen tuning ({' '.join(str(error).split())})"
+            f"sweep.tuned: {path} is not a frozen tuning ({' '.join(str(error).split())})"
         ) from error
 
 
@@ -115,7 +115,7 @@ def tuned_path(name: str) -> Path:
 
 
 def find(tuned: str, defaults: Mapping[str, dict[str, Any]], version: str, seeds: Sequence[int]) -> Path:
-    """The frozen file that `sweep.tuned` means; raise `UserError` where it was not made for these arms.
+    """The frozen file that `sweep.tuned` means; raise `UserError` if it was not made for these arms.
 
     `defaults`: each algorithm's plain configuration at the default setting, in version `version` of its
     environment.

@@ -192,7 +192,7 @@ def _check_space(sweep: SweepConfig) -> None:
 
 
 def _check_matched(sweep: SweepConfig, bases: Sequence[Mapping[str, dict[str, Any]]]) -> None:
-    """Raise `UserError` where a sweep's environments are the same one, or differ beyond their own options.
+    """Raise `UserError` if a sweep's environments are the same one, or differ beyond their own options.
 
     `bases`: by environment, each algorithm's plain configuration.
     """
@@ -210,7 +210,7 @@ def _check_matched(sweep: SweepConfig, bases: Sequence[Mapping[str, dict[str, An
 
 
 def _check_tasks(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
-    """Raise `UserError` where a tuning would use a comparison's tasks, or a comparison those of tuning."""
+    """Raise `UserError` if a tuning would use a comparison's tasks, or a comparison those of tuning."""
     for cell in cells:
         if sweep.trials and cell.env.tasks is not TaskSet.tuning:
             raise UserError(

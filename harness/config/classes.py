@@ -7,7 +7,7 @@ from harness.errors import UserError
 
 
 def class_of(target: object, where: str) -> type:
-    """The dataclass of this dotted name. Raises `UserError` where there is none, naming the part `where`.
+    """The dataclass of this dotted name. Raises `UserError` if there is none, naming the part `where`.
 
     Hydra's `get_class` does the same, but logs the error on stderr besides.
     """
@@ -19,5 +19,5 @@ def class_of(target: object, where: str) -> type:
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UserError(f"{where}: there is no {target} ({error})") from error
     if not (isinstance(found, type) and is_dataclass(found)):
-        raise UserError(f"{where}: {target} is no dataclass")
+        raise UserError(f"{where}: {target} is not a dataclass")
     return found

@@ -1,4 +1,4 @@
-"""Where cells run: no part of any cell."""
+"""Where cells run: not part of any cell."""
 
 import os
 from dataclasses import dataclass, field
@@ -21,16 +21,16 @@ SET_BY_US = (
 
 @dataclass(frozen=True)
 class LauncherConfig:
-    """Where cells run, and how; no part of any cell."""
+    """Where cells run, and how; not part of any cell."""
 
     name: str
     """The launcher's name, as in `launcher=NAME`."""
     flops_per_second: float = 2e10
     """Nominal FLOPs of the budget that a worker gets through in a second, evaluations' time included: for a
-    plan's hours, where the store has no finished cell of an arm. The default was measured on one CPU core,
+    plan's hours, if the store has no finished cell of an arm. The default was measured on one CPU core,
     model=tiny on the vault: 0.9e10 (appo) to 3.5e10 (ppo), 2e10 over the six arms of all_algos."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
-    """Least seconds between two checkpoints of a run, beside those after each evaluation and before a stop:
+    """Least seconds between two checkpoints of a run, besides those after each evaluation and before a stop:
     the most that a kill can cost, but for the iteration in flight."""
     allow_mixed_code: bool = False
     """Go on in a store whose cells other code made, or other versions of torch, transformers or numpy."""
@@ -89,8 +89,8 @@ class SlurmConfig(LauncherConfig):
     """sbatch --time of a job; 0: the shell's SBATCH_TIMELIMIT, or else 240. A run that needs longer writes a
     checkpoint, is queued again and goes on."""
     grace_seconds: int = 120
-    """A job is told so long before its time is up; a run's longest iteration, evaluation or checkpoint should
-    take less, or it goes on from an older checkpoint. SLURM may tell it up to a minute earlier."""
+    """A job is told this long before its time is up; a run's longest iteration, evaluation or checkpoint
+    should take less, or it goes on from an older checkpoint. SLURM may tell it up to a minute earlier."""
     cells_per_job: int = 1
     """Cells that one job of the array runs, one after another: more for cells of minutes."""
     runs_per_gpu: int = 1
@@ -104,14 +104,14 @@ class SlurmConfig(LauncherConfig):
     setup: tuple[str, ...] = ()
     """Shell lines at the head of every job: `module load cuda`, `source venv/bin/activate`."""
     python: str = ""
-    """The Python that runs a job, where it isn't this one: a command, arguments allowed."""
+    """The Python that runs a job, if it isn't this one: a command, arguments allowed."""
     srun_args: tuple[str, ...] = ()
     """More arguments of a job's srun, such as `--container-image=...`."""
     sbatch: dict[str, Any] = field(default_factory=dict)
     """More options of sbatch by their long names, `true` for one without a value: `{exclude: node07,
     contiguous: true}`; on the command line `+launcher.sbatch.contiguous=true`."""
     wait_hours: float = 168.0
-    """With wait=true: follow the jobs so long at most; they go on without."""
+    """With wait=true: follow the jobs for at most this long; they go on after that."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

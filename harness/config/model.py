@@ -40,7 +40,7 @@ class Precision(Enum):
 
 
 class CriticKind(Enum):
-    """What predicts values where an algorithm has a critic."""
+    """What predicts values if an algorithm has a critic."""
 
     separate = "separate"
     head = "head"
@@ -89,9 +89,9 @@ class ModelConfig:
     gpus: int = 1
     """Devices of this machine that one run has, a process each: every one plays its share of the episodes
     with the whole policy and trains on its share of each mini-batch, weights, gradients and moments sharded
-    by FSDP2. On CPUs, so many processes, which is for testing. It changes results by rounding alone."""
+    by FSDP2. On CPUs, this many processes, which is for testing. It changes results by rounding alone."""
     precision: Precision = Precision.fp32
-    """`fp32`; `bf16`: matrix products in bfloat16 under autocast, refused where the hardware would emulate
+    """`fp32`; `bf16`: matrix products in bfloat16 under autocast, refused if the hardware would emulate
     them; `auto`: bf16 if the hardware has it. Weights, moments and losses are fp32 in each."""
     critic: CriticKind = CriticKind.separate
     """For algorithms with a critic: a `separate` model of the policy's size, or a scalar `head` on the
@@ -101,10 +101,10 @@ class ModelConfig:
     critic_lr: float = 2e-3
     """AdamW learning rate of the critic at the start; used by algorithms that have one."""
     value_coef: float = 0.5
-    """Weight of the value loss beside the policy's, where critic=head (0.5 as in PPO2)."""
+    """Weight of the value loss relative to the policy's, if critic=head (0.5 as in PPO2)."""
     schedule: Schedule = Schedule.constant
     """How both rates change with the fraction of the budget that is spent, so that arms with more iterations
-    are not annealed sooner: constant; or to 0 at the limit, in a line or by half a cosine."""
+    are not annealed earlier: constant; or to 0 at the limit, in a line or by half a cosine."""
     weight_decay: float = 0.01
     """AdamW weight decay."""
     grad_clip: float = 1.0
@@ -164,7 +164,7 @@ class PretrainedModel(ModelConfig):
     device: Device = Device.auto
     """`cpu`, `cuda`, or `auto`: a CUDA device if there is one."""
     precision: Precision = Precision.auto
-    """`fp32`; `bf16`: matrix products in bfloat16 under autocast, refused where the hardware would emulate
+    """`fp32`; `bf16`: matrix products in bfloat16 under autocast, refused if the hardware would emulate
     them; `auto`: bf16 if the hardware has it. Weights, moments and losses are fp32 in each."""
     lr: float = 1e-6
     """AdamW learning rate of the policy at the start (verl-agent's scripts)."""
@@ -179,16 +179,16 @@ class PretrainedModel(ModelConfig):
     of one of the actions that the prompt lists; `numbered`: by its number in that list. Free text with the
     action marked in it: `tagged`: in `<action> </action>`, thoughts in `<think> </think>`; `react`: in a line
     `Action: …` after `Thought: …`; `tool_call`: by a call of a function, in the form of the model's own chat
-    template. These three list the admissible actions where there are any."""
+    template. These three list the admissible actions if there are any."""
     format_penalty: float = 0.0
     """What an ill-formed response of `tagged`, `react` or `tool_call` costs of the step's reward."""
     stop_on_format: bool = False
     """Whether such a response ends the episode; without, the environment reads an empty action."""
     enable_thinking: bool = False
-    """Whether the chat template is told to let the model think, where it knows the switch (Qwen3). Thoughts
+    """Whether the chat template is told to let the model think, if it knows the switch (Qwen3). Thoughts
     are part of the response: they need a larger max_action_tokens."""
     example: bool = True
-    """Begin each conversation with made-up turns that show how to answer, where the environment has such."""
+    """Begin each conversation with made-up turns that show how to answer, if the environment has any."""
     max_prompt_tokens: int = 2048
     """Longest prompt in the model's tokens; env.max_prompt_tokens counts words and is not used."""
     max_action_tokens: int = 16

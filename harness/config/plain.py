@@ -83,7 +83,7 @@ def typed(cls: type, values: dict[str, Any], where: str) -> Any:
 
 
 def check_shapes(cls: type, values: Mapping[str, Any], where: str) -> None:
-    """Raise `UserError` for one value where the dataclass has a list, or where it has a table."""
+    """Raise `UserError` for one value if the dataclass has a list there, or a table."""
     for name, hint in get_type_hints(cls).items():
         value = values.get(name, None)
         if name not in values or isinstance(value, list | tuple | dict):

@@ -20,7 +20,7 @@ class PromptConfig:
     system: str = ""
     """The system message; empty: none."""
     task: str = ""
-    """What `{task}` stands for; nothing where a task has no goal."""
+    """What `{task}` stands for; nothing if a task has no goal."""
     first: str = ""
     """The message of the first step; empty: as `turn`."""
     turn: str = ""

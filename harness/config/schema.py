@@ -48,8 +48,8 @@ class BatchConfig:
     minibatches: int = 4
     """Optimiser steps in an iteration; tasks are dealt to them evenly."""
     micro_tokens: int = 32768
-    """Most tokens in one forward-backward pass, rows that begin another one left out; changes memory and
-    speed, not results."""
+    """Most tokens in one forward-backward pass, not counting rows that are a prefix of another row; changes
+    memory and speed, not results."""
 
     def __post_init__(self) -> None:
         for name in ("trajectories", "minibatches", "micro_tokens"):
@@ -64,7 +64,7 @@ class EvaluationConfig:
     points: int = 10
     """Evaluations after the first, at equal fractions of the budget."""
     episodes: int = 4
-    """Sampled episodes for each task of the panel; one greedy episode is played beside them."""
+    """Sampled episodes for each task of the panel; one greedy episode is played as well."""
     window: int = 3
     """Evaluations at the end of a run whose mean is its final score."""
     record: int = 2
@@ -112,11 +112,11 @@ class RolloutConfig:
 
     barrier: bool = True
     """Whether all episodes of a batch take a step before any takes its next. Without it nobody waits, which
-    pays where responses differ in length or environments are slow."""
+    pays if responses differ in length or environments are slow."""
     timeout: float = 0.0
     """Seconds that an episode's environment may take in all, replays for branches aside; an episode that runs
     out of them is lost. Above 0, environments step on threads of their own, all at once; 0: no limit,
-    and they step one after another, which is fastest where a step takes microseconds. Without barrier and
+    and they step one after another, which is fastest if a step takes microseconds. Without barrier and
     above 0, a run can't be repeated to the last digit: who generates beside whom is up to the clock."""
     max_lost: float = 0.1
     """The largest share of an iteration's, or an evaluation's, episodes that may be lost to environments
@@ -127,7 +127,7 @@ class RolloutConfig:
     policy from before the update. The metric `staleness` counts the iterations that have trained the policy
     between playing and training: 0 in the first, then 1. It is for single runs: sweeps that compare refuse
     it, and so do algorithms that branch or credit by the policy of the moment. It takes room for another copy
-    of the weights, and for the engine's cache beside an update."""
+    of the weights, and for the engine's cache during an update."""
 
     def __post_init__(self) -> None:
         require(self.timeout >= 0, f"rollout.timeout={self.timeout:g} must not be negative")
@@ -164,7 +164,7 @@ class RunConfig:
         require(
             self.batch.trajectories >= least,
             f"batch.trajectories={self.batch.trajectories} must be at least {least}: {self.algorithm.name} "
-            f"samples {rollouts} rollouts a task, and each of batch.minibatches={self.batch.minibatches} "
+            f"samples {rollouts} rollouts per task, and each of batch.minibatches={self.batch.minibatches} "
             "needs a task",
         )
 
@@ -299,7 +299,7 @@ class Tracker(Enum):
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """Where a sweep's metrics are copied to while it runs; no part of any cell."""
+    """Where a sweep's metrics are copied to while it runs; not part of any cell."""
 
     name: Tracker = Tracker.none
     """The tracker, as in `tracker=NAME`: none, tensorboard, wandb (offline unless WANDB_MODE is set), mlflow
@@ -341,8 +341,8 @@ class SweepConfig:
     """Smallest effect of interest, a difference in final success: arms that are shown to differ by less are
     called alike or equivalent. Declared before anything runs."""
     trials: int = 0
-    """Settings that a tuning tries for every algorithm beside the default one, the same points for all; 0: no
-    tuning but a comparison."""
+    """Settings that a tuning tries for every algorithm besides the default one, the same points for all; 0:
+    no tuning but a comparison."""
     space: dict[str, Knob] = field(default_factory=dict)
     """What a tuning varies, by option: `model.lr`, `algorithm.entropy_coef`."""
     tuned: str = ""

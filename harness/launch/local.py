@@ -45,10 +45,11 @@ def run_cells(
 ) -> int:
     """Run what is not done, `at_once` at once; returns how many cells failed.
 
-    `codes`: by cell, the version of the code that must run it; a cell that is not named takes any. A failing
-    cell does not stop the others. KeyboardInterrupt, and everything else that is raised here, ends
-    the workers after a checkpoint; the next call goes on from there. A cell that another process holds is
-    waited for, but left to it after `patience` seconds. Raises `UserError` if `out` is moved meanwhile.
+    `codes`: by cell, the version of the code that must run it; a cell without an entry may be run by any
+    version. A failing cell does not stop the others. KeyboardInterrupt, and everything else that is raised
+    here, ends the workers after a checkpoint; the next call goes on from there. A cell that another process
+    holds is waited for, but left to it after `patience` seconds. Raises `UserError` if `out` is moved
+    meanwhile.
     """
     cells = [Cell(config, RunDir(out / "runs" / cell_id(config))) for config in configs]
     found = [(cell, stand(cell.run_dir.path)) for cell in cells]

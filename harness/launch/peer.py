@@ -1,4 +1,4 @@
-"""`python -m harness.launch.peer`: a rank beside the first one. That one's process starts it (`peers`)."""
+"""`python -m harness.launch.peer`: a rank other than the first, whose process starts it (`peers`)."""
 
 import contextlib
 import json

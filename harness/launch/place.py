@@ -13,7 +13,7 @@ class Place:
         self._identity = identity(out)
 
     def check(self) -> None:
-        """Raise `UserError` where another folder has the name now, or none."""
+        """Raise `UserError` if another folder has the name now, or none."""
         try:
             same = identity(self.out) == self._identity
         except FileNotFoundError:

@@ -36,10 +36,11 @@ smallest cells take. All other cells have a process of their own, in which other
 def fork_server() -> ForkServerContext:
     """A server that forks workers, so that they start without imports.
 
-    It ignores what SLURM tells all processes of a job, and a closed terminal all that it started: with the
-    server, the word of how workers end is lost. Workers ignore the latter too: their parent tells them.
+    It ignores SIGTERM and SIGUSR2, which SLURM sends to every process of a job, and SIGHUP, which a closed
+    terminal sends: if the server died, the workers' exit codes would be lost. Workers ignore SIGHUP too:
+    their parent tells them.
     """
-    # One thread a process: on shared cores, spinning threads are many times slower. Set before torch loads.
+    # One thread per process: on shared cores, spinning threads are many times slower. Set before torch loads.
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -53,7 +54,7 @@ def fork_server() -> ForkServerContext:
 
 
 class WorkerProcess:
-    """A process that runs a cell and, where that took next to no time, goes on with another one."""
+    """A process that runs a cell and, if that took next to no time, goes on with another one."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class WorkerProcess:
 
 
 def wait_for_one(workers: Iterable[WorkerProcess], seconds: float) -> None:
-    """Wait until something may have ended, but no longer than so many seconds."""
+    """Wait until something may have ended, but no longer than `seconds`."""
     wait([each for worker in workers for each in (worker.cells, worker.process.sentinel)], seconds)
 
 

@@ -23,7 +23,7 @@ def title(config: RunConfig) -> str:
 
 
 def names_in(out: Path) -> dict[str, str]:
-    """By cell, its arm, seed and environment as the sweep in `out` calls them; empty where it names none."""
+    """By cell, its arm, seed and environment as the sweep in `out` calls them; empty if it names none."""
     try:
         manifest, _ = read_manifest(out)
     except UserError:
@@ -66,7 +66,7 @@ class Board:
         self._end(config, f"success {result['scores'][0]:.2f} -> {result['final_success']:.2f}{took}")
 
     def failed(self, config: RunConfig, run_dir: RunDir, reason: str, kind: Kind | None = None) -> None:
-        """A cell has failed. `kind`: what made it fail, where that is known."""
+        """A cell has failed. `kind`: what made it fail, if that is known."""
         self.failures += 1
         whose = f" ({FAILURES[kind]})" if kind else ""
         self._end(config, f"FAILED{whose}: {reason} (log: {run_dir.log})")
@@ -80,7 +80,7 @@ class Board:
         self._end(config, "left to another process that runs it")
 
     def show(self, now: str) -> None:
-        """Refresh the bar's text; where there is no bar, print it now and then as a sign of life."""
+        """Refresh the bar's text; if there is no bar, print it now and then as a sign of life."""
         self.progress.update(self.task, description=now)
         if not self.console.is_terminal and time.monotonic() - self.last_line > HEARTBEAT_SECONDS:
             self.say(f"[{self.ended}/{self.cells}] {now}")

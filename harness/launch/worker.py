@@ -64,8 +64,8 @@ def work(
 def run_leased(
     config: RunConfig, out: Path, checkpoint_seconds: float, code: str | None, stopping: Callable[[], bool]
 ) -> int:
-    """One attempt at the cell if no other process holds it; raises OSError where a failure can't be noted."""
-    if not out.is_dir():  # whoever moved it has what is in it, so it must not be made anew
+    """One attempt at the cell if no other process holds it; raises OSError if a failure can't be noted."""
+    if not out.is_dir():  # whoever moved it has what is in it, so it must not be made again
         raise FileNotFoundError(f"{out} is gone: it was moved or removed")
     run_dir = RunDir.create(out, config)
     with run_dir.lease(lost=lambda: os._exit(BUSY)) as lease:

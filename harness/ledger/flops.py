@@ -100,7 +100,7 @@ class TransformerFlops:
         """Prefill or score whole rows of these lengths, packed or not: 2(N + L) s + 2A s^2.
 
         In a prefix tree only `positions` of all tokens go through the linear layers, and only `predicted` of
-        those through the head, where that is said.
+        those through the head, if given.
         """
         tokens = _total(length_R)
         positions = tokens if positions is None else positions
@@ -132,7 +132,7 @@ class Linear:
     """Equal linear layers that every token passes."""
 
     name: str
-    """The modules' name; empty where the weights are bare parameters that LoRA cannot target by name."""
+    """The modules' name; empty if the weights are bare parameters that LoRA cannot target by name."""
     inputs: int
     outputs: int
     copies: int

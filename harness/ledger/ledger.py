@@ -12,7 +12,7 @@ from harness.ledger.meter import Meter
 from harness.ledger.phase import OUTSIDE_BUDGET, Phase
 
 COUNTS = ("env_steps", "tool_calls", "env_steps_replayed", "env_steps_evaluation", "trajectories")
-"""What the ledger counts beside its phases."""
+"""What the ledger counts besides its phases."""
 COUNTED_AXES = ("flops", "tokens", "env_steps", "trajectories")
 """Budget axes that are a function of the configuration."""
 

@@ -1,4 +1,5 @@
-"""Seconds and peak memory by phase, measured: no function of the configuration, so kept beside the ledger."""
+"""Seconds and peak memory by phase, measured: not a function of the configuration, so kept apart from the
+ledger."""
 
 import re
 import resource
@@ -19,7 +20,7 @@ class Meter:
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.memory: defaultdict[str, int] = defaultdict(int)
-        """Most bytes in use, by phase: of main memory, or of the GPU's where one is used."""
+        """Most bytes in use, by phase: of main memory, or of the GPU's if one is used."""
         self._last = time.monotonic()
 
     def start(self) -> None:
@@ -63,7 +64,7 @@ def uses_gpu() -> bool:
 
 
 def peak_memory() -> int:
-    """Most bytes that this process held since the last call; since its start where that can't be reset."""
+    """Most bytes that this process held since the last call; since its start if that can't be reset."""
     if uses_gpu():
         cuda = sys.modules["torch"].cuda
         peak_bytes: int = cuda.max_memory_allocated()

@@ -9,7 +9,10 @@ Plain = dict[str, Any]
 
 
 class Books:
-    """A run's ledger, in which every rank books what it does itself, and what the others did when settled."""
+    """The ledger of a run with several ranks.
+
+    Each books its own work, and `settle` makes all of them hold the total.
+    """
 
     def __init__(self, ledger: Ledger, ranks: Ranks) -> None:
         self.ledger, self.ranks = ledger, ranks

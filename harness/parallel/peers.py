@@ -40,7 +40,7 @@ def ranks_of(
 ) -> Iterator[Ranks]:
     """This process as the first rank of its run, the others being started and joined.
 
-    Raises `PeerFailed` with a peer's reason where that is why the block failed. `failed` is called with that
+    Raises `PeerFailed` with a peer's reason if that is why the block failed. `failed` is called with that
     reason, in another thread, if this process hangs when a peer has ended; it has to end the process.
     """
     size = config.model.gpus
@@ -119,7 +119,7 @@ class Peers:
             self._failed(f"{PeerFailed.__name__}: {self.reason}")
 
     def await_end(self, seconds: float) -> None:
-        """Wait until all have ended, or one failed and its reason is known; at most so many seconds."""
+        """Wait until all have ended, or one failed and its reason is known; at most `seconds`."""
         with self._news:
             self._news.wait_for(lambda: self.reason or self._ended == len(self._processes), seconds)
 

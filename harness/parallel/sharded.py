@@ -1,4 +1,4 @@
-"""Modules whose weights, gradients and moments are dealt out over the ranks, by torch's FSDP2.
+"""Modules whose weights, gradients and moments are divided over the ranks, by torch's FSDP2.
 
 A sharded module is the twin of a whole one. The twin is trained: each block's weights are gathered when its
 pass needs them, and each rank adds its part to the gradients' sums. After an optimiser step the whole module
@@ -22,7 +22,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def twin_of(module: Module, ranks: Ranks) -> Module:
-    """The module that is trained: this one, where the rank is alone.
+    """The module that is trained: this one, if the rank is alone.
 
     Gradients are sums over the ranks, not means: losses are weighted over the whole mini-batch.
     """
@@ -38,7 +38,7 @@ def twin_of(module: Module, ranks: Ranks) -> Module:
     for part in twin.modules():
         if isinstance(part, FSDPModule):
             part.set_gradient_divide_factor(1.0)
-            part.set_force_sum_reduction_for_comms(True)  # gloo knows no other
+            part.set_force_sum_reduction_for_comms(True)  # gloo has no other
     return twin
 
 

@@ -40,7 +40,7 @@ def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) ->
 
 
 def check_slurm(launcher: SlurmConfig, out: Path, cells: Sequence[RunConfig]) -> None:
-    """Raise `UserError` where jobs can't be submitted, or would never start; cancelling asks less."""
+    """Raise `UserError` if jobs can't be submitted, or would never start; cancelling asks less."""
     if launcher.cancel:
         cluster.require_slurm()
     else:

@@ -1,4 +1,4 @@
-"""Which files differ where a store was made by other code: `code/VERSION.json` notes what a version was."""
+"""Which files differ if a store was made by other code: `code/VERSION.json` notes what a version was."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -47,7 +47,7 @@ def check_code(out: Path, cells: Sequence[RunConfig]) -> None:
 
 
 def changed(out: Path, version: str, algorithm: Algorithm) -> list[str]:
-    """The files and libraries that differ from those of a version; the version where they are not known."""
+    """The files and libraries that differ from those of a version; the version if they are not known."""
     try:
         before = json.loads(file(out, version).read_bytes())
         now = sources(algorithm)

@@ -34,7 +34,7 @@ def claim(out: Path, declared: Record, cells: Sequence[RunConfig], append: bool)
 def content(out: Path, declared: Record, cells: Sequence[RunConfig], append: bool) -> Record:
     """What `sweep.json` in `out` has to say.
 
-    Raises `UserError` where `out` belongs to another sweep, or where what is there can't stand beside it.
+    Raises `UserError` if `out` belongs to another sweep, or if what is there can't be kept next to it.
     """
     before = earlier(out)
     if before is None:
@@ -55,7 +55,7 @@ def content(out: Path, declared: Record, cells: Sequence[RunConfig], append: boo
 
 
 def earlier(out: Path) -> Record | None:
-    """What the `sweep.json` in `out` says; None where it is missing or of no use."""
+    """What the `sweep.json` in `out` says; None if it is missing or unusable."""
     try:
         if not isinstance(json.loads((out / MANIFEST).read_bytes())["cells"], list):
             return None
@@ -76,7 +76,7 @@ def check_format(out: Path, before: Record) -> None:
 
 
 def check_declarations(out: Path, before: Record, declared: Record) -> None:
-    """Raise `UserError` where what is to be compared has changed since there are results."""
+    """Raise `UserError` if what is to be compared has changed since there are results."""
     if not any((out / "runs").glob("*/result.json")):
         return
     changed = {
@@ -112,7 +112,7 @@ def joined(out: Path, before: Record, declared: Record, configs: Mapping[str, Re
             f"sweep.sesoi={declared['sesoi']:g} is {before['sesoi']:g} in sweep.out={out}: set sweep.out=DIR"
         )
     if before["model"]["factors"] and before["model"]["factors"] != declared["model"]["factors"]:
-        raise UserError(f"sweep.factors are others in sweep.out={out}: set sweep.out=DIR")
+        raise UserError(f"sweep.factors differ from those in sweep.out={out}: set sweep.out=DIR")
     known = {cell: config for cell in before["cells"] if (config := config_of(out, cell))}
     environments = {**before["environments"], **declared["environments"]}
     check_matched(out, known, configs, environments)
@@ -158,7 +158,7 @@ def config_of(out: Path, cell: str) -> Record | None:
 def check_matched(
     out: Path, known: Mapping[str, Record], configs: Mapping[str, Record], environments: Mapping[str, str]
 ) -> None:
-    """Raise `UserError` where new cells could not be compared with those that are there."""
+    """Raise `UserError` if new cells could not be compared with those that are there."""
     new = {environments[cell]: config for cell, config in configs.items()}
     any_new = next(iter(configs.values()))
     for cell, config in known.items():

@@ -12,7 +12,7 @@ from harness.store import cell_id
 
 @dataclass(frozen=True)
 class Label:
-    """A cell's place in its sweep, its seed aside."""
+    """A cell's place in its sweep, apart from its seed."""
 
     arm: str
     """The same in every environment."""
@@ -21,7 +21,7 @@ class Label:
 
 
 def labels(sweep: SweepConfig, cells: Sequence[RunConfig]) -> list[Label]:
-    """The labels of a sweep's cells: they come seed by seed, those of a seed environment by environment."""
+    """The labels of a sweep's cells, which are ordered by seed, then environment, then arm."""
     environments = sweep.envs or (cells[0].env.name,)
     arms = len(cells) // len(sweep.seeds) // len(environments)
     if sweep.trials or sweep.tuned:

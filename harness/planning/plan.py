@@ -1,7 +1,7 @@
 """What a sweep is going to do and to cost: its cells, where they stand, compute, hours and disk.
 
-Reads the store and creates nothing. An arm here is every cell that differs in its seed alone: one for each
-environment.
+Reads the store and creates nothing. An arm here is a set of cells that differ in nothing but their seeds, so
+there is one for each environment.
 """
 
 import os
@@ -29,7 +29,7 @@ SAMPLE = 8
 
 @dataclass(frozen=True)
 class Arm:
-    """Cells that differ in their seed alone, and what one of them takes."""
+    """Cells that differ in nothing but their seeds, and what one of them takes."""
 
     name: str
     config: RunConfig
@@ -42,7 +42,7 @@ class Arm:
     seconds: float
     """What a cell takes from start to end."""
     measured: int
-    """Finished cells whose mean `seconds` is; 0: it is `flops` at the launcher's rate."""
+    """How many finished cells `seconds` is the mean of; 0: it is `flops` at the launcher's rate."""
     disk: int
     """Bytes that a cell holds in the end."""
 
@@ -78,7 +78,7 @@ class Plan:
     arms: tuple[Arm, ...]
     workers: int
     rate: float
-    """FLOPs a second that a worker is taken to do where nothing was measured."""
+    """FLOPs per second that a worker is assumed to do if nothing was measured."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -179,7 +179,7 @@ def measure(cells: Iterable[Path]) -> list[float]:
 
 
 def recorded_seconds(path: Path) -> float | None:
-    """What a finished cell took, evaluations included; None where its times can't be read."""
+    """What a finished cell took, evaluations included; None if its times can't be read."""
     try:
         return seconds(str(path))
     except (Damaged, OSError):
@@ -187,7 +187,7 @@ def recorded_seconds(path: Path) -> float | None:
 
 
 def check_disk(planned: Plan) -> None:
-    """Raise `UserError` where the disk has not the room that the cells take."""
+    """Raise `UserError` if the disk has less room than the cells take."""
     out = Path(planned.sweep.out)
     free = shutil.disk_usage(existing_folder(out)).free
     if planned.disk > free:

@@ -64,8 +64,8 @@ def predict(config: RunConfig) -> Iteration:
         episode += trained.train(whole_S)
     if config.engine.name is Engine.vllm:
         episode += policy.forward(whole_S)
-    # At other moments roots alone are scored, and where branches follow they are half of all at most: the
-    # sampler's and the trainer's passes together are no more than one over all.
+    # At other moments roots alone are scored, and if branches follow they are half of all at most: the
+    # sampler's and the trainer's passes together are at most one over all.
     if plan.reads or "current_logprob_T" in algorithm.columns:
         episode += policy.forward(whole_S)
     trajectories = config.tasks_per_iteration * plan.trajectories

@@ -105,7 +105,7 @@ def batch_table(plan: Plan) -> str:
 
 
 def batch_text(arm: Arm) -> str:
-    """Tasks x rollouts; where there are branches, how many of the rollouts are roots."""
+    """Tasks x rollouts; if there are branches, how many of the rollouts are roots."""
     rollouts = arm.config.algorithm.plan()
     roots = f" ({rollouts.roots} roots)" if rollouts.branches else ""
     return f"{arm.config.tasks_per_iteration} x {rollouts.trajectories}{roots}"
@@ -115,10 +115,10 @@ def cost_table(plan: Plan) -> str:
     """Compute, hours and disk."""
     columns: list[Column] = [
         ("cells left", lambda arm: str(arm.unfinished)),
-        ("FLOPs a cell", lambda arm: f"{arm.flops:.2g}"),
-        ("s a cell", lambda arm: f"{arm.seconds:.0f}"),
+        ("FLOPs/cell", lambda arm: f"{arm.flops:.2g}"),
+        ("s/cell", lambda arm: f"{arm.seconds:.0f}"),
         ("core hours", lambda arm: f"{arm.seconds_left / 3600:.2f}"),
-        ("MB a cell", lambda arm: f"<= {arm.disk / 1e6:.1f}"),
+        ("MB/cell", lambda arm: f"<= {arm.disk / 1e6:.1f}"),
         ("seconds are", lambda arm: source_text(arm, plan.rate)),
     ]
     return "\n".join(

@@ -42,7 +42,7 @@ ACT: dict[str, Any] = {
         },
     },
 }
-"""What is called where an environment has no functions of its own."""
+"""What is called if an environment has no functions of its own."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ class Answers:
     that `act` is called with."""
 
     def read(self, text: str, admissible: Sequence[str] = ()) -> tuple[str, bool]:
-        """The action, and whether the response is well formed. Thoughts are no part of an action.
+        """The action, and whether the response is well formed. Thoughts are not part of an action.
 
-        Nothing is guessed: what is no action stays as it is, for the environment to refuse; an ill-formed
+        Nothing is guessed: what is not an action stays as it is, for the environment to refuse; an ill-formed
         response is an empty action. With `numbered`, a number that the line begins with means that admissible
         action, counted from 1.
         """
@@ -145,7 +145,7 @@ class Answers:
         return self._words(action.strip()), True
 
     def _plain(self, text: str, admissible: Sequence[str]) -> str:
-        """The whole answer where it is free text, else its first line that is not empty."""
+        """The whole answer if it is free text, else its first line that is not empty."""
         tagged = TAGGED.search(text)
         text = (tagged[1] if tagged else text).strip()
         if self.verbatim and self.answer is Answer.open:

@@ -187,7 +187,7 @@ class ChatPrompts:
         return self._turn(template, goal, now, step, past=past, shown=len(shown))
 
     def _listed(self, admissible: Sequence[str]) -> str:
-        """The actions that are possible, where the prompt lists them."""
+        """The actions that are possible, if the prompt lists them."""
         if self.model.answer is Answer.open:
             return ""
         item = self.frame.item or (

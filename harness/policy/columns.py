@@ -29,13 +29,13 @@ class Sources:
     scorer: "Scorer"
     """The models of the run as they are now. What they compute is booked by them."""
     true_values: "TrueValues | None"
-    """None where an environment's situations can't all be listed."""
+    """None if an environment's situations can't all be listed."""
 
 
 Fill = Callable[[Sources, Sequence[Trajectory], Phase], Floats | None]
 """Fills a column, (T,) or (S,), for trajectories as they were played, and books its passes under a phase.
 
-None where this run can't tell, as without a critic; `UserError` where it turns out that it can't.
+None if this run can't tell, as without a critic; `UserError` if it turns out that it can't.
 """
 
 
@@ -58,13 +58,13 @@ def critic_values(sources: Sources, trajectories: Sequence[Trajectory], phase: P
 
 
 def reference_logprobs(sources: Sources, trajectories: Sequence[Trajectory], phase: Phase) -> Floats | None:
-    """Log-probabilities (T,) under the start policy, where the run keeps it."""
+    """Log-probabilities (T,) under the start policy, if the run keeps it."""
     scorer = sources.scorer
     return scorer.score(trajectories, scorer.reference, phase) if scorer.reference else None
 
 
 def true_advantages(sources: Sources, trajectories: Sequence[Trajectory], phase: Phase) -> Floats | None:
-    """Q - V (S,) of the steps' actions. Raises `UserError` where there are too many situations."""
+    """Q - V (S,) of the steps' actions. Raises `UserError` if there are too many situations."""
     scorer, true_values = sources.scorer, sources.true_values
     if true_values is None:
         return None

@@ -1,4 +1,4 @@
-"""Exact values of the present policy, where an environment's situations can all be listed.
+"""Exact values of the present policy, if an environment's situations can all be listed.
 
 A situation is (observation, state key). The model gives the policy's probability of every admissible action
 in every situation, word by word; all other responses are one invalid action. Dynamic programming over the

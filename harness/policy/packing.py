@@ -8,10 +8,10 @@ from harness.records import Trajectory
 
 
 def packed(trajectories: Sequence[Trajectory], most: int) -> Iterator[list[Trajectory]]:
-    """Runs of trajectories whose rows have at most `most` tokens together; at least one trajectory.
+    """Split trajectories into consecutive parts of at most `most` tokens of rows, or of one trajectory.
 
-    Rows that begin another row of the run cost nothing. Trajectories stay whole, so that ratio units do, and
-    in their order, in which those of one task are neighbours and share most.
+    A row that is a prefix of another row in its part costs nothing. Trajectories stay whole, so that ratio
+    units do, and in their order, in which those of one task are neighbours and share most.
     """
     part: list[Trajectory] = []
     extent = Extent()
@@ -28,7 +28,7 @@ def packed(trajectories: Sequence[Trajectory], most: int) -> Iterator[list[Traje
 
 
 class Extent:
-    """How many tokens attention runs along: those of the rows that begin no other row."""
+    """How many tokens attention runs along: those of the rows that are not a prefix of another row."""
 
     def __init__(self) -> None:
         self.tokens = 0

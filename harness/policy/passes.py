@@ -1,6 +1,7 @@
-"""What is trained, as modules whose forward pass is a whole one: embedding, blocks, norm and head inside it.
+"""What is trained, as modules whose `forward` runs everything from the embedding to the head.
 
-So whatever shards a module's weights (`harness.parallel.sharded`) has them all at hand while they are needed.
+FSDP (`harness.parallel.sharded`) gathers a module's weights only during its `forward`, so all computation
+with them must happen inside it.
 
 Shape suffixes: T response tokens of the rows, M of their prefix tree, W width.
 """

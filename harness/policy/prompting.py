@@ -25,7 +25,7 @@ class Reading(NamedTuple):
     """What a response says."""
 
     action: str
-    """The action, as environments read it; empty where an ill-formed response names none."""
+    """The action, as environments read it; empty if an ill-formed response names none."""
     well_formed: bool = True
     """Whether the response has the form that the prompt asks for."""
     penalty: float = 0.0
@@ -52,7 +52,7 @@ class Prompting(Protocol):
     ) -> tuple[int, ...]:
         """Ids of the prompt; `past` are all turns of the episode so far.
 
-        Raises `PromptTooLong` where the episode is to end instead.
+        Raises `PromptTooLong` if the episode is to end instead.
         """
 
     def response(self, action: str, admissible: Sequence[str] = ()) -> tuple[int, ...]:
@@ -65,7 +65,7 @@ class Prompting(Protocol):
         """The text of each token."""
 
     def take_dropped(self, summed: Sums = dict) -> dict[str, float] | None:
-        """What prompts left out for want of room since the last call, by name; None where nobody counts.
+        """What prompts left out for lack of room since the last call, by name; None if nothing is counted.
 
         `summed` adds up what this process and others counted.
         """

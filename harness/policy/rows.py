@@ -45,7 +45,7 @@ class Rows:
     length_U: NDArray[np.int64]
     """Tokens of each distinct row."""
     length_B: NDArray[np.int64]
-    """Tokens of each row that attention runs along: those that are no other row's beginning."""
+    """Tokens of each row that attention runs along: those that are not a prefix of another row."""
 
     @staticmethod
     def of(rows: Sequence[Row]) -> "Rows":
@@ -119,7 +119,7 @@ def token_logprobs(model: PreTrainedModel, hidden_MW: Tensor, rows: Rows) -> tup
 def chunked(head: nn.Module, hidden_MW: Tensor, target_M: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
     """Log-probabilities and entropies (M,), with at most `MOST_LOGITS` logits at a time.
 
-    Where that takes several chunks, the backward pass computes each one's logits again and none are kept.
+    If that takes several chunks, the backward pass computes each one's logits again and none are kept.
     """
     size = most_at_once(vocabulary)
     if len(target_M) <= size:

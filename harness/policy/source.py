@@ -78,7 +78,7 @@ def check(model: ModelConfig) -> None:
 
 @functools.cache
 def check_legible(model: PretrainedModel) -> None:
-    """Raise `UserError` where the model's files are broken, or its positions too few for a step's tokens."""
+    """Raise `UserError` if the model's files are broken, or its positions too few for a step's tokens."""
     folder = locate(model)
     with legible(model, folder):
         from transformers import AutoConfig, AutoTokenizer
@@ -122,7 +122,7 @@ def locate(model: PretrainedModel) -> Path:
         folder = found
     else:
         raise Missing(
-            f"model={model.name}: {source} is no folder and not in the hub's cache: "
+            f"model={model.name}: {source} is not a folder and not in the hub's cache: "
             f"{fetch_command(model)} (it needs the network)"
         )
     if absent := _absent(folder):

@@ -1,6 +1,6 @@
 """A model's chat template: what it writes around messages, found out by asking it.
 
-The template sees the same date every day, no text that was sampled, and system text only where it has a place
+The template sees the same date every day, no text that was sampled, and system text only if it has a place
 for it.
 """
 
@@ -34,7 +34,7 @@ class Template:
     """Renders conversations."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, where: str, enable_thinking: bool = False) -> None:
-        """`where`: the model's name in messages. Raises `UserError` where there is no usable template."""
+        """`where`: the model's name in messages. Raises `UserError` if there is no usable template."""
         if not tokenizer.chat_template or tokenizer.eos_token_id is None:
             raise UserError(f"{where} has no chat template: choose a chat model")
         self.tokenizer, self.where, self.enable_thinking = tokenizer, where, enable_thinking
@@ -48,7 +48,7 @@ class Template:
         """Whether the generation prompt begins a thought."""
 
     def render(self, messages: Sequence[Message], generation: bool = True) -> str:
-        """The template's text, with one generation prompt at its end; raises `UserError` where it refuses."""
+        """The template's text, with one generation prompt at its end; raises `UserError` if it refuses."""
         try:
             text = self.tokenizer.apply_chat_template(
                 self._folded(messages),
@@ -64,7 +64,7 @@ class Template:
         return str(text)
 
     def call_form(self) -> CallForm:
-        """How it writes a call; raises `UserError` where it writes none that can be read back."""
+        """How it writes a call; raises `UserError` if it writes none that can be read back."""
         name, argument = "name_of_function", "value_of_argument"
         call = {"type": "function", "function": {"name": name, "arguments": {"argument": argument}}}
         asked = [message("user", "-")]
@@ -94,7 +94,7 @@ class Template:
         return FIXED_DATE + text if "strftime_now" in text else text
 
     def _folded(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        """System text before the first user message, where the template has no place for it."""
+        """System text before the first user message, if the template has no place for it."""
         plain = [dict(each) for each in messages]
         if self.has_system or plain[0]["role"] != "system":
             return plain

@@ -14,7 +14,7 @@ from harness.policy.specials import ACTION, BEGIN, END, GOAL, OBSERVATION, PAD, 
 
 
 def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
-    """One id a word, the special tokens first; words outside the vocabulary become `<unk>`."""
+    """One id per word, the special tokens first; words outside the vocabulary become `<unk>`."""
     ids = {token: i for i, token in enumerate(dict.fromkeys([*SPECIALS, *words]))}
     tokenizer = Tokenizer(WordLevel(ids, unk_token=UNKNOWN))
     tokenizer.normalizer = Lowercase()

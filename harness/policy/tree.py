@@ -36,8 +36,8 @@ class Paths:
     """Where attention finds the rows among the positions."""
 
     position_X: Tensor
-    """Positions of rows that are no other row's beginning, as blocks laid end to end; 0 as padding, which is
-    read by nobody."""
+    """Positions of rows that are not a prefix of another row, as blocks laid end to end; 0 as padding, which
+    is read by nobody."""
     shapes: tuple[tuple[int, int], ...]
     """(B, L) of each block."""
     home_P: Tensor
@@ -61,7 +61,7 @@ class Tree:
     position_R: list[Ints]
     """The positions of each row, in the order in which the rows were given."""
     length_B: Ints
-    """Lengths of the rows that are no other row's beginning: the paths of attention."""
+    """Lengths of the rows that are not a prefix of another row: the paths of attention."""
     paths: Paths
 
     @staticmethod

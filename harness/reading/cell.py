@@ -81,7 +81,7 @@ class Cell:
     seed: int
     state: State = State.waiting
     options: Record | None = None
-    """The algorithm's by name, others as SECTION.OPTION, where the configuration can be read."""
+    """The algorithm's by name, others as SECTION.OPTION, if the configuration can be read."""
     budget: Budget | None = None
     spent: float = 0.0
     """Share of the budget at the last line of the metrics."""
@@ -146,7 +146,7 @@ def read_cell(folder: str, id: str, now: float, check: Check = check_presence) -
 def read_files(folder: str, id: str, now: float, check: Check) -> Cell:
     """A cell; one with a file that can't be used is damaged, even if a live process holds it.
 
-    Raises OSError where a file is there and can't be read.
+    Raises OSError if a file is there and can't be read.
     """
     found: Record = {}
     try:
@@ -168,7 +168,7 @@ def read_files(folder: str, id: str, now: float, check: Check) -> Cell:
 
 
 def check_unstarted(folder: str) -> None:
-    """Raise `Damaged` where a cell without a configuration was begun."""
+    """Raise `Damaged` if a cell without a configuration was begun."""
     try:
         names = set(os.listdir(folder))
     except FileNotFoundError:

@@ -62,7 +62,7 @@ def with_checkpoint(cell: Cell, path: Path) -> Cell:
 
 
 def spent_at_checkpoint(path: Path, budget: Budget) -> float | None:
-    """Share of the budget at the newest checkpoint with a usable state; None where there is none.
+    """Share of the budget at the newest checkpoint with a usable state; None if there is none.
 
     Whether its tensors are intact is found when they are loaded.
     """

@@ -24,19 +24,19 @@ class Moment(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the batch: (T,) one number a token or (S,) one a step, as the suffix of its name says."""
+    """A column of the batch: (T,) one number per token or (S,) one per step, as its name's suffix says."""
 
     key: str | None
     """The key of a step in trajectory files that fills it; None: files have none."""
     moment: Moment = Moment.any
     exact: bool = False
-    """Whether it exists only where an environment's situations can all be listed."""
+    """Whether it exists only if an environment's situations can all be listed."""
     text: bool = False
     """Whether a file gives it as strings."""
 
 
 def per_token(name: str) -> bool:
-    """Whether a column has one number a token, (T,); else one a step, (S,)."""
+    """Whether a column has one number per token, (T,); else one per step, (S,)."""
     return name.endswith("_T")
 
 

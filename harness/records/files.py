@@ -58,7 +58,7 @@ GIVEN_COLUMNS = frozenset(
 )
 """Columns that an algorithm may ask for and that need nothing from the file."""
 OPTIONAL_NUMBERS = [name for name in OPTIONAL_COLUMNS if name in COLUMN_KEYS and not COLUMNS[name].text]
-"""Columns of numbers that are None where a step lacks them."""
+"""Columns of numbers that are None if a step lacks them."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,15 @@ class RecordedTrajectory:
     group: str
     """The draw of a task that it belongs to."""
     task: str
-    """The task's name; the group's where the file has none."""
+    """The task's name; the group's if the file has none."""
     goal: str
-    """What the policy was asked to do; empty where the file does not say."""
+    """What the policy was asked to do; empty if the file does not say."""
     success: bool
     """Whether the task was solved."""
     score: float
-    """How well it was done, 0 to 1; where the file does not say, 1 for success and 0 for all else."""
+    """How well it was done, 0 to 1; if the file does not say, 1 for success and 0 for all else."""
     stop: StopReason | None
-    """Why the episode ended; None where the file does not say."""
+    """Why the episode ended; None if the file does not say."""
     metrics: dict[str, float]
     """The environment's own numbers."""
     steps: tuple[RecordedStep, ...]
@@ -136,7 +136,7 @@ def read_trajectories(lines: Iterable[bytes], file: str) -> list[RecordedTraject
         except UserError as error:
             raise UserError(f"{place}: {error}") from error
     if not records:
-        raise UserError(f"{file} is empty: it must have one trajectory a line")
+        raise UserError(f"{file} is empty: it must have one trajectory per line")
     check_ids(records)
     check_branches(records)
     return records
@@ -195,7 +195,7 @@ def has(steps: Iterable[RecordedStep], key: str) -> bool:
 
 
 def of_tokens(steps: Sequence[RecordedStep], key: str) -> Floats | None:
-    """The numbers (T,) under `key`, or None where a step lacks them."""
+    """The numbers (T,) under `key`, or None if a step lacks them."""
     return np.concatenate([step.given[key] for step in steps]) if has(steps, key) else None
 
 
@@ -207,7 +207,7 @@ def known_or_nan(steps: Sequence[RecordedStep], key: str) -> Floats:
 
 
 def of_steps(steps: Sequence[RecordedStep], key: str) -> Floats | None:
-    """The numbers (S,) under `key`, or None where a step lacks one."""
+    """The numbers (S,) under `key`, or None if a step lacks one."""
     return np.array([step.given[key] for step in steps], dtype=np.float64) if has(steps, key) else None
 
 
@@ -299,7 +299,7 @@ def branch_of(line: dict[str, Any]) -> RecordedBranch | None:
         return None
     for key in BRANCH_KEYS:
         if key not in line:
-            raise UserError(f'"{given[0]}" needs "{key}" beside it')
+            raise UserError(f'"{given[0]}" needs "{key}" as well')
     parent = text(line["parent"], '"parent"')
     step, token = (whole(line[key], f'"{key}"') for key in BRANCH_KEYS[1:])
     return RecordedBranch(parent, step, token)
@@ -364,7 +364,7 @@ def check_branches(records: Iterable[RecordedTrajectory]) -> None:
     for record in by_id.values():
         if record.branch and record.branch.parent not in by_id:
             name = quoted(record.branch.parent)
-            raise UserError(f'{record.place}: the "parent" {name} is no trajectory of the file')
+            raise UserError(f'{record.place}: the "parent" {name} is not a trajectory of the file')
     check_descent(by_id)
     for record in by_id.values():
         if record.branch:

@@ -23,7 +23,7 @@ INFO = "info"
 
 
 class NotJSON(UserError):
-    """A line that is no JSON text, perhaps because its end is missing."""
+    """A line that is not JSON text, perhaps because its end is missing."""
 
 
 def decode(line: bytes) -> object:
@@ -47,7 +47,7 @@ def decode(line: bytes) -> object:
 
 def refuse_constant(name: str) -> None:
     """`NaN`, `Infinity` and `-Infinity`."""
-    raise UserError(f"{name} is no number in JSON, and credit needs finite numbers")
+    raise UserError(f"{name} is not a number in JSON, and credit needs finite numbers")
 
 
 def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def an_object(value: object, what: str) -> dict[str, Any]:
 def check_keys(
     value: dict[str, Any], what: str, required: tuple[str, ...], optional: tuple[str, ...]
 ) -> None:
-    """Raise `UserError` for keys that are unknown or missing, or an `info` that is no object."""
+    """Raise `UserError` for keys that are unknown or missing, or an `info` that is not an object."""
     known = (*required, *optional, INFO)
     for key in value:
         if key not in known:
@@ -155,7 +155,7 @@ def token_ids(value: object, what: str) -> Ints:
     values = list_of(value, what, (int,), "whole numbers")
     if values and not 0 <= min(values) <= max(values) <= LARGEST_ID:
         wrong = next(i for i, each in enumerate(values) if not 0 <= each <= LARGEST_ID)
-        raise UserError(f"{what}: number {wrong} is {shown(values[wrong])}, which is no token id")
+        raise UserError(f"{what}: number {wrong} is {shown(values[wrong])}, which is not a token id")
     return np.array(values, dtype=np.int64)
 
 

@@ -70,7 +70,7 @@ class Ahead:
     def take(self, draws: range) -> Rollout:
         """The rollout of the tasks number `draws`: the one in hand, else played now by the same policy.
 
-        None is in hand at the start of a run, and where it goes on from a checkpoint.
+        None is in hand at the start of a run, or when it goes on from a checkpoint.
         """
         rollout, self._rollout = self._rollout or self._play(draws), None
         return rollout
@@ -86,7 +86,7 @@ class Ahead:
         played, updated = Future[Rollout](), threading.Event()
 
         def play() -> None:
-            # Whoever leaves autocast empties the casts that all threads keep, an update's among them.
+            # Leaving an autocast block clears a cache that all threads share, including the update's.
             with self.scorer.placement.autocast():
                 try:
                     played.set_result(self._play(draws))

@@ -15,7 +15,7 @@ def continuation(
     """An episode that leaves `parent` at `point`, and the environment steps replayed to get there.
 
     `point.trajectory` becomes the branch's parent index. The parent may be a continuation itself. Raises
-    `NotRestored` where the environment does not come back to the recorded state: it can't be branched.
+    `NotRestored` if the environment does not come back to the recorded state: it can't be branched.
     """
     saved = parent.snapshots[point.step]
     episode = Episode(

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Continue `prompt_ids` + `kept_ids` until the end token. Every request is one of its own."""
+    """Continue `prompt_ids` + `kept_ids` until the end token.
+
+    Requests compare by identity: two with equal fields are still two requests.
+    """
 
     prompt_ids: tuple[int, ...]
     kept_ids: tuple[int, ...]
@@ -62,11 +65,12 @@ class Usage:
     decode: list[int] = field(default_factory=list)
     """Positions attended to, for every sampled token that was fed back."""
     decoded: list[int] = field(default_factory=list)
-    """The same where generations that were equal so far count once: what was really computed."""
+    """Like `decode`, but generations that are identical so far count once: the positions actually
+    computed."""
     sampled: int = 0
     """Tokens sampled."""
     scored: list["Rows"] = field(default_factory=list)
-    """What the policy read once more, where the engine can't tell entropies."""
+    """What the policy read once more, if the engine can't tell entropies."""
     read_seconds: float = 0.0
     """Seconds until contexts were read."""
     score_seconds: float = 0.0
@@ -76,8 +80,8 @@ class Usage:
 class Engine(ABC):
     """Samples from the policy.
 
-    What a request gets depends on the weights, the request, the seed and the purpose; not on the requests
-    beside it, nor on what was computed before, other than by floating-point rounding.
+    What a request gets depends on the weights, the request, the seed and the purpose; not on other
+    requests, nor on what was computed before, other than by floating-point rounding.
     """
 
     @abstractmethod
@@ -91,7 +95,7 @@ class Engine(ABC):
     def twin(self, model: "PreTrainedModel") -> "Engine":
         """An engine like this one that samples from `model`, a policy of the same shape.
 
-        What is dear is shared: the two must not generate at the same time.
+        What is expensive is shared: the two must not generate at the same time.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ Call = Callable[[], object]
 
 
 class EnvironmentPool:
-    """Environments between episodes, by task: loading a real game is dear, resetting it is cheap."""
+    """Environments between episodes, by task: loading a real game is expensive, resetting it is cheap."""
 
     def __init__(self, spec: EnvironmentSpec) -> None:
         self.spec = spec
@@ -48,7 +48,7 @@ class Crash:
 
 
 class NotRestored(RuntimeError):
-    """An environment did not come back to a recorded state. That is no crash: its kind can't be branched."""
+    """An environment did not come back to a recorded state. Not a crash: its kind can't be branched."""
 
 
 def answer(call: Call) -> object:

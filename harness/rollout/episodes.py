@@ -29,7 +29,7 @@ class Snapshot:
     """Where an episode stood before a step."""
 
     environment: Environment | None
-    """A copy of the environment, or None where only replay can restore it."""
+    """A copy of the environment, or None if only replay can restore it."""
     observation: str
     info: Info
     past: tuple[Turn, ...]

@@ -140,7 +140,7 @@ class Pass:
             padded = query_THD.new_zeros(contexts, new, heads, width)
             padded[self._context_T, self._offset_T] = query_THD
             query_THD = padded
-        # The R query heads of a key-value head are so many more queries of it: nothing is repeated.
+        # The R query heads of a key-value head count as further queries of it: nothing is repeated.
         groups = self.store.groups
         query_SGRQD = query_THD.reshape(contexts, new, groups, self._repeat, width).permute(0, 2, 3, 1, 4)
         query = query_SGRQD.reshape(contexts, groups, self._repeat * new, width)
@@ -154,7 +154,7 @@ class Pass:
         return scaled_dot_product_attention(query[span.contexts], key, value, span.mask, scale=scale)
 
     def _parts(self, rows: Sequence[int], longest: int) -> list[slice]:
-        """Runs of neighbouring rows, or all contexts at once where the runs are too small."""
+        """Runs of neighbouring rows, or all contexts at once if the runs are too small."""
         breaks = [i + 1 for i, (row, following) in enumerate(pairwise(rows)) if following != row + 1]
         bounds = [0, *breaks, len(rows)]
         token = self.store.groups * self.store.width * self.store.dtype.itemsize

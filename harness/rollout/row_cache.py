@@ -12,7 +12,7 @@ LEAST_COLUMNS = 64
 
 
 class RowCache:
-    """A bounded number of rows. For a new context, the one least recently used gives its row up."""
+    """A bounded number of rows. If none is free, a new context takes the least recently used one."""
 
     def __init__(self, key_values: KeyValues, tokens: int, longest: int) -> None:
         """`tokens`: what all rows together have room for; `longest`: tokens that a context can have."""
@@ -39,9 +39,9 @@ class RowCache:
         self._free = list(range(len(kept), rows))
 
     def place(self, keys: Sequence[bytes]) -> list[Placed]:
-        """Rows for distinct contexts, with as much of each as some context has in common with it.
+        """A row for each of several distinct contexts, holding the longest prefix that is already cached.
 
-        A context that another one continues gives its row to it; from others, what is shared is copied.
+        A new context that continues a cached one takes over its row; a shared prefix of any other is copied.
         """
         found = [self._held.match(key) for key in keys]
         sources = [self._held.row(held) if shared else 0 for held, shared in found]

@@ -25,7 +25,8 @@ from harness.rollout.episodes import Episode, Player
 
 Floats = NDArray[np.float64]
 MOST_ROLLOUTS = 2**16
-"""Of one task. An episode's noise depends on its draw and its number, never on how many its arm plays."""
+"""Upper bound on rollouts per task. Seeds are `draw * MOST_ROLLOUTS + rollout`, so they do not depend on how
+many rollouts an arm plays."""
 
 
 class Sampler:
@@ -53,10 +54,11 @@ class Sampler:
     def play_branches(
         self, roots: Sequence[Episode], *, sampler_is_current: bool
     ) -> tuple[list[Trajectory], Floats | None]:
-        """The roots' trajectories, then those of their continuations, until the plan is filled.
+        """Branch until every task has its planned number of trajectories.
 
-        Beside them, the current policy's log-probabilities (T,) of the roots' tokens if the algorithm asked
-        for those. `sampler_is_current`: no update has been made since the roots were played.
+        Returns all trajectories, roots first, and, if the algorithm asked for it, the current policy's
+        log-probabilities (T,) of the tokens before the last turn of branches. `sampler_is_current`: no update
+        has been made since the roots were played.
         """
         if not sampler_is_current:
             self.player.engine.sync()

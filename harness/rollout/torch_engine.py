@@ -2,7 +2,7 @@
 
 For as long as the weights stay, nothing is computed twice. Keys and values are kept, and a new context starts
 from the one that shares most with it: an episode's own last step, a sibling's prompt, a branch's parent.
-Distributions are kept too, where the vocabulary is small, so that equal contexts need no second look.
+Distributions are kept too, if the vocabulary is small, so that equal contexts need no second look.
 
 Shape suffixes: S distinct contexts, A generations, V vocabulary.
 """

@@ -187,7 +187,7 @@ def start(model: PreTrainedModel, longest_context: int, cache_tokens: int) -> An
 
 
 def request_seed(request: Request, seed: int, purpose: str) -> int:
-    """A seed that depends on the request's counter alone, not on the requests beside it."""
+    """A seed that depends on the request's counter alone, not on other requests."""
     counter = np.array([(*request.counter, len(request.kept_ids))], dtype=np.uint64)
     high, low = philox(counter, (seed, purpose_key(purpose)))[0, :2].tolist()
     return int(high) << 31 ^ int(low)  # below 2^63

@@ -24,7 +24,7 @@ def file_hash(path: Path) -> str:
 
 
 def head_hash(path: Path, size: int) -> str:
-    """SHA-256 of a file's first `size` bytes, of all where it has fewer; raises FileNotFoundError."""
+    """SHA-256 of a file's first `size` bytes, of all if it has fewer; raises FileNotFoundError."""
     with path.open("rb") as file:
         return hashlib.sha256(file.read(size)).hexdigest()
 
@@ -45,7 +45,7 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """What `write_sealed` was given; raises `Damaged` where that is not what the file holds."""
+    """What `write_sealed` was given; raises `Damaged` if that is not what the file holds."""
     try:
         sealed = dict(read_json(path))
         checksum = sealed.pop("checksum")

@@ -23,7 +23,7 @@ def make_folder(path: Path) -> None:
     if not path.parent.is_dir():
         make_folder(path.parent)
     path.mkdir(exist_ok=True)
-    # Also where it was there before: who made it may have been killed just before this.
+    # Also if it was there before: who made it may have been killed just before this.
     with contextlib.suppress(PermissionError):  # a folder above may be closed to us, as /home often is
         sync_folder(path.parent)
 
@@ -53,7 +53,10 @@ def remove_temporaries(path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """A new file whose name is not: for a folder that counts for nothing until it is synced and renamed."""
+    """Write a new file and fsync its content, but not its directory entry.
+
+    For files in a temporary folder that is later synced and renamed as a whole.
+    """
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -105,7 +108,7 @@ def mend_lines(path: Path) -> None:
 
 
 def read_lines(content: bytes) -> list[dict[str, Any]]:
-    """The JSON lines in `content`, without a torn last one; raises ValueError where another is damaged."""
+    """The JSON lines in `content`, without a torn last one; raises ValueError if another is damaged."""
     return [json.loads(line) for line in content.split(b"\n")[:-1]]
 
 
@@ -116,7 +119,7 @@ def whole_lines(content: bytes) -> list[dict[str, Any]]:
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
-    """The JSON object in a line that ends as lines do; None where there is none."""
+    """The JSON object in a line that ends as lines do; None if there is none."""
     try:
         content = json.loads(line)
     except ValueError:

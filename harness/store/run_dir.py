@@ -1,10 +1,10 @@
 """One cell's directory. What a run wrote here is the only truth about it.
 
 config.json      the resolved configuration; its hash names the directory
-inputs.json      SHA-256 of what is read beside it (a model's files, games), where anything is
-metrics.jsonl    one line an iteration or evaluation; a function of the configuration alone
+inputs.json      SHA-256 of what is read besides it (a model's files, games), if anything is
+metrics.jsonl    one line per iteration or evaluation; a function of the configuration alone
 timing.jsonl     seconds and memory, beside the metrics so that those can be compared byte by byte
-attempts.jsonl   one line an attempt: when, where, from which checkpoint, and what it has to do again
+attempts.jsonl   one line per attempt: when, where, from which checkpoint, and what it has to do again
 trajectories/P   some episodes of evaluation P (P.jsonl.gz, see docs/trajectory-format.md)
 checkpoints/N/   everything needed to go on after iteration N; state.json is written last, with the checksums
                  of the folder's other files and of the metrics and timing up to there
@@ -144,7 +144,7 @@ class RunDir:
             self._lease.check()
 
     def changed_inputs(self, inputs: Mapping[str, str]) -> list[str]:
-        """Names of what a cell has read that has another content now; none where nothing was made yet."""
+        """Names of what a cell has read that has another content now; none if nothing was made yet."""
         if not self.inputs.exists() or not self._begun():
             return []
         try:
@@ -155,7 +155,7 @@ class RunDir:
         return [name for name, content in inputs.items() if noted.get(name, content) != content]
 
     def note_inputs(self, inputs: Mapping[str, str]) -> None:
-        """Note what the cell reads; raise `UserError` where it has begun with other contents."""
+        """Note what the cell reads; raise `UserError` if it has begun with other contents."""
         refuse_changed(self.changed_inputs(inputs), self.path.name)
         if inputs:
             write_sealed(self.inputs, dict(inputs))
@@ -247,7 +247,7 @@ class RunDir:
     def rewind(self) -> Rewound:
         """Cut metrics and timing to the newest intact checkpoint; remove what is damaged or unfinished."""
         intact, sizes, damaged = self._newest_intact()
-        then = f"going on from checkpoint {intact.name}" if intact else "none is intact, starting anew"
+        then = f"going on from checkpoint {intact.name}" if intact else "none is intact, starting afresh"
         whole = [path for path in self.complete_checkpoints() if path not in damaged]
         for folder in [path for path in self.checkpoints.iterdir() if path.is_dir()]:
             if folder not in whole[-KEPT_CHECKPOINTS:]:
@@ -271,7 +271,7 @@ class RunDir:
 
 
 def refuse_changed(names: Iterable[str], cell: str) -> None:
-    """Raise `UserError` where something has changed since `cell` read it."""
+    """Raise `UserError` if something has changed since `cell` read it."""
     if changed := ", ".join(names):
         raise UserError(
             f"the files of {changed} have changed since {cell} read them: bring them back, or set "

@@ -37,7 +37,7 @@ class Mirror:
         self._open: dict[str, Writer] = {}
 
     def run(self, stopped: Callable[[], bool]) -> list[str]:
-        """Copy until `stopped`, and once more; returns what could not be copied, a line a cell."""
+        """Copy until `stopped`, and once more; returns what could not be copied, a line per cell."""
         while not stopped():
             self.copy()
         problems = self.copy()
@@ -90,12 +90,12 @@ class Mirror:
         self._open.pop(name).close(finished=False)
 
     def _hold(self) -> bool:
-        """Be the store's only mirror in this tracker, from the first pass that can until the process ends."""
+        """Try to become the store's only mirror in this tracker, until the process ends; whether it is."""
         if self._lease is not None:
             try:
                 self._lease.check()
                 return True
-            except LeaseLost:  # suspended for long, and followed: what is known here is out of date
+            except LeaseLost:  # suspended for long and replaced: what is known here is out of date
                 self._holding.close()
                 self._open.clear()
         self._lease = take(self.folder)

@@ -30,7 +30,7 @@ def open_writer(tracker: Tracker, cell: Copied) -> Writer:
 
 
 def check_tracker(tracker: Tracker) -> None:
-    """Raise `UserError` where the tracker's extra is not installed."""
+    """Raise `UserError` if the tracker's extra is not installed."""
     if tracker is Tracker.none:
         return
     found = importlib.util.find_spec(tracker.value)

@@ -1,4 +1,4 @@
-"""What a tracker is given of a cell: one point an iteration, whole and final."""
+"""What a tracker is given of a cell: one point per iteration, whole and final."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ def read_points(run_dir: RunDir) -> tuple[list[Point], bool]:
     """The cell's points that nothing changes any more, in order, and whether the run is finished.
 
     A running cell's last settled iteration is held back: it may be evaluated yet, and a point is sent once.
-    Raises `Damaged` where a file can't be used.
+    Raises `Damaged` if a file can't be used.
     """
     cell = stand(run_dir.path)
     if cell.state is State.damaged:

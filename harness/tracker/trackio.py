@@ -10,7 +10,7 @@ from harness.tracker.writer import PROJECT, Copied
 class TrackioWriter:
     """A cell's run. Each write is one transaction.
 
-    As trackio's own importers do, it writes to the storage: a `trackio.Run` only warns where a point is lost.
+    As trackio's own importers do, it writes to the storage: a `trackio.Run` only warns if a point is lost.
     """
 
     def __init__(self, cell: Copied) -> None:

@@ -18,7 +18,7 @@ def has_model(folder: Path, name: str) -> bool:
 
 
 def save_model(folder: Path, name: str, model: nn.Module) -> None:
-    """What tells a model from others of its configuration."""
+    """Save the tensors that a checkpoint needs: all of them, or with LoRA only the adapters and heads."""
     write_durably(folder / f"{name}{MODEL}", save(weights(model)))
 
 

@@ -81,7 +81,7 @@ class Learner(Scorer):
     def set_rates(self, fraction: float) -> float:
         """Set the learning rates for when `fraction` of the budget is spent; returns the policy's."""
         factor = self.model.schedule.factor(fraction)
-        # The groups are asked for anew each time: an optimiser that loads its state replaces them.
+        # The groups are asked for each time: an optimiser that loads its state replaces them.
         self.policy_optimizer.param_groups[0]["lr"] = self.model.lr * factor
         if self.critic:
             # A head's group is the policy's optimiser's last one.
@@ -155,9 +155,9 @@ class Learner(Scorer):
 
     @torch.no_grad()
     def _centre(self, minibatch: Minibatch) -> Tensor | None:
-        """The mini-batch's mean log-ratio where the ratio needs it and no single pass sees all of it.
+        """The mini-batch's mean log-ratio, if the ratio needs it and no single pass sees all of it.
 
-        A bigger `micro_tokens` would spare this pass, so it is computed work, but no nominal work.
+        A bigger `micro_tokens` would make this pass unnecessary, so it is computed work but not nominal work.
         """
         if self.algorithm.ratio_unit is not RatioUnit.step_sqrt:
             return None
@@ -244,7 +244,7 @@ class Learner(Scorer):
         self.ledger.meter.lap(phase)
 
     def _computed(self, rows: Rows, forms: TransformerFlops) -> int:
-        """What a training pass really does: what is computed twice to save memory is no nominal work."""
+        """What a training pass really does: what is computed twice to save memory is not nominal work."""
         computed = forms.train(rows.length_B, rows.positions, rows.predicted)
         if self._checkpoints:
             repeated = TransformerFlops.repeated(self.policy.config, self.lora)

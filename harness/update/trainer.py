@@ -31,10 +31,12 @@ class Trainer:
     def train(
         self, batch: Batch, trajectories: list[Trajectory], current_T: Floats | None, minibatches: int
     ) -> list[dict[str, float]]:
-        """Credit, and an optimiser step for each of `minibatches` runs of whole groups; their metrics.
+        """Credit, and an optimiser step for each of `minibatches` sets of whole groups; their metrics.
 
-        Credit is taken once over all of them, or for each in its turn where it reads the current policy. Its
-        log-probabilities of the first trajectories' tokens are `current_T`, or as sampled.
+        Credit is computed once for the whole batch. If the algorithm reads the current policy's
+        log-probabilities, it is computed again before each further mini-batch. `current_T`: those
+        log-probabilities for the roots' tokens, if already known; None means that they equal the sampled
+        ones.
         """
         batch = self._with_columns(batch, trajectories)
         changing = "current_logprob_T" in self.algorithm.columns
@@ -58,7 +60,7 @@ class Trainer:
         return credit
 
     def _with_columns(self, batch: Batch, trajectories: list[Trajectory]) -> Batch:
-        """The batch with what the algorithm reads and only the models can tell, before any update."""
+        """The batch with the columns that the algorithm reads and the models must fill, before any update."""
         filled: dict[str, Any] = {}
         for name, filler in FILLERS.items():
             if name in self.algorithm.columns:

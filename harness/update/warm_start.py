@@ -86,7 +86,7 @@ def warm_start(
 
 
 def stored_cost(folder: Path) -> dict[str, Any]:
-    """What the warm start in `folder` cost; raises `Damaged` where none is whole."""
+    """What the warm start in `folder` cost; raises `Damaged` if none is whole."""
     cost = read_sealed(folder / "cost.json")
     compare(folder / "model.safetensors", cost["sha256"])
     return cost
@@ -121,7 +121,8 @@ def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Promp
     model = config.model
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=model.clone_lr, fused=True)
-    # Of ten updates or fewer none warms up: a first phase of one step would be divided by its length, nought.
+    # No warm-up for ten updates or fewer: OneCycleLR would divide by the length of a one-step phase, which is
+    # zero.
     warming = 0.1 if model.clone_updates > 10 else 0.0
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, model.clone_lr, model.clone_updates, pct_start=warming

@@ -1,4 +1,4 @@
-"""Collapses of two paired arms: a question of their own, beside who scores higher.
+"""Collapses of two paired arms: a question of their own, besides who scores higher.
 
 Shape suffixes: S seeds.
 """
@@ -28,7 +28,7 @@ class Collapses:
     p: float
     """McNemar's exact test of equal rates: which side it was on the seeds where one side alone collapsed.
 
-    NaN without seeds, and where the sides have unequal numbers of arms: more runs collapse more often."""
+    NaN without seeds, and if the sides have unequal numbers of arms: more runs collapse more often."""
 
 
 def collapses(left_S: ArrayLike, right_S: ArrayLike, comparable: bool = True) -> Collapses:

@@ -35,7 +35,7 @@ def area(spent_P: ArrayLike, success_P: ArrayLike) -> float:
 def budget_to_threshold(spent_P: ArrayLike, success_P: ArrayLike, threshold: float) -> float:
     """Share of the budget at which success first reaches `threshold`, linear between evaluations.
 
-    Infinite where it does not within the budget: censored at 1, as is a run that failed before.
+    Infinite if it does not within the budget: censored at 1, as is a run that failed before.
     """
     spent, success = np.asarray(spent_P, dtype=float), np.asarray(success_P, dtype=float)
     reached = np.flatnonzero(success >= threshold)
@@ -54,7 +54,7 @@ def collapsed(success_P: ArrayLike) -> bool:
     """Whether a run ends below half of its own best, or below where it started.
 
     The first value is the start, the last one the final score. A run that learns nothing falls
-    below its start by the noise of evaluation about every other time: read the rate beside the curves.
+    below its start by the noise of evaluation about every other time: read the rate together with the curves.
     """
     success = np.asarray(success_P, dtype=float)
     return bool(success[-1] < success.max() / 2 or success[-1] < success[0])

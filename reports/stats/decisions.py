@@ -2,7 +2,7 @@
 
 Two grades. *Usually better* (worse, alike) is about most seeds: the sign test, exact for every
 distribution. *Better* (worse, equivalent) holds also on average over all runs, however rare the bad ones
-are: a bound on the mean that assumes nothing but the range of scores. The average is only asked where the
+are: a bound on the mean that assumes nothing but the range of scores. The average is only asked if the
 sign test has already answered (docs/statistics.md).
 
 Shape suffixes: S seeds, A and B arms of the left and of the right side, K comparisons of one family; leading
@@ -67,7 +67,7 @@ class Sides:
 
     left_SA: Floats
     right_SB: Floats
-    """Final success; 0 where the algorithm itself made the run fail."""
+    """Final success; 0 if the algorithm itself made the run fail."""
     left_failed_S: Flags
     right_failed_S: Flags
     """Seeds on which a run of the side failed."""
@@ -152,7 +152,7 @@ class Verdict:
 
     @property
     def p_word(self) -> float:
-        """The adjusted p of what is said; of a difference on most seeds where nothing is."""
+        """The adjusted p of what is said; of a difference on most seeds if nothing is."""
         if self.word.grade == "on average":
             return self.p_better if self.word.direction else self.p_equivalent
         return self.p_alike if self.word is Word.usually_alike else self.p_usually
@@ -212,7 +212,7 @@ def verdicts(
 
 
 def evidence(sides_K: Sequence[Sides], sesoi: float | None) -> Evidence:
-    """The p values of each comparison, not adjusted; NaN without seeds, or where not asked for."""
+    """The p values of each comparison, not adjusted; NaN without seeds, or if not asked for."""
     p_K4 = np.full((len(sides_K), 4), np.nan)
     for k, each in enumerate(sides_K):
         if len(each.left_SA):
@@ -225,7 +225,7 @@ def p_values(
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """The p values of `Evidence` for one comparison, or for many with equally many seeds (leading axes).
 
-    A seed on which a run failed is no evidence of likeness: it counts against it, at the sign test as a seed
+    A seed on which a run failed is not evidence of likeness: it counts against it, at the sign test as a seed
     beyond the SESOI on both sides, for the average as the worst difference either way.
     """
     left, right, failed = np.asarray(left_SA), np.asarray(right_SB), np.asarray(failed_S, dtype=bool)

@@ -31,11 +31,12 @@ class Fit:
     """Effects of the factors, or the reason why there are none."""
 
     effects: pd.DataFrame
-    """One row a factor and pair of its levels, `left - right`; 95 % t intervals, not adjusted: `EFFECTS`."""
+    """One row per factor and pair of its levels, `left - right`; 95 % t intervals, not adjusted:
+    `EFFECTS`."""
     terms: pd.DataFrame
     """One row a main effect or interaction (`credit:ratio`), by Wald's F: `TERMS`. NaN with too few seeds."""
     reason: str = ""
-    """Why nothing was fitted; empty where something was."""
+    """Why nothing was fitted; empty if something was."""
 
 
 def no_fit(reason: str) -> Fit:
@@ -54,7 +55,7 @@ class Design:
 
 
 def design_of(runs: pd.DataFrame, factors: Sequence[str], environment: str, seed: str) -> Design:
-    """The design of `runs`, one row a run; raises `CannotFit` where an effect could not be estimated."""
+    """The design of `runs`, one row per run; raises `CannotFit` if an effect could not be estimated."""
     names = [*factors, environment, seed]
     if absent := [name for name in names if name not in runs]:
         raise CannotFit(f"there is no column {absent[0]}")
@@ -83,7 +84,7 @@ def design_of(runs: pd.DataFrame, factors: Sequence[str], environment: str, seed
 
 
 def tables(design: Design, beta_P: Floats, covariance_PP: Floats, df_error: int, sandwich: bool) -> Fit:
-    """The effects and tests of a fitted model; raises `CannotFit` where its covariance is unusable.
+    """The effects and tests of a fitted model; raises `CannotFit` if its covariance is unusable.
 
     `sandwich`: the covariance matrix was estimated from df_error + 1 clusters, not scaled by one variance.
     Terms of several rows are then tested by Hotelling's T-squared.
@@ -153,5 +154,5 @@ def contrast(design: Design, parts: dict[str, Floats]) -> Floats:
 
 
 def steps(levels: int) -> Floats:
-    """Differences of neighbouring levels (L - 1 x L): all 0 where the factor has no effect."""
+    """Differences of neighbouring levels (L - 1 x L): all 0 if the factor has no effect."""
     return np.asarray(np.diff(np.eye(levels), axis=0), dtype=float)

@@ -3,7 +3,7 @@
 The training run is the unit: n is the number of runs (seeds), never of episodes or tasks. Over environments,
 a seed is one unit: `over_environments` first. Why no percentile or rliable bootstrap: docs/statistics.md.
 
-Shape suffixes: S runs, one a seed; E environments.
+Shape suffixes: S runs, one per seed; E environments.
 """
 
 import math
@@ -21,7 +21,7 @@ TRIMMED = 0.25
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with a confidence interval; the bounds are NaN where `n` runs are too few for one."""
+    """An estimate with a confidence interval; the bounds are NaN if `n` runs are too few for one."""
 
     estimate: float
     low: float
@@ -102,7 +102,7 @@ def share_interval(count: int, n: int) -> Interval:
 
 
 def over_environments(scores_SE: ArrayLike) -> Floats:
-    """The mean over environments of each seed (S): one number a cluster; NaN where a run is missing.
+    """The mean over environments of each seed (S): one number per cluster; NaN if a run is missing.
 
     Environments weigh the same. Scores should share a scale: success does.
     """

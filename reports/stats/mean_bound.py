@@ -47,7 +47,7 @@ def weighted_mean_cdf(values_S: ArrayLike, at: float) -> Floats:
 
 
 def lower_bound(values_S: ArrayLike, level: float) -> float:
-    """The mean is at least this, wrong with a chance of `level` at most; -1 where nothing is known."""
+    """The mean is at least this, wrong with a chance of `level` at most; -1 if nothing is known."""
     values = np.asarray(values_S, dtype=float)
     top = float(values.max(initial=WORST))
     if top <= WORST:

@@ -24,9 +24,9 @@ def mixed_model(
 ) -> Fit:
     """Linear mixed model: score ~ crossed factors + environment + (1 | seed), by REML (statsmodels' MixedLM).
 
-    `runs`: one row a run with the named columns. Effects are in the unit of the score. Tests use t and F with
-    N - seeds - parameters + 1 degrees of freedom, exact for a complete design; statsmodels' own z is
-    narrower. Powell's method finds the variance between seeds also where it is 0, where gradient methods give
+    `runs`: one row per run with the named columns. Effects are in the unit of the score. Tests use t and F
+    with N - seeds - parameters + 1 degrees of freedom, exact for a complete design; statsmodels' own z is
+    narrower. Powell's method finds the variance between seeds even if it is 0, where gradient methods give
     up.
 
     An effect that itself differs from seed to seed (a credit x seed interaction) is not in the model and

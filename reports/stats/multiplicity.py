@@ -15,7 +15,7 @@ ALPHA = 0.05
 def holm(p_K: ArrayLike) -> Floats:
     """Holm's step-down adjusted p values (1979); a NaN stays NaN but counts in the family.
 
-    As statsmodels' `multipletests`, which knows no NaN and collects garbage at every call (60 ms).
+    As statsmodels' `multipletests`, which does not handle NaN and collects garbage at every call (60 ms).
     """
     p = np.asarray(p_K, dtype=float)
     order = np.argsort(p)  # NaN sorts last
@@ -38,7 +38,7 @@ def holm_shared(p_difference_K: ArrayLike, p_equivalence_K: ArrayLike) -> tuple[
     """Step-down adjusted p values of both questions about each comparison: is it not 0, is it negligible?
 
     "The difference is 0" and "the difference is SESOI or more" cannot both be true, so of the 2K nulls at
-    most one a comparison is, and a step's factor is the number of comparisons with a null that still stands
+    most one per comparison is, and a step's factor is the number of comparisons with a null that still stands
     (Shaffer, JASA 81, 1986: Holm's procedure under logical constraints). One family-wise level then covers
     all statements, whatever the true differences. Holm's own factor would fall with each found difference;
     here it falls when both nulls of a comparison are rejected: the price of also saying "equivalent".

@@ -1,7 +1,7 @@
 """Two arms compared by their differences within a seed.
 
 Arms that share environment, model and seed share initial weights, tasks and sampling keys: the differences,
-one a seed, are the independent units.
+one per seed, are the independent units.
 
 Shape suffixes: K comparisons, S seeds.
 """
@@ -32,7 +32,7 @@ class Paired:
     """SD of the differences; NaN below two seeds."""
     p: float
     """Two-sided p of the sign-flip test, NaN without seeds: for comparison with papers, it decides nothing.
-    Exact where the arms are exchangeable; not where one collapses more often (docs/statistics.md)."""
+    Exact if the arms are exchangeable; not if one collapses more often (docs/statistics.md)."""
 
     @property
     def seeds(self) -> int:
@@ -64,7 +64,7 @@ def standardised(differences_S: ArrayLike) -> Interval:
     """Mean difference over the SD of differences, with Hedges' small-sample factor.
 
     The interval is exact for normal differences: the noncentrality at which t is the .975 and the .025
-    quantile, over sqrt(n). NaN below three seeds and where the differences do not spread beyond rounding.
+    quantile, over sqrt(n). NaN below three seeds and if the differences do not spread beyond rounding.
     """
     differences = finite(differences_S)
     n = len(differences)
@@ -98,7 +98,7 @@ def paired_improvement(differences_S: ArrayLike) -> Interval:
 def probability_of_improvement(left_S: ArrayLike, right_S: ArrayLike) -> float:
     """P(left > right) + P(tie) / 2 over all pairs of runs, seeds ignored (Agarwal et al. 2021; Mann-Whitney).
 
-    Beside `paired_improvement` for comparison with papers: it has the spread between seeds in it.
+    Given besides `paired_improvement` for comparison with papers: it has the spread between seeds in it.
     """
     left, right = finite(left_S), finite(right_S)
     if len(left) == 0 or len(right) == 0:

@@ -47,13 +47,13 @@ class Outlook:
     """Smallest mean difference that these seeds can show to hold on average, however little they spread;
     infinite without seeds."""
     detectable: float
-    """True difference that these seeds find usually better with the declared power; infinite where they can
-    find none, NaN where the spread is unknown."""
+    """True difference that these seeds find usually better with the declared power; infinite if they can
+    find none, NaN if the spread is unknown."""
     planned: float
     planned_low: float
     planned_high: float
     """Seeds of a new sweep that finds a difference of `effect` with the declared power, and the same with the
-    ends of the SD's 95 % interval. Infinite above `MOST_SEEDS`, NaN where the spread is unknown."""
+    ends of the SD's 95 % interval. Infinite above `MOST_SEEDS`, NaN if the spread is unknown."""
     effect: float
     """What was planned for: the smallest effect of interest."""
 
@@ -73,7 +73,7 @@ def outlook(
 ) -> Outlook:
     """What `seeds` paired seeds can decide in a family of `comparisons`, and the plan for `effect`.
 
-    `sd`: of their differences; NaN where unknown. All at the first and strictest step, alpha / comparisons.
+    `sd`: of their differences; NaN if unknown. All at the first and strictest step, alpha / comparisons.
     """
     level = alpha / comparisons
     detectable, plans = math.nan, [math.nan] * 3
@@ -103,7 +103,7 @@ def power_at(effect: float, seeds: int, comparisons: int = 1, alpha: float = ALP
 
 @lru_cache(maxsize=64)
 def smallest_effects(comparisons: int, power: float, alpha: float) -> Floats:
-    """The effect in SDs found with `power`, for 0 to `MOST_SEEDS` seeds; infinite where no verdict can be.
+    """The effect in SDs found with `power`, for 0 to `MOST_SEEDS` seeds; infinite if no verdict can be.
 
     P(wins >= w) is a regularised incomplete beta function of the chance of a win, which is inverted.
     """

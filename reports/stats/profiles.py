@@ -1,6 +1,6 @@
 """Performance profiles (Agarwal et al. 2021, from Dolan & Moré 2002).
 
-Shape suffixes: S runs, one a seed; E environments; T thresholds.
+Shape suffixes: S runs, one per seed; E environments; T thresholds.
 """
 
 import numpy as np

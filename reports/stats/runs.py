@@ -15,7 +15,7 @@ class Completed:
     """Scores of one environment and model, and what was done to complete them."""
 
     scores: pd.DataFrame
-    """Seeds x arms; NaN where a run was not made or has not ended."""
+    """Seeds x arms; NaN if a run was not made or has not ended."""
     filled: pd.DataFrame
     """Columns `seed`, `arm`: runs that the algorithm broke, counted as `FAILED_SCORE`."""
     missing: pd.DataFrame
@@ -23,11 +23,11 @@ class Completed:
 
 
 def intention_to_treat(runs: pd.DataFrame, score: str = "final_score") -> Completed:
-    """The table of seeds x arms from `runs`, one row a run: `seed`, `arm`, `state`, `failure` and `score`.
+    """The table of seeds x arms from `runs`, one row per run: `seed`, `arm`, `state`, `failure` and `score`.
 
     A run that the algorithm broke scores `FAILED_SCORE` whatever it holds, a `done` run its score. Anything
     else is missing (waiting, unfinished, damaged, failed for another reason), as is a seed that an arm has no
-    row for. Raises `ValueError` where a seed and an arm have two rows: several environments or models must be
+    row for. Raises `ValueError` if a seed and an arm have two rows: several environments or models must be
     told apart first.
     """
     broken = broken_by_algorithm(runs)

@@ -31,7 +31,7 @@ REFIT_STEPS = 200
 
 @dataclass(frozen=True)
 class Scaling:
-    """The saturating curve of one arm, fitted to its mean over seeds; NaN where `reason` says why not."""
+    """The saturating curve of one arm, fitted to its mean over seeds; NaN if that failed (see `reason`)."""
 
     asymptote: Interval
     """Success that the curve tends to, 0 to 1."""
@@ -103,7 +103,7 @@ def curves(spent_P: Floats, start_R: Floats, fitted_R3: Floats) -> tuple[Floats,
 
 
 def fit(spent_P: Floats, mean_P: Floats) -> Floats | None:
-    """Asymptote, log exponent and log half by bounded least squares; None where it does not converge.
+    """Asymptote, log exponent and log half by bounded least squares; None if it does not converge.
 
     The start is held at the curve's first point.
     """
@@ -121,7 +121,7 @@ def fit(spent_P: Floats, mean_P: Floats) -> Floats | None:
 
 
 def refit(spent_P: Floats, mean_RP: Floats, from_3: Floats) -> Floats:
-    """`fit` of many curves at once from one start (R x 3); NaN where it does not converge.
+    """`fit` of many curves at once from one start (R x 3); NaN if it does not converge.
 
     Levenberg-Marquardt inside the bounds: a parameter that is pushed against one is held there. Thousands of
     calls of scipy's, one a curve, took most of a large report's time.

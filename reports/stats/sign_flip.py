@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike
 from reports.stats.intervals import Floats, finite
 
 EXACT_SEEDS = 20
-"""Up to so many seeds all 2^n sign arrangements are counted, beyond it `RESAMPLES` random ones."""
+"""Up to this many seeds, all 2^n sign arrangements are counted, beyond it `RESAMPLES` random ones."""
 RESAMPLES = 100_000
 CHUNK = 10_000
-"""Of them, so many are held at once."""
+"""This many of them are held at once."""
 ROUNDING = 1e-9
 """Equal sums that were added up in another order must count as equal: share of the sum of magnitudes."""
 
@@ -72,7 +72,7 @@ def enumerated_tail(differences_S: Floats) -> float:
 
 
 def resampled_tails(differences_KS: Floats) -> Floats:
-    """Over `RESAMPLES` random arrangements, the same ones for all comparisons with so many seeds."""
+    """Over `RESAMPLES` random arrangements, the same for all comparisons with this many seeds."""
     draw, threshold_K = np.random.default_rng(0), reached(differences_KS)
     extreme_K = np.zeros(len(differences_KS), dtype=int)
     for _ in range(0, RESAMPLES, CHUNK):

@@ -1,6 +1,6 @@
 """The sign test: which side wins a seed, and how surprising the count of won seeds is.
 
-It assumes nothing about the distribution of scores: where neither side wins more often than the other, a seed
+It assumes nothing about the distribution of scores: if neither side wins more often than the other, a seed
 that is not tied is a fair coin, whatever collapses, ceilings or unequal spreads do.
 
 Shape suffixes: S seeds, A and B arms of the left and of the right side; leading axes broadcast.
@@ -16,7 +16,7 @@ from scipy import special
 from reports.stats.intervals import Floats
 
 DIGITS = 12
-"""Differences of rates are rounded to so many digits: 0.95 - 0.90 is 0.05, and equal rates are equal."""
+"""Differences of rates are rounded to this many digits: 0.95 - 0.90 is 0.05, and equal rates are equal."""
 
 Counts = NDArray[np.int64]
 
@@ -31,7 +31,7 @@ def votes(left_SA: ArrayLike, right_SB: ArrayLike, shift: float = 0.0) -> Counts
 
     A side of several arms wins a seed if its runs win more than half of their meetings with the other side's
     runs. Arms that are exchangeable then win as often as they lose, however many a side has: the mean over
-    three arms against one run does not do that where runs collapse.
+    three arms against one run does not do that if runs collapse.
     """
     left, right = np.asarray(left_SA, dtype=float), np.asarray(right_SB, dtype=float)
     meetings_SAB = rounded(left[..., :, None] + shift - right[..., None, :])
@@ -45,7 +45,7 @@ def won_and_lost(votes_S: ArrayLike) -> tuple[Counts, Counts]:
 
 
 def more_wins_p(wins: ArrayLike, losses: ArrayLike) -> Floats:
-    """One-sided: the chance of so many wins or more where a win is no likelier than a loss; ties left out."""
+    """One-sided: the chance of this many wins or more if a win is not likelier than a loss; ties left out."""
     w, n = np.asarray(wins, dtype=float), np.asarray(wins, dtype=float) + np.asarray(losses, dtype=float)
     return np.where(w > 0, special.betainc(np.maximum(w, 1), n - w + 1, 0.5), 1.0)
 

@@ -25,7 +25,7 @@ class Survival:
     below_T: Floats
     low_T: Floats
     high_T: Floats
-    """95 % pointwise, log-log with Greenwood's variance; NaN where that is undefined (a share of 0 or 1)."""
+    """95 % pointwise, log-log with Greenwood's variance; NaN if that is undefined (a share of 0 or 1)."""
 
 
 def kaplan_meier(budgets_S: ArrayLike) -> Survival:
@@ -34,7 +34,7 @@ def kaplan_meier(budgets_S: ArrayLike) -> Survival:
     data = stats.CensoredData.right_censored(np.minimum(budgets, 1.0), budgets > 1)
     curve: Any = stats.ecdf(data).sf
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where the formula has no interval, NaN says so
+        warnings.simplefilter("ignore")  # if the formula has no interval, NaN says so
         bounds = curve.confidence_interval(CONFIDENCE, method="log-log")
     return Survival(curve.quantiles, curve.probabilities, bounds.low.probabilities, bounds.high.probabilities)
 

@@ -95,7 +95,7 @@ def test_other_commands_refuse_what_they_do_not_read(capsys):
     assert doctor([SMOKE, "seed=3"]) == 2
     assert "seed=3 has no effect" in capsys.readouterr().err
     assert doctor(["--dry-run"]) == 2
-    assert "--dry-run is no flag" in capsys.readouterr().err
+    assert "--dry-run is not a flag" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

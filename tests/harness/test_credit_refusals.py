@@ -45,7 +45,7 @@ BAD_TRAJECTORIES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "branch alone": ({"branch_step": 0, "branch_token": 0}, ['"branch_step" needs "parent"']),
     "unknown parent": (
         {"parent": "frist", "branch_step": 0, "branch_token": 0},
-        ['the "parent" "frist" is no trajectory of the file'],
+        ['the "parent" "frist" is not a trajectory of the file'],
     ),
     "parent of another group": (
         {"parent": "first", "branch_step": 0, "branch_token": 0, "group": "h"},
@@ -84,8 +84,8 @@ BAD_STEPS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "ids no list": ({"response_ids": "ab"}, ['"response_ids" must be a list, not "ab"']),
     "an id of 1.5": ({"response_ids": [1, 1.5]}, ["must hold whole numbers, but number 1 is 1.5"]),
     "an id of true": ({"response_ids": [True, 1]}, ["must hold whole numbers, but number 0 is true"]),
-    "a negative id": ({"response_ids": [1, -1]}, ['"response_ids": number 1 is -1, which is no token id']),
-    "a huge id": ({"response_ids": [2**63, 1]}, ["number 0 is 9223372036854775808, which is no token id"]),
+    "a negative id": ({"response_ids": [1, -1]}, ['"response_ids": number 1 is -1, which is not a token id']),
+    "a huge id": ({"response_ids": [2**63, 1]}, ["number 0 is 9223372036854775808, which is not a token id"]),
     "a bad prompt": ({"prompt_ids": [1, "x"]}, ['"prompt_ids" must hold whole numbers, but number 1 is "x"']),
     "valid a number": ({"valid": 0}, ['step 1: "valid" must be true or false, not 0']),
     "state a number": ({"state": 3}, ['step 1: "state" must be a string, not 3']),

@@ -220,7 +220,7 @@ def test_damage_inside_an_unfinished_cell_is_a_note_of_the_report(tmp_path):
     assert len(store.curve) == 0
     [note] = store.notes
     assert note.startswith(f"{run_dir.path.name}/metrics.jsonl, line 1: not a JSON object")
-    assert note.endswith("its curve is left out, and the run's next attempt mends it")
+    assert note.endswith("its curve is left out, and the run's next attempt fixes it")
 
 
 def test_shares_of_the_budget_are_told_apart(tmp_path):

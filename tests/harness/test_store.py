@@ -176,7 +176,7 @@ def test_lines_that_no_checkpoint_agrees_with_start_the_cell_anew(damage, two_ch
     damage(two_checkpoints.metrics)
     rewound = two_checkpoints.rewind()
     assert rewound.checkpoint is None
-    assert [line.partition(":")[2] for line in rewound.damages] == [" none is intact, starting anew"] * 2
+    assert [line.partition(":")[2] for line in rewound.damages] == [" none is intact, starting afresh"] * 2
     assert two_checkpoints.metrics.read_bytes() == b""
     assert two_checkpoints.complete_checkpoints() == []
 

@@ -198,7 +198,7 @@ def test_trials_and_variants_of_one_algorithm_have_lines_of_their_own(tmp_path):
         (["+sweep=smoke", "sweep.algorithms=[dqn]"], "algorithm=dqn does not exist"),
         (["+sweep=smoke", "sweep.seeds=[]"], "sweep.seeds is empty"),
         (["+sweep=smoke", "sweep.out=/proc/nowhere"], "can't be written"),
-        (["+sweep=smoke", "--resume"], "--resume is no flag"),
+        (["+sweep=smoke", "--resume"], "--resume is not a flag"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, tmp_path):

@@ -383,5 +383,5 @@ def test_a_tuning_of_something_else_is_refused(overrides, words, tuned, monkeypa
 
 def test_a_foreign_file_is_no_tuning(tmp_path):
     (tmp_path / "foreign.yaml").write_text("algorithms: [grpo]\n")
-    with pytest.raises(UserError, match=r"foreign.yaml is no frozen tuning"):
+    with pytest.raises(UserError, match=r"foreign.yaml is not a frozen tuning"):
         compose_sweep(["+sweep=all_algos_tuned", f"sweep.tuned={tmp_path}/foreign.yaml"])

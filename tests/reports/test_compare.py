@@ -95,7 +95,7 @@ def test_nothing_overflows_is_cut_or_too_small(store, width, browser, request):
     assert found["small"] == []
     assert found["squeezed"] == []
     if width == 1280:
-        wide = [each for each in found["scrolling"] if not each.startswith(("mean a run", "factor"))]
+        wide = [each for each in found["scrolling"] if not each.startswith(("mean per run", "factor"))]
         assert wide == [], "every table but those with a column an arm is seen whole"
         assert store == "many" or found["scrolling"] == []
     assert page.locator("td.extra:visible").count() == 0

@@ -45,7 +45,7 @@ class Element:
 
     state: str
     reason: str
-    """Why it waits; empty where squeue gives none."""
+    """Why it waits; empty if squeue gives none."""
 
     @property
     def alive(self) -> bool:
@@ -60,7 +60,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Array:
-    """The jobs of one name. One that is no array has index 0."""
+    """The jobs of one name. One that is not an array has index 0."""
 
     job: str
     """The array's job id."""
@@ -76,7 +76,7 @@ class Array:
 
 
 def require_slurm() -> None:
-    """Raise `UserError` where SLURM's commands are not on the path, or are meant for other clusters."""
+    """Raise `UserError` if SLURM's commands are not on the path, or are meant for other clusters."""
     missing = [name for name in COMMANDS if not shutil.which(name)]
     if missing:
         raise UserError(
@@ -126,7 +126,7 @@ def ask(*command: str, defaults: Mapping[str, str] | None = None) -> str:
 def table(*command: str, columns: str) -> list[list[str]]:
     """The lines that squeue or sinfo prints in `columns`, a format with `|` between them.
 
-    Asks for the header as well: an output without one is no answer, not an empty table.
+    Asks for the header as well: an output without one is a missing answer, not an empty table.
     """
     header, *lines = ask(*command, "-o", columns).splitlines() or [""]
     count = columns.count("|")
@@ -197,7 +197,7 @@ def partitions() -> list[Partition]:
 
 
 def limit(text: str) -> float:
-    """A partition's time limit in minutes; infinite where it isn't understood, as nothing is known of one."""
+    """A partition's time limit in minutes; infinite if it isn't understood, as nothing is known of one."""
     try:
         return minutes(text)
     except ValueError:
@@ -205,7 +205,7 @@ def limit(text: str) -> float:
 
 
 def minutes(text: str) -> float:
-    """A time as SLURM writes it, in minutes; infinite where it names none. Raises ValueError for other text.
+    """A time as SLURM writes it, in minutes; infinite if it names none. Raises ValueError for other text.
 
     MINUTES[:SECONDS], HOURS:MINUTES:SECONDS or DAYS-HOURS[:MINUTES[:SECONDS]], as in `man sbatch`, --time.
     """
@@ -214,7 +214,7 @@ def minutes(text: str) -> float:
     days, dash, rest = text.rpartition("-")
     parts = [int(part) for part in rest.split(":")]
     if not 1 <= len(parts) <= 3 or min(parts) < 0:
-        raise ValueError(f"{text} is no time of SLURM's")
+        raise ValueError(f"{text} is not a time of SLURM's")
     # From the left: hours after days, minutes if there are no hours.
     if not dash and len(parts) < 3:
         parts = [0, *parts]

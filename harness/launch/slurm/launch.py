@@ -79,7 +79,7 @@ def is_due(cell: Cell, launcher: SlurmConfig) -> bool:
 
 
 def look(request: Request) -> list[Cell]:
-    """Where the cells stand; raise `Unreachable` where SLURM, asked what is alive, does not answer."""
+    """Where the cells stand; raise `Unreachable` if SLURM, asked what is alive, does not answer."""
     submissions = submission.read_all(request.records)
     arrays = cluster.queue([each.name for each in submissions])
     for i, each in enumerate(submissions):
@@ -120,7 +120,7 @@ def follow(request: Request, cells: list[Cell], teller: "Teller") -> list[Cell]:
 
 
 def without_cancelled(cells: Sequence[Cell], withdrawn: set[str]) -> tuple[list[Cell], set[str]]:
-    """The cells, those cancelled before (`withdrawn`) and not begun anew still so; who is cancelled now."""
+    """The cells, those cancelled before (`withdrawn`) and not begun again still so; who is cancelled now."""
     over = (Standing.done, Standing.alive)
     now = {
         cell.id
@@ -131,12 +131,12 @@ def without_cancelled(cells: Sequence[Cell], withdrawn: set[str]) -> tuple[list[
 
 
 def pause(seconds: float) -> float:
-    """Until SLURM is asked again after following jobs for so long: the end of short ones is seen soon."""
+    """Until SLURM is asked again after following jobs this long: the end of short ones is seen soon."""
     return min(MOST_PAUSE_SECONDS, max(LEAST_PAUSE_SECONDS, seconds / 20))
 
 
 def rest(cells: Sequence[Cell], seconds: float) -> None:
-    """Wait so long, but no longer than until all that were alive are done: looking for files is cheap."""
+    """Wait this long, but no longer than until all that were alive are done: looking for files is cheap."""
     until = time.monotonic() + seconds
     alive = [cell.run_dir.result for cell in cells if cell.standing is Standing.alive]
     while time.monotonic() < until:

@@ -27,7 +27,7 @@ def check_path(out: Path) -> None:
 
 
 def check_gpus(launcher: SlurmConfig, cells: Sequence[RunConfig]) -> None:
-    """Raise `UserError` where a run needs more GPUs than its job asks for by `launcher.gres`."""
+    """Raise `UserError` if a run needs more GPUs than its job asks for by `launcher.gres`."""
     asked = gpus(launcher.gres)
     needed = max(cell.model.gpus for cell in cells)
     if asked is not None and asked < needed:
@@ -44,7 +44,7 @@ def gpus(gres: str) -> int | None:
 
 
 def check_time(launcher: SlurmConfig, partitions: Sequence[Partition]) -> None:
-    """Raise `UserError` where jobs ask for more time than their partition gives: they would wait for ever.
+    """Raise `UserError` if jobs ask for more time than their partition gives: they would wait for ever.
 
     Of several partitions SLURM takes any that fits. With a QOS nothing is said: it may lift the limit.
     """

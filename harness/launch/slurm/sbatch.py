@@ -14,7 +14,7 @@ from harness.config.launchers import SET_BY_US
 from harness.launch.slurm.cluster import ask, minutes
 
 MINUTES = 240
-"""Time limit where neither `launcher.minutes` nor SBATCH_TIMELIMIT says one."""
+"""Time limit if neither `launcher.minutes` nor SBATCH_TIMELIMIT says one."""
 TIME_LIMIT = "SBATCH_TIMELIMIT"
 VARIABLES = {"array": "SBATCH_ARRAY_INX", "mem": "SBATCH_MEM_PER_NODE", "time": TIME_LIMIT}
 """Variables of options that are not named like them."""
@@ -34,7 +34,7 @@ def options(launcher: SlurmConfig) -> dict[str, object]:
         "nodes": 1,
         "ntasks": 1,
         "signal": f"USR2@{launcher.grace_seconds}",
-        # Where SLURM's configuration forbids it by default, a job still may ask for it.
+        # If SLURM's configuration forbids it by default, a job still may ask for it.
         "requeue": True,
         **{name.replace("_", "-"): value for name, value in launcher.sbatch.items()},
     }

@@ -25,7 +25,7 @@ class Standing(Enum):
     new = "new"
     failed = "failed"
     lost = "lost"
-    """Was submitted, is not alive, and left no word: killed, out of memory or time, its node gone."""
+    """Was submitted, is not alive, and left no message: killed, out of memory or time, its node gone."""
     cancelled = "cancelled"
     """Its newest job was cancelled, by whomever: submitted by the next command, not by one that waits."""
 

@@ -1,4 +1,4 @@
-"""What was submitted: one file an array, `slurm/NAME.json` of the sweep's directory.
+"""What was submitted: one file per array, `slurm/NAME.json` of the sweep's directory.
 
 It is written before the array is submitted, under a name that no other array has, so that a command that dies
 in between leaves nothing that SLURM runs and the next command does not know.
@@ -82,5 +82,5 @@ def read(path: Path) -> Submission:
 
 
 def cancelled(submission: Submission) -> Submission:
-    """The record of an array that was cancelled: its jobs are no attempts."""
+    """The record of an array that was cancelled: its jobs do not count as attempts."""
     return replace(submission, cancelled=True)
