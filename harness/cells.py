@@ -7,7 +7,7 @@ from typing import Any
 
 Record = dict[str, Any]
 CELL = re.compile(r"(?P<algorithm>[^/]+?)-(?P<env>[^/]+?)-(?P<model>[^/]+)-s(?P<seed>\d+)-[0-9a-f]+")
-PARTS = ("algorithm", "env", "prompt", "model", "engine", "rollout", "batch", "budget", "evaluation")
+PARTS = ("algorithm", "env", "model", "prompt", "engine", "rollout", "batch", "budget", "evaluation")
 """The parts of a run's configuration that have options."""
 WORK = ("rollout", "update", "evaluation")
 """What a line of `timing.jsonl` adds up to: its other seconds are parts of these, or hidden behind them."""

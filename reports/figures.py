@@ -46,7 +46,10 @@ from reports.wording import AXES, PHASE_NAMES, count, signed
 
 PHASE_FAMILIES = {
     "Blues": (Phase.prefill_new, Phase.prefill_cached, Phase.decode, Phase.decode_branch),
-    "Greens": (Phase.score_sampled, Phase.branch_scoring, Phase.score_reference, Phase.ratio_centre),
+    "Greens": (
+        *(Phase.score_sampled, Phase.branch_scoring, Phase.score_reference),
+        *(Phase.column_scoring, Phase.ratio_centre),
+    ),
     "Purples": (Phase.critic_forward, Phase.critic_train),
     "Oranges": (Phase.actor_train, Phase.environment, Phase.credit),
 }

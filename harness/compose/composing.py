@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.cells import PARTS
 from harness.config import plain
+from harness.config.classes import class_of
 from harness.config.plain import TARGETED, run_config, typed
 from harness.config.schema import RunConfig, SweepConfig, TrackerConfig
 from harness.errors import UserError, suggest
@@ -42,14 +43,32 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """The composed configuration of `sweeps/config.yaml` with Hydra overrides."""
     written = [settable(each) for each in parse(overrides)]
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        try:
-            composed = hydra.compose("config", overrides=written)
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-            unknown = re.search(r"Could not override '([\w.]+)'", str(error))
-            text = _unknown_option(unknown[1], written) if unknown else explain(error)
-            raise UserError(text) from error
+        composed = composed_of(written)
     check_keys(composed)
     return composed
+
+
+def composed_of(written: Sequence[str]) -> DictConfig:
+    """What Hydra composes; an option that a class has and its file leaves out may be set all the same."""
+    try:
+        return hydra.compose("config", overrides=[*written])
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        unknown = re.search(r"Could not override '([\w.]+)'", str(error))
+        if unknown is None:
+            raise UserError(explain(error)) from error
+        key = unknown[1]
+        if not has_option(key, written):
+            raise UserError(_unknown_option(key, written)) from error
+        return composed_of([f"++{each}" if each.startswith(f"{key}=") else each for each in written])
+
+
+def has_option(key: str, written: Sequence[str]) -> bool:
+    """Whether the class that a part of a run chooses has this option."""
+    part, _, name = key.rpartition(".")
+    if part not in TARGETED:
+        return False
+    composed = hydra.compose("config", groups_of(written))
+    return name in [field.name for field in fields(class_of(composed[part]._target_, part))]
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -108,6 +127,11 @@ NO_TEXT = ("true", "false", "null", "nan", "inf")
 def in_shell(text: str) -> str:
     """A word as a shell reads it, in double quotes if these suffice."""
     return f'"{text}"' if not set(text) & set('"$`\\!') else shlex.quote(text)
+
+
+def groups_of(written: Sequence[str]) -> list[str]:
+    """The overrides that choose files, and set no single option."""
+    return [each for each in written if "." not in each.partition("=")[0]]
 
 
 def settable(override: Override) -> str:
@@ -204,7 +228,7 @@ def _unknown_option(key: str, overrides: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
     if parent == "sweep":
         return f"{key} is not an option{suggest(name, [field.name for field in fields(SweepConfig)])}"
-    composed = hydra.compose("config", [each for each in overrides if not each.startswith(f"{key}=")])
+    composed = hydra.compose("config", groups_of(overrides))
     section = OmegaConf.select(composed, parent)
     known = [str(option) for option in section or () if option != "_target_"]
     owner = " of " + section._target_.rpartition(".")[2] if parent in TARGETED else ""

@@ -237,6 +237,8 @@ def test_rounding_errors_are_no_differences(name, scale):
     chosen = algorithm(name)
     if "uniform_S" in chosen.columns:
         pytest.skip("random on purpose")
+    if chosen.baseline is Baseline.own:
+        pytest.skip("its own numbers have another scale than the rewards")
     paid = [scale * 0.3, scale * (0.1 + 0.2)] * 2
     assert paid[0] != paid[1]
     drawn = columns(np.random.default_rng(2), [[2, 1]])

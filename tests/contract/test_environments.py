@@ -185,8 +185,7 @@ def test_streams_share_no_task(spec):
 
 
 def test_a_panel_has_the_same_hash_in_every_process(spec):
-    overrides = [f"env={spec.name}", "model.clone_updates=0", "budget.limit=1", "env.train_tasks=2"]
-    overrides += ["env.eval_tasks=2"]
+    overrides = [f"env={spec.name}", "model.clone_updates=0", "env.train_tasks=2", "env.eval_tasks=2"]
     mine = compose_run(overrides).env.panel_hash()
     command = [sys.executable, "-c", HASH, *overrides]
     hashes = [

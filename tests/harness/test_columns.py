@@ -115,7 +115,8 @@ def test_too_many_situations_stop_the_oracle_and_no_recording(tmp_path, monkeypa
 def test_what_a_pass_is_booked_as():
     """Nominal is every row whole; computed is what they share once; equal rows count once if asked."""
 
-    def form(lengths, linear: int | None = None) -> int:
+    def form(lengths, linear: int | None = None, predicted: int | None = None) -> int:
+        assert predicted in (None, rows.predicted)
         return 1000 * (sum(lengths) if linear is None else linear) + sum(each**2 for each in lengths)
 
     rows = Rows.of([((1, 2), (3, 4)), ((1, 2), (3, 4)), ((1, 2), (5,)), ((1, 2), (3,))])

@@ -11,6 +11,7 @@ from harness import sweep as command
 from harness.compose import compose_sweep
 from harness.compose.contrasts import resolve
 from harness.errors import UserError
+from harness.pilot import auto_seeds
 from harness.planning.plan import plan
 from harness.planning.text import headline, tables
 from harness.store import cell_id
@@ -134,7 +135,7 @@ def test_seeds_come_from_a_pilot_on_the_same_environments(tmp_path):
         f"sweep.pilot={pilot}",
     ]
     auto += ["sweep.effect=0.2", "budget.limit=7e11"]
-    sweep, _, _ = compose_sweep([*auto, BOTH])
+    sweep, _, _ = compose_sweep([*auto, BOTH], auto_seeds)
     assert min(sweep.seeds) == 4
     for wrong, words in (
         ([], "has env=household, vault, this sweep vault: run a pilot"),
@@ -144,7 +145,7 @@ def test_seeds_come_from_a_pilot_on_the_same_environments(tmp_path):
         ),
     ):
         with pytest.raises(UserError, match=words):
-            compose_sweep([*auto, *wrong])
+            compose_sweep([*auto, *wrong], auto_seeds)
 
 
 def test_it_runs_to_the_page_and_the_board_follows(tmp_path):

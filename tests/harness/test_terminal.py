@@ -20,8 +20,8 @@ COMMANDS = [
     *("harness.sweep", "harness.doctor", "harness.status", "harness.track", "harness.tune", "harness.models"),
     *("harness.credit", "harness.compose.preset", "reports.compare", "reports.viewer", "reports.power"),
 ]
-ELSEWHERE = {"harness.run", "harness.multirun", "harness.launch.peer"}
-"""Wrapped where it is called; Hydra's own; no command of a user."""
+ELSEWHERE = {"harness.run", "harness.multirun", "harness.launch.peer", "harness.launch.slurm.job"}
+"""Wrapped where it is called; Hydra's own; two that are no commands of a user."""
 
 
 def ending(error: BaseException, capsys) -> tuple[int, str]:

@@ -82,7 +82,7 @@ def test_a_store_in_which_no_run_finished_shows_nothing_alike(tmp_path):
         ({"reason": DIVERGED}, "algorithm"),
         ({"reason": LOST}, "infrastructure"),
         ({"reason": "RuntimeError: the code changed from a to b"}, "infrastructure"),
-        ({"reason": "FloatingPointError: divide by zero"}, "infrastructure"),
+        ({"reason": "PeerFailed: rank 1: FloatingPointError: the gradient is not finite"}, "algorithm"),
         ({"reason": LOST, "kind": "algorithm"}, "algorithm"),
         ({"reason": DIVERGED, "kind": "infrastructure"}, "infrastructure"),
         ({"reason": DIVERGED, "kind": "weather"}, "algorithm"),

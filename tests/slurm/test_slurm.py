@@ -91,7 +91,7 @@ def test_what_fails_is_tried_so_often_and_said(slurm_with_accounting, tmp_path):
     assert "(attempt 1 of 2)" in done.stdout
     assert done.stdout.count("FAILED: ") == 1
     assert "not finite" in done.stdout
-    assert "launcher.max_attempts=3" in done.stderr
+    assert "1 of 2 cells diverged: that counts 0, and would happen again" in done.stderr
     assert (tmp_path / "report.html").exists()
     assert sorted(len(attempts(run)) for run in runs(tmp_path)) == [1, 2]
     # What jobs fail with, SLURM says too.

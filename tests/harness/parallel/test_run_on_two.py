@@ -20,6 +20,7 @@ from harness.launch import FAILED
 from harness.ledger import Phase
 from harness.parallel.peers import ranks_of
 from harness.policy.source import check
+from harness.rollout.engines import check_engine
 from harness.run import Run, Stopped
 from harness.store import RunDir, read_json
 from tests.harness.test_run import SMALL
@@ -195,6 +196,6 @@ def test_fewer_devices_than_asked_for_are_refused(monkeypatch):
 
 def test_vllm_and_no_device_are_refused():
     with pytest.raises(UserError, match=r"engine=vllm .* model.gpus=2: choose engine=torch"):
-        config("algorithm=grpo", "engine=vllm", "model.width=128")
+        check_engine(config("algorithm=grpo", "engine=vllm", "model.width=128"))
     with pytest.raises(UserError, match=r"model\.gpus=0 must be at least 1"):
         config("algorithm=grpo", gpus=0)

@@ -163,6 +163,7 @@ def test_truncated_weights_are_one_line(broken, folder):
 def test_commands_say_so_before_anything_starts(command, folder, tmp_path):
     (folder / "config.json").write_text("{")
     overrides = [*SMALL, f"model.source={folder}", f"sweep.out={tmp_path / 'out'}"]
+    overrides.append("sweep.algorithms=['grpo rollouts=4']")
     done = subprocess.run(
         [sys.executable, "-m", command, "+sweep=smoke", *overrides],
         capture_output=True,
