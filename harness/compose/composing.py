@@ -65,10 +65,11 @@ def composed_of(written: Sequence[str]) -> DictConfig:
 def has_option(key: str, written: Sequence[str]) -> bool:
     """Whether the class that a part of a run chooses has this option."""
     part, _, name = key.rpartition(".")
-    if part not in TARGETED:
-        return False
-    composed = hydra.compose("config", groups_of(written))
-    return name in [field.name for field in fields(class_of(composed[part]._target_, part))]
+    cls = plain.SECTIONS.get(part)
+    if part in TARGETED:
+        composed = hydra.compose("config", groups_of(written))
+        cls = class_of(composed[part]._target_, part)
+    return cls is not None and name in [field.name for field in fields(cls)]
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

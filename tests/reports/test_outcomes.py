@@ -86,7 +86,7 @@ def test_graded_environments_are_compared_by_score_and_success_stays_visible(out
     assert "### Final score" in text
     assert "Success beside it: " in text
     assert "**Why episodes ended**" in text
-    assert "| ppo | training | 6 % | 0 % | 40 % | 50 % | 4 % |" in text
+    assert "| ppo | training | 6.0 % | 0.0 % | 40.0 % | 50.0 % | 4.0 % |" in text
     assert "Environments failed more often for some arms" in text
     assert "**The environment's own numbers**" in text
     for name in ("Why episodes ended", "The environment’s own numbers"):
