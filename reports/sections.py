@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import comparisons, figures, pooled, wording
+from reports import comparisons, figures, pooled, provenance, wording
 from reports.answer import EXPLORING, answer, leading, unfinished
 from reports.comparisons import Family, Scores
 from reports.equal import equal_table
@@ -150,9 +150,9 @@ def section(store: Store, setting: Setting, parts: Parts) -> Section:
         dots=wording.thinned(len(setting.finals), MOST_DOTS),
         lines=wording.thinned(len(setting.finals), MOST_LINES),
         warnings=[
-            *wording.warnings(store, setting),
+            *provenance.warnings(store, setting),
             *lost_unequally(tables.outcomes),
-            *wording.stuck(setting, floor, ceiling),
+            *provenance.stuck(setting, floor, ceiling),
         ],
         methods=methods(store, setting, tuning),
         tuning=tuning,
@@ -161,11 +161,11 @@ def section(store: Store, setting: Setting, parts: Parts) -> Section:
 
 def methods(store: Store, setting: Setting, tuning: Tuning | None) -> list[tuple[str, str]]:
     """How the numbers came about: term and description."""
-    found = wording.methods(store, setting)
+    found = provenance.methods(store, setting)
     if tuning is None:
         return found
     if tuning.searching:
-        found = [(term, text) for term, text in found if term not in wording.COMPARING]
+        found = [(term, text) for term, text in found if term not in provenance.COMPARING]
     return tuning_methods(tuning) + found
 
 

@@ -10,7 +10,7 @@ from scipy import stats as scipy_stats
 
 from harness.store import read_json, write_json
 from reports.compare import compare
-from reports.wording import evaluation_error
+from reports.provenance import evaluation_error
 from tests.reports.synthetic import write_lines, write_sweep
 
 WINDOW = np.array([1.0, 0.9, 0.8])

@@ -7,7 +7,7 @@ import pytest
 
 from harness.store import read_json, write_json
 from harness.store.checksums import file_hash, write_sealed
-from reports import comparisons, wording
+from reports import comparisons, provenance
 from reports.settings import Setting, settings
 from reports.store import Store, read_store
 from tests.reports.synthetic import write_sweep
@@ -33,14 +33,14 @@ def only(store: Store) -> Setting:
 
 def test_a_fair_sweep_has_no_warning(out):
     store = read_store(out)
-    assert wording.warnings(store, only(store)) == []
+    assert provenance.warnings(store, only(store)) == []
 
 
 def test_arms_that_do_not_share_the_budget_are_pointed_out(out):
     store = read_store(out)
     change(out, store.runs["cell"][0], "budget", limit=1e9)
     store = read_store(out)
-    assert any("budget.limit" in each for each in wording.warnings(store, only(store)))
+    assert any("budget.limit" in each for each in provenance.warnings(store, only(store)))
 
 
 def test_pairs_use_the_seeds_that_both_finished(out):
@@ -63,9 +63,9 @@ def test_code_that_changed_between_runs_of_one_algorithm_is_said(out):
         (out / "runs" / cell / "attempts.jsonl").write_text(text)
     store = read_store(out)
     said = "runs of ppo were made by 3 versions of the code: aaa (1 run), ccc (1 run), unknown (1 run)"
-    methods = dict(wording.methods(store, only(store)))
+    methods = dict(provenance.methods(store, only(store)))
     assert methods["Code"].startswith(said)
-    assert any(said in warning for warning in wording.warnings(store, only(store)))
+    assert any(said in warning for warning in provenance.warnings(store, only(store)))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.store import read_json, write_json
-from reports import stats, wording
+from reports import provenance, stats, wording
 from reports.comparisons import (
     Family,
     all_pairs_family,
@@ -114,7 +114,9 @@ def test_a_verdict_that_rests_on_diverged_runs_says_so(tmp_path):
 def test_missing_runs_are_named_as_flattering(tmp_path):
     cells = write_sweep(tmp_path, {"ppo": 0.4, "steppo": 0.5}, seeds=2)
     fail(tmp_path, cells[0], {"reason": LOST})
-    (said,) = [w for w in wording.warnings(read_store(tmp_path), setting_of(tmp_path)) if "final score" in w]
+    (said,) = [
+        w for w in provenance.warnings(read_store(tmp_path), setting_of(tmp_path)) if "final score" in w
+    ]
     assert "that flatters an arm whose bad runs take longer or end early" in said
 
 
