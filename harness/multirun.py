@@ -23,7 +23,7 @@ from harness.store import RunDir, read_json
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
 def main(composed: DictConfig) -> float:
-    """Run a cell; its final success, which Hydra's sweepers maximise or minimise."""
+    """Run a cell; its final score (or success), which Hydra's sweepers maximise or minimise."""
     refuse(HydraConfig.get().overrides.task, NOT_OF_A_RUN)
     config = composed_run(composed)
     config.env.check()
@@ -36,7 +36,7 @@ def main(composed: DictConfig) -> float:
     if code != DONE:
         # Hydra reports what is raised; a job that only ends looks like a success to it.
         raise RuntimeError(read_json(run_dir.failure)["reason"])
-    return float(read_json(run_dir.result)["final_success"])
+    return float(read_json(run_dir.result)["final_score"])
 
 
 if __name__ == "__main__":

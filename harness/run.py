@@ -372,7 +372,7 @@ def run_alone(overrides: Sequence[str]) -> int:
             raise UserError(f"another process runs {run_dir.path}")
         with ranks_of(config, run_dir, SINGLE, failed=lambda _: os._exit(1)) as ranks:
             result = Run(config, run_dir, SINGLE, ranks=ranks).finish()
-    print(f"success {result['final_success']:.2f}; {run_dir.path}")
+    print(f"{result['measure']} {result['final_score']:.2f}; {run_dir.path}")
     return 0
 
 

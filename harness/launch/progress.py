@@ -63,7 +63,8 @@ class Board:
         """A cell has finished."""
         result = read_json(run_dir.result)
         took = "" if seconds is None else f", {seconds:.0f} s"
-        self._end(config, f"success {result['scores'][0]:.2f} -> {result['final_success']:.2f}{took}")
+        first, last = result["scores"][0], result["final_score"]
+        self._end(config, f"{result['measure']} {first:.2f} -> {last:.2f}{took}")
 
     def failed(self, config: RunConfig, run_dir: RunDir, reason: str, kind: Kind | None = None) -> None:
         """A cell has failed. `kind`: what made it fail, if that is known."""

@@ -88,7 +88,7 @@ class Cell:
     spent_at_checkpoint: float | None = None
     """Share of the budget at the checkpoint that it goes on from; None: there is none, or nobody looked."""
     success: float | None = None
-    """At the last evaluation."""
+    """At the last evaluation; the score if the environment is graded."""
     reason: str = ""
     """Why it failed, or what is damaged."""
     kind: Kind | None = None
@@ -239,7 +239,7 @@ def kind_of(failure: Record, reason: str) -> Kind:
 
 
 def progress(folder: str, budget: Budget) -> tuple[float, float | None]:
-    """Share of the budget at the last line of the metrics, and success at the last evaluation."""
+    """Share of the budget at the last line of the metrics; success, or the score, at the last evaluation."""
     for size in TAILS:
         lines, whole = read_lines(folder, "metrics.jsonl", size)
         newest, evaluation = None, None
@@ -255,7 +255,8 @@ def progress(folder: str, budget: Budget) -> tuple[float, float | None]:
         return 0.0, None
     spent = share(newest, budget)
     try:
-        return spent, number(evaluation["success"]) if evaluation else None
+        # What runs are compared by: an environment without scores has success alone.
+        return spent, number(evaluation.get("score", evaluation["success"])) if evaluation else None
     except (KeyError, ValueError) as error:
         raise Damaged(f"metrics.jsonl: unexpected content ({type(error).__name__}: {error})") from error
 

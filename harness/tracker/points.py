@@ -33,7 +33,10 @@ def read_points(run_dir: RunDir) -> tuple[list[Point], bool]:
     points = merge(run_dir.settled_metrics())
     if not finished:
         return points[:-1], False
-    points[-1].values["final_success"] = read_json(run_dir.result)["final_success"]
+    result = read_json(run_dir.result)
+    points[-1].values["final_success"] = result["final_success"]
+    if result.get("measure") == "score":
+        points[-1].values["final_score"] = result["final_score"]
     return points, True
 
 
