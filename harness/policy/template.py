@@ -83,8 +83,9 @@ class Template:
             arguments_key = next(k for k, value in content.items() if value == {"argument": argument})
         except (ValueError, AttributeError, StopIteration) as error:
             raise refusal from error
-        generation = self.render(asked)[len(before) :]
-        opening = text[:start].removeprefix(generation)
+        # What stands before any answer, the empty thoughts of an answer that does not think among it.
+        plain = self.render([*asked, message("assistant", SAMPLED)], generation=False)
+        opening = text[:start].removeprefix(plain[len(before) :].partition(SAMPLED)[0])
         closing = text[stop:].partition(str(self.tokenizer.decode([self.end_id])))[0]
         return CallForm(opening, closing, name_key, arguments_key)
 

@@ -37,6 +37,13 @@ TOOLS = (
 """As Qwen2.5 has it, shortened."""
 
 
+THINKING_TOOLS = TOOLS.replace(
+    "{% if message.tool_calls %}",
+    "{% if message['role'] == 'assistant' %}<think>\n\n</think>\n\n{% endif %}{% if message.tool_calls %}",
+).replace("assistant\n{% endif %}", "assistant\n<think>\n\n</think>\n\n{% endif %}")
+"""As Qwen3 has it: empty thoughts stand before an answer, and before a call."""
+
+
 def folder_of(template: str, tmp_path, end: str = "<|im_end|>"):
     tokenizer = chat_tokenizer("qwen2")
     tokenizer.chat_template, tokenizer.eos_token = template, end
@@ -90,8 +97,9 @@ def test_a_template_that_refuses_is_named_in_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_calls_have_the_form_of_the_models_own_template(tmp_path):
-    prompts = prompts_of(TOOLS, tmp_path, answer=Answer.tool_call)
+@pytest.mark.parametrize("template", [TOOLS, THINKING_TOOLS], ids=["plain", "empty thoughts"])
+def test_calls_have_the_form_of_the_models_own_template(template, tmp_path):
+    prompts = prompts_of(template, tmp_path, answer=Answer.tool_call)
     assert prompts.answers.write("open safe") == (
         '<tool_call>\n{"name": "act", "arguments": {"action": "open safe"}}\n</tool_call>'
     )
