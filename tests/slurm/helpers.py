@@ -93,7 +93,7 @@ def status(out: Path) -> str:
 def queue() -> dict[str, str]:
     """States of the jobs that wait or run, by id."""
     lines = slurm_says("squeue", "-h", "-r", "-o", "%i %T").splitlines()
-    return {id: state for id, state in map(str.split, lines) if state != "COMPLETING"}
+    return dict(line.split() for line in lines)
 
 
 def runs(out: Path) -> list[Path]:

@@ -78,9 +78,9 @@ def test_filters_are_not_the_truth(shell, tmp_path):
     assert "2 of 2 cells wait or run" in again.stdout
     assert "2 wait (JobHeldUser), 0 run" in again.stdout
     assert "note: jobs in SLURM: 2 wait (JobHeldUser), 0 run" in status(tmp_path)
-    assert len(queue()) == 2
+    until(lambda: len(queue()) == 2)
     assert "2 jobs cancelled" in shell(*HELD, "cancel=true", out=tmp_path, **FILTERS).stdout
-    assert queue() == {}
+    until(lambda: queue() == {})
 
 
 def test_a_hidden_partition(shell, tmp_path, monkeypatch):
@@ -176,7 +176,7 @@ def test_a_path_that_sbatch_would_rewrite_is_refused(shell, tmp_path, name):
     assert done.returncode == 2
     assert "takes for a pattern" in done.stderr
     assert not (tmp_path / name).exists()
-    assert queue() == {}
+    until(lambda: queue() == {})
 
 
 def test_an_error_of_sbatch_after_the_jobs_were_taken(shell, tmp_path):
@@ -187,7 +187,7 @@ def test_an_error_of_sbatch_after_the_jobs_were_taken(shell, tmp_path):
     assert done.returncode == 0, done.stderr
     again = shell(*HELD, out=tmp_path / "out")
     assert "submitted" not in again.stdout
-    assert len(queue()) == 2
+    until(lambda: len(queue()) == 2)
     assert "2 jobs cancelled" in shell(*HELD, "cancel=true", out=tmp_path / "out").stdout
 
 
@@ -239,5 +239,5 @@ def test_cancelled_tasks_are_told_and_left_while_waiting(shell, tmp_path):
     )
     assert said.count("its job was cancelled; not submitted again before the next command") == 2, said
     assert "2 of 2 cells were cancelled; to go on with them: python -m harness.sweep" in said
-    assert queue() == {}
+    until(lambda: queue() == {})
     assert "submitted 2 cells" in shell(*HELD, out=tmp_path).stdout
