@@ -15,6 +15,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--environment", help="contract tests of this environment only: NAME")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Pages are executed first: at the end, one worker would be left with these long tests alone."""
+    items.sort(key=lambda item: not item.path.name.startswith("test_adding_"))
+
+
 def need(*programs: str) -> None:
     """Skip the test where a program is not installed; under CI, which installs them all, fail it."""
     if missing := [program for program in programs if not shutil.which(program)]:
