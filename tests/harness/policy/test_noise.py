@@ -31,13 +31,14 @@ EXPERTS = {
     "shared_expert_intermediate_size": 16,
     "pad_token_id": 0,
 }
+GPT2_SIZES = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 4096}
 ROWS = [((1, 2, 3, 4), (5, 6, 7)), ((1, 2, 8), (9, 10))]
 
 
 def noisy(folder: Path, architecture: str) -> Path:
     """A model with random weights, and all the noise that its configuration has a name for."""
     known = AutoConfig.for_model(architecture).to_dict()
-    wanted = {**SIZES, "vocab_size": 416, **EXPERTS, **NOISE}
+    wanted = {**SIZES, **GPT2_SIZES, "vocab_size": 416, **EXPERTS, **NOISE}
     config = AutoConfig.for_model(
         architecture, **{name: each for name, each in wanted.items() if name in known}
     )
