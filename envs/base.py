@@ -145,6 +145,8 @@ class EnvironmentSpec(ABC):
     tools: ClassVar[tuple[Mapping[str, object], ...]] = ()
     """Functions that a policy may call with `model.answer=tool_call`, as JSON schemas; an action is then the
     JSON text of `name` and `arguments`. None: one function, `act(action)`, and its text is the action."""
+    resources: ClassVar[tuple[str, ...]] = ()
+    """Fields that limit what episodes take of the machine and change none of them; not in the panel's hash."""
     frame: ClassVar[Frame] = TEXT_GAME
     """The words around a task for policies that read prose; `prompt=NAME` puts others in their place."""
 
@@ -221,7 +223,8 @@ class EnvironmentSpec(ABC):
     def panel_hash(self) -> str:
         """SHA-256 over the evaluation tasks, the dials and the environment's version."""
         panel = [asdict(task) for task in self.evaluation_panel()]
-        content = [self.name, self.version, asdict(self), panel]
+        dials = {name: value for name, value in asdict(self).items() if name not in self.resources}
+        content = [self.name, self.version, dials, panel]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

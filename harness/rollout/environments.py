@@ -58,7 +58,8 @@ def answer(call: Call) -> object:
     except (UserError, NotRestored):
         raise
     except Exception as error:
-        return Crash(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        late = isinstance(error, TimeoutError)
+        return Crash(f"{type(error).__name__}: {' '.join(str(error).split())}", late)
 
 
 class Calls(ABC):

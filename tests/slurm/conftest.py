@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
+from tests.slurm.helpers import queue, slurm_says, until
 
 HERE = Path(__file__).parent
 PARTITIONS = """
@@ -52,8 +53,10 @@ def plain_cluster() -> Iterator[Path]:
 
 @pytest.fixture
 def slurm(plain_cluster, monkeypatch) -> Path:
-    """A cluster without accounting."""
+    """A cluster without accounting, and without jobs: those that other tests left are on their way out."""
     monkeypatch.setenv("SLURM_CONF", str(plain_cluster / "slurm.conf"))
+    slurm_says("scancel", "--user=root")
+    until(lambda: queue() == {})
     return plain_cluster
 
 
