@@ -146,7 +146,7 @@ class EnvironmentSpec(ABC):
     """Functions that a policy may call with `model.answer=tool_call`, as JSON schemas; an action is then the
     JSON text of `name` and `arguments`. None: one function, `act(action)`, and its text is the action."""
     resources: ClassVar[tuple[str, ...]] = ()
-    """Fields that limit what episodes take of the machine and change none of them; not in the panel's hash."""
+    """Fields that limit what episodes take of the machine and change none; not in the panel's hash."""
     frame: ClassVar[Frame] = TEXT_GAME
     """The words around a task for policies that read prose; `prompt=NAME` puts others in their place."""
 

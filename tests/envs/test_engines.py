@@ -99,7 +99,7 @@ def test_a_full_memory_begins_anew(monkeypatch):
 
 def test_an_error_is_the_games_and_leaves_the_process(worker):
     pid = worker.scene("0", ["pid"]).text
-    with pytest.raises(EngineFailed, match="^ValueError: a bad command$"):
+    with pytest.raises(EngineFailed, match=r"^ValueError: a bad command$"):
         worker.scene("0", ["add", "raise"])
     assert worker.scene("0", ["pid"]).text == pid
     assert worker.scene("0", ["add"]).key == "1"
