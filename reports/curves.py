@@ -41,7 +41,11 @@ def budget_axis(figure: Figure, axes: Sequence[Axes], axis: str, end: float, tic
         each.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
         each.set_xlim(0, 1.03 * end)
         each.set_ylim(-0.02, 1.02)
-    figure.supxlabel(AXES[axis] + (", nominal" if axis == "flops" else ""), fontsize=9)
+    # Without a computed layout matplotlib puts the label at a share of the height, which a tall figure's
+    # tick labels reach; this is a twentieth of an inch.
+    computed = figure.get_layout_engine() is not None
+    place: dict[str, Any] = {} if computed else {"y": 0.05 / figure.get_figheight()}
+    figure.supxlabel(AXES[axis] + (", nominal" if axis == "flops" else ""), fontsize=9, **place)
 
 
 def curves(setting: Setting, table: pd.DataFrame, width: float) -> Figure:

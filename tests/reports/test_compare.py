@@ -50,9 +50,18 @@ LAYOUT = """() => {
   const seen = (element) => element.checkVisibility();
   const name = (element) => element.textContent.trim().slice(0, 60);
   const drawings = [...document.querySelectorAll("figure svg")].filter(seen);
-  const cut = [], small = [];
+  const cut = [], small = [], crossed = [];
   for (const drawing of drawings) {
     const room = drawing.getBoundingClientRect();
+    const boxes = [...drawing.querySelectorAll("text")].map((text) => [text, text.getBoundingClientRect()]);
+    boxes.forEach(([text, box], i) => {
+      for (const [other, its] of boxes.slice(i + 1)) {
+        const wide = Math.min(box.right, its.right) - Math.max(box.left, its.left);
+        const high = Math.min(box.bottom, its.bottom) - Math.max(box.top, its.top);
+        const least = Math.min(box.width * box.height, its.width * its.height);
+        if (wide > 0 && high > 0 && wide * high > 0.2 * least) crossed.push(`${name(text)} | ${name(other)}`);
+      }
+    });
     for (const text of drawing.querySelectorAll("text")) {
       const box = text.getBoundingClientRect();
       if (box.left < room.left - 1 || box.right > room.right + 1) cut.push(name(text));
@@ -64,20 +73,20 @@ LAYOUT = """() => {
   const squeezed = [...document.querySelectorAll("table:not(.runs) tr")].filter(seen)
     .filter((each) => each.getBoundingClientRect().height > 150).map(name);
   const page = document.documentElement.scrollWidth;
-  return {drawings: drawings.length, cut, small, scrolling, squeezed, page};
+  return {drawings: drawings.length, cut, small, crossed, scrolling, squeezed, page};
 }"""
-"""What of a page in a browser is cut, too small to be read, or reached by scrolling sideways alone."""
+"""What of a page in a browser is cut, too small or covered, or reached by scrolling sideways alone."""
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
-    """Twenty arms with long names, two seeds; reported."""
+    """Forty arms with long names, two seeds; reported."""
     out = tmp_path_factory.mktemp("many")
     options = [
-        f"clip_high=0.{c} entropy_coef=0.00{e} gamma=0.9{g}" for c in (2, 3) for e in (1, 2) for g in range(4)
+        f"clip_high=0.{c} entropy_coef=0.00{e} gamma=0.9{g}" for c in (2, 3) for e in (1, 2) for g in range(8)
     ]
-    arms = [f"ppo {each}" for each in options] + [f"steppo {each}" for each in options[:4]]
-    write_sweep(out, {arm: 0.3 + 0.03 * i for i, arm in enumerate(arms)}, seeds=2)
+    arms = [f"ppo {each}" for each in options] + [f"steppo {each}" for each in options[:8]]
+    write_sweep(out, {arm: 0.3 + 0.015 * i for i, arm in enumerate(arms)}, seeds=2)
     compare(out)
     return out
 
@@ -93,6 +102,7 @@ def test_nothing_overflows_is_cut_or_too_small(store, width, browser, request):
     assert found["drawings"] >= 6
     assert found["cut"] == []
     assert found["small"] == []
+    assert found["crossed"] == []
     assert found["squeezed"] == []
     if width == 1280:
         wide = [each for each in found["scrolling"] if not each.startswith(("mean per run", "factor"))]
