@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from algorithms.base import Algorithm
+from envs.base import EnvironmentSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = {name: version(name) for name in ("torch", "transformers", "numpy")}
@@ -46,26 +47,39 @@ ALGORITHMS = {
 }
 """The files that hold one algorithm's own code."""
 
+SHARED = ROOT / "envs" / "engines"
+"""The one folder of `envs` that is no environment's own."""
 
-def code_version(algorithm: Algorithm) -> str:
-    """12 digits that change with the code that makes a run of `algorithm`; other algorithms don't count."""
-    return version_for(type(algorithm))
+
+def code_version(algorithm: Algorithm, env: EnvironmentSpec) -> str:
+    """12 digits that change with the code that makes a run; other algorithms and environments don't count."""
+    return version_for(type(algorithm), type(env))
 
 
 @cache
-def version_for(algorithm: type[Algorithm]) -> str:
+def version_for(algorithm: type[Algorithm], env: type[EnvironmentSpec]) -> str:
     """The same by class."""
-    lines = [f"{name} {content}" for name, content in parts_of(algorithm).items()]
+    lines = [f"{name} {content}" for name, content in parts_of(algorithm, env).items()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
-def sources(algorithm: Algorithm) -> dict[str, str]:
-    """What the code version of `algorithm` is made of: SHA-256 by file, and the version by library."""
-    return parts_of(type(algorithm))
+def sources(algorithm: Algorithm, env: EnvironmentSpec) -> dict[str, str]:
+    """What a code version is made of: SHA-256 by file, and the version by library."""
+    return parts_of(type(algorithm), type(env))
 
 
-def parts_of(algorithm: type[Algorithm]) -> dict[str, str]:
+def parts_of(algorithm: type[Algorithm], env: type[EnvironmentSpec]) -> dict[str, str]:
     """The same by class."""
     mine = {Path(inspect.getfile(cls)) for cls in algorithm.__mro__ if cls is not object}
-    counted = {path: content for path, content in SOURCES.items() if path in mine or path not in ALGORITHMS}
+    folders = {Path(inspect.getfile(cls)).parent for cls in env.__mro__ if cls is not object}
+    counted = {
+        path: content
+        for path, content in SOURCES.items()
+        if (path not in ALGORITHMS or path in mine) and (not has_environment(path) or path.parent in folders)
+    }
     return {str(path.relative_to(ROOT)): content for path, content in counted.items()} | LIBRARIES
+
+
+def has_environment(path: Path) -> bool:
+    """Whether a file is in the folder of one environment."""
+    return path.parent.parent == ROOT / "envs" and path.parent != SHARED

@@ -322,7 +322,7 @@ class Run:
         for damage in rewound.damages:
             print(damage)
         self.run_dir.drop_trajectories(self.point)
-        code = code_version(self.config.algorithm)
+        code = code_version(self.config.algorithm, self.config.env)
         append_line(self.run_dir.attempts, attempt(self.iteration, redone(rewound, self.ledger), code))
 
     def _load(self, checkpoint: Path) -> None:

@@ -111,7 +111,7 @@ def failures_text(cells: int, failures: int, diverged: int, retry: str) -> list[
 def launch(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig], out: Path) -> Outcome:
     """Run the cells, or submit them."""
     mixed = launcher.allow_mixed_code
-    codes = {} if mixed else {cell_id(cell): code_version(cell.algorithm) for cell in cells}
+    codes = {} if mixed else {cell_id(cell): code_version(cell.algorithm, cell.env) for cell in cells}
     if isinstance(launcher, SlurmConfig):
         from harness.launch.slurm.launch import launch as launch_jobs
         from harness.launch.slurm.request import Request

@@ -131,7 +131,7 @@ def fail(run_dir: RunDir, reason: str) -> NoReturn:
 
 def check_code(config: RunConfig, code: str | None) -> None:
     """Raise RuntimeError unless this process runs the code that was asked for."""
-    mine = code_version(config.algorithm)
+    mine = code_version(config.algorithm, config.env)
     if code not in (None, mine):
         raise RuntimeError(
             f"the code changed from {code} to {mine} after this cell was handed out: "

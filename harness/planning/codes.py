@@ -4,7 +4,6 @@ import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from algorithms.base import Algorithm
 from harness.code_version import code_version, sources
 from harness.config import RunConfig
 from harness.errors import UserError
@@ -18,10 +17,11 @@ NAMED = 5
 def note(out: Path, cells: Sequence[RunConfig]) -> None:
     """Write down what this code's versions are made of."""
     make_folder(out / "code")
-    for algorithm in {type(cell.algorithm): cell.algorithm for cell in cells}.values():
-        path = file(out, code_version(algorithm))
+    kinds = {(type(cell.algorithm), type(cell.env)): cell for cell in cells}
+    for cell in kinds.values():
+        path = file(out, code_version(cell.algorithm, cell.env))
         if not path.exists():
-            write_json(path, sources(algorithm))
+            write_json(path, sources(cell.algorithm, cell.env))
 
 
 def file(out: Path, version: str) -> Path:
@@ -34,9 +34,9 @@ def check_code(out: Path, cells: Sequence[RunConfig]) -> None:
     others: set[str] = set()
     mixed = 0
     for cell in cells if (out / "runs").exists() else ():
-        mine = code_version(cell.algorithm)
+        mine = code_version(cell.algorithm, cell.env)
         other = RunDir(out / "runs" / cell_id(cell)).codes() - {mine}
-        others |= {name for version in other for name in changed(out, version, cell.algorithm)}
+        others |= {name for version in other for name in changed(out, version, cell)}
         mixed += bool(other)
     if mixed:
         raise UserError(
@@ -46,11 +46,11 @@ def check_code(out: Path, cells: Sequence[RunConfig]) -> None:
         )
 
 
-def changed(out: Path, version: str, algorithm: Algorithm) -> list[str]:
+def changed(out: Path, version: str, cell: RunConfig) -> list[str]:
     """The files and libraries that differ from those of a version; the version if they are not known."""
     try:
         before = json.loads(file(out, version).read_bytes())
-        now = sources(algorithm)
+        now = sources(cell.algorithm, cell.env)
         differ = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     except (OSError, ValueError, AttributeError, TypeError):
         return [f"version {version}"]

@@ -16,7 +16,8 @@ SCRIPT = """
 from algorithms.grpo import GRPO
 from algorithms.ppo import PPO
 from harness.code_version import code_version
-print(code_version(GRPO()), code_version(PPO()))
+from envs.vault import VaultSpec
+print(code_version(GRPO(), VaultSpec()), code_version(PPO(), VaultSpec()))
 """
 LOADED = """
 import sys
@@ -36,7 +37,7 @@ def copy(tmp_path_factory) -> Path:
 
 
 def versions(folder: Path) -> list[str]:
-    """The versions of a GRPO and of a PPO cell that the sources in `folder` have."""
+    """The versions of a GRPO and of a PPO cell in the vault that the sources in `folder` have."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=folder, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     return done.stdout.split()
@@ -59,6 +60,7 @@ def test_edits_that_cannot_touch_a_number_leave_it(copy):
         *("harness/reading/cell.py", "harness/launch/local.py", "harness/launch/slurm/submit.py"),
         *("harness/planning/plan.py", "harness/compose/help.py", "harness/tracker/mirror.py"),
         *("harness/sweep.py", "harness/status.py", "harness/credit.py", "reports/compare.py"),
+        "envs/household/home.py",
     ]
     for name in outside:
         assert edited(copy, name) == before, name
@@ -68,7 +70,7 @@ def test_edits_of_what_makes_a_number_change_it(copy):
     grpo, ppo = versions(copy)
     for name in (
         *("harness/run.py", "harness/rollout/episodes.py", "harness/update/loss.py", "harness/rng.py"),
-        *("harness/ranks.py", "envs/vault/layout.py", "algorithms/factors.py"),
+        *("harness/ranks.py", "envs/vault/layout.py", "envs/engines/game.py", "algorithms/factors.py"),
     ):
         changed = edited(copy, name)
         assert changed[0] != grpo, name
@@ -110,7 +112,7 @@ if sys.argv[2] == "make":
     codes.note(out, [cell])
     run = RunDir.create(out, cell)
     write_json(run.result, {})
-    append_line(run.attempts, {"iteration": 0, "code": code_version(cell.algorithm)})
+    append_line(run.attempts, {"iteration": 0, "code": code_version(cell.algorithm, cell.env)})
 try:
     codes.check_code(out, [cell])
 except UserError as error:
