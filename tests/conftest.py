@@ -16,8 +16,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pages are executed first: at the end, one worker would be left with these long tests alone."""
-    items.sort(key=lambda item: not item.path.name.startswith("test_adding_"))
+    """What takes long comes first: pages that are executed, and tests that wait for a SLURM cluster.
+
+    At the end, one worker would be left alone with the former, and all of them would wait with the latter while
+    the processors have nothing to do.
+    """
+    items.sort(key=lambda item: (not item.path.name.startswith("test_adding_"), item.path.parent.name != "slurm"))
 
 
 def need(*programs: str) -> None:
