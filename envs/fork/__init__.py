@@ -92,7 +92,7 @@ class ForkSpec(ClosedVocabulary, DrawnSpec):
         Exactly so: at a fork, unless a wrong way was taken before.
         """
         place, lost, _ = state_key.split("/")
-        return lost == "0" and self.road(task.seed).is_fork(int(place))
+        return lost == "0" and int(place) in self.road(task.seed).forks()
 
     @property
     def enumerable(self) -> bool:
