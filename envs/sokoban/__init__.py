@@ -46,11 +46,13 @@ class SokobanSpec(ClosedVocabulary, DrawnSpec):
 
     max_prompt_tokens: int = 64
     """Longest prompt in tokens; the oldest history goes first, then the end of the observation."""
-    size: int = 6
+    horizon: int = 16
+    """Steps after which an episode is cut off as a failure."""
+    size: int = 5
     """Rows and columns of the grid, the outer wall included, 4 to 10."""
     boxes: int = 1
     """Boxes, and as many targets, 1 to 4."""
-    least: int = 4
+    least: int = 3
     """Least number of moves in a level's shortest solution; the most is the horizon."""
     rewards: Rewards = Rewards.final  # type: ignore[misc]  # an option here, a constant of other environments
     """`final`: 1 for success, at the end. `dense`: gym-sokoban's, -0.1 for a step, 1 for a box that comes
