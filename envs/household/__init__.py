@@ -4,13 +4,12 @@ Shaped like ALFWorld (go, open, take, clean, heat, cool, put), in pure Python. W
 unknown until it is opened; everything else that matters is in the observation.
 """
 
-import functools
-import hashlib
 from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from envs.base import STREAMS, ClosedVocabulary, Environment, EnvironmentSpec, Info, Task, Transition
+from envs.base import ClosedVocabulary, Environment, Info, Task, Transition
+from envs.drawn import DrawnSpec
 from envs.household.home import APPLIANCES, CLOSABLE, CONDITIONS, KINDS, OBJECTS, PLACES, Home, furnish
 from harness.errors import UserError
 
@@ -22,11 +21,12 @@ DOOR = "door"
 
 
 @dataclass(frozen=True)
-class HouseholdSpec(ClosedVocabulary, EnvironmentSpec):
+class HouseholdSpec(ClosedVocabulary, DrawnSpec):
     """The household and its dials."""
 
     name: ClassVar[str] = "household"
     version: ClassVar[str] = "1"
+    more_tasks: ClassVar[str] = "raise env.places or env.objects, or set env.alike=false"
 
     max_prompt_tokens: int = 64
     """Longest prompt in tokens; the oldest history goes first, then the end of the observation."""
@@ -55,9 +55,11 @@ class HouseholdSpec(ClosedVocabulary, EnvironmentSpec):
     def make(self) -> "Household":
         return Household(self)
 
-    def task(self, stream: str, index: int) -> Task:
-        seed = distinct_seeds(self, stream, max(self.planned(stream), index + 1))[index]
-        return Task(id=f"household-{stream}-{index}", seed=seed, goal=self.home(seed).goal())
+    def identity(self, seed: int) -> Home:
+        return self.home(seed)
+
+    def goal(self, seed: int) -> str:
+        return self.home(seed).goal()
 
     def home(self, seed: int) -> Home:
         """The home of a task with this seed."""
@@ -70,27 +72,6 @@ class HouseholdSpec(ClosedVocabulary, EnvironmentSpec):
             words += [kind, APPLIANCES[kind], CONDITIONS[kind]] if kind in self.kinds else []
         words += PLACES[: self.places] + OBJECTS[: self.objects] if self.alike else PLACES + OBJECTS
         return list(dict.fromkeys(words))
-
-
-@functools.cache
-def distinct_seeds(spec: HouseholdSpec, stream: str, count: int) -> tuple[int, ...]:
-    """The first seeds of a stream whose homes are all different, and in no stream before it."""
-    earlier = STREAMS[: STREAMS.index(stream)]
-    seen = {spec.home(seed) for name in earlier for seed in distinct_seeds(spec, name, spec.planned(name))}
-    seeds: list[int] = []
-    for number in range(100 * (count + len(seen))):
-        digest = hashlib.sha256(f"household/{stream}/{number}".encode()).digest()
-        seed = int.from_bytes(digest[:7], "big")
-        home = spec.home(seed)
-        if home not in seen:
-            seen.add(home)
-            seeds.append(seed)
-        if len(seeds) == count:
-            return tuple(seeds)
-    raise UserError(
-        f"there are only {len(seen)} different tasks: lower env.train_tasks and env.eval_tasks, "
-        "raise env.places or env.objects, or set env.alike=false"
-    )
 
 
 class Household(Environment):

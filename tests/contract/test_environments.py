@@ -4,10 +4,7 @@ With `--environment NAME`, that of `env=NAME` alone, as `sweeps/env/NAME.yaml` h
 """
 
 import math
-import os
 import random
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -22,22 +19,28 @@ from envs.base import (
     Transition,
     normalise,
 )
+from envs.fork import ForkSpec
+from envs.frozenlake import FrozenLakeSpec
 from envs.household import HouseholdSpec
+from envs.sokoban import SokobanSpec
 from envs.textworld import TextWorldSpec
 from envs.vault import VaultSpec
 from harness.compose import compose_run
 from harness.errors import UserError
+from tests.contract.playing import in_another_process, panel_and_play, play, said
 
 SPECS = [
     VaultSpec(train_tasks=3, eval_tasks=3),
     VaultSpec(train_tasks=2, eval_tasks=2, slip=0.3, hidden_exits=True, distractors=2),
     HouseholdSpec(train_tasks=3, eval_tasks=3),
     TextWorldSpec(train_tasks=2, eval_tasks=2),
+    SokobanSpec(train_tasks=3, eval_tasks=3),
+    SokobanSpec(train_tasks=2, eval_tasks=2, boxes=2, rewards=Rewards.dense),
+    FrozenLakeSpec(train_tasks=3, eval_tasks=3),
+    FrozenLakeSpec(train_tasks=2, eval_tasks=2, slippery=True, corners=False),
+    ForkSpec(train_tasks=3, eval_tasks=3),
+    ForkSpec(train_tasks=2, eval_tasks=2, slip=0.3, recoverable=True, shows_past=True),
 ]
-NONSENSE = "open the pod bay doors"
-HASH = (
-    "import sys; from harness.compose import compose_run; print(compose_run(sys.argv[1:]).env.panel_hash())"
-)
 
 
 def pytest_generate_tests(metafunc) -> None:
@@ -56,29 +59,6 @@ def is_here(spec) -> None:
     spec.check()
 
 
-def said(spec: EnvironmentSpec, info, draw: random.Random) -> str:
-    """A random valid action, or random words where actions are free text."""
-    if spec.lists_actions:
-        return draw.choice(info.admissible)
-    words = spec.vocabulary() if isinstance(spec, ClosedVocabulary) else NONSENSE.split()
-    return " ".join(draw.choices(words, k=min(3, spec.max_action_tokens - 1)))
-
-
-def play(spec: EnvironmentSpec, index: int, seed: int, bad: bool = False) -> list[tuple]:
-    """An episode of random play as plain data; `bad` mixes in an invalid action."""
-    env, draw = spec.make(), random.Random(seed)
-    observation, info = env.reset(spec.training_panel()[index], seed)
-    trace: list[tuple] = [(observation, info)]
-    over = False
-    while not over:
-        action = NONSENSE if bad and len(trace) == 2 else said(spec, info, draw)
-        transition = env.step(action)
-        trace.append((action, *transition))
-        info, over = transition.info, transition.terminated or transition.truncated
-    env.close()
-    return trace
-
-
 def transitions(spec: EnvironmentSpec) -> list[list[Transition]]:
     """The transitions of some random episodes."""
     return [[Transition(*each[1:]) for each in play(spec, seed % 2, seed)[1:]] for seed in range(3)]
@@ -90,6 +70,29 @@ def test_episodes_are_functions_of_task_seed_and_actions(spec):
     assert play(spec, 0, 3) == play(spec, 0, 3)
     tasks = spec.training_panel()
     assert (tasks[0].goal, play(spec, 0, 3)[0]) != (tasks[1].goal, play(spec, 1, 3)[0])
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_panels_and_episodes_are_the_same_in_every_process(spec, hash_seed):
+    (panel, played), (panel_there, played_there) = panel_and_play(spec), in_another_process(spec, hash_seed)
+    assert panel_there == panel
+    assert played_there == played or not spec.repeatable
+
+
+def test_what_is_restored_goes_on_like_the_original(spec):
+    """By replay of the actions, and by a copy where there is one; state keys and all."""
+    if not spec.repeatable:
+        pytest.skip(f"{spec.name} is declared not to be repeatable")
+    start, *steps = play(spec, 0, 3)
+    for cut in sorted({0, len(steps) // 2, len(steps) - 1}):
+        replayed = spec.make()
+        assert replayed.reset(spec.training_panel()[0], 3) == start
+        for action, *_ in steps[:cut]:
+            replayed.step(action)
+        assert replayed.state_key == (steps[cut - 1] if cut else start)[-1].state_key
+        for restored in filter(None, (replayed, replayed.copy())):
+            assert [(action, *restored.step(action)) for action, *_ in steps[cut:]] == steps[cut:]
+            restored.close()
 
 
 def test_episodes_end_once_and_in_time(spec):
@@ -182,16 +185,3 @@ def test_streams_share_no_task(spec):
     ids = [task.id for panel in panels for task in panel]
     assert len(ids) == 2 * (spec.train_tasks + spec.eval_tasks)
     assert len(set(ids)) == len(ids), STREAMS
-
-
-def test_a_panel_has_the_same_hash_in_every_process(spec):
-    overrides = [f"env={spec.name}", "model.clone_updates=0", "env.train_tasks=2", "env.eval_tasks=2"]
-    mine = compose_run(overrides).env.panel_hash()
-    command = [sys.executable, "-c", HASH, *overrides]
-    hashes = [
-        subprocess.run(
-            command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}
-        ).stdout.strip()
-        for seed in ("1", "2")
-    ]
-    assert hashes == [mine, mine]
