@@ -76,6 +76,7 @@ class Opened:
     """A shop and what can be wanted in it."""
 
     shop: Shop
+    catalogue: Catalogue
     goals: tuple[Goal, ...]
     """In the published order."""
     content: str
@@ -111,7 +112,7 @@ def opened(stock: Stock) -> Opened:
     engine = SearchEngine(list(catalogue.products.values()))
     scorer = Scorer(tagger, stock.published)
     shop = Shop(catalogue, prices, engine, scorer, stock.published, stock.show_attributes)
-    return Opened(shop, tuple(goals), _digest(files, tagger))
+    return Opened(shop, catalogue, tuple(goals), _digest(files, tagger))
 
 
 def _all_there(catalogue: Catalogue, entries: Path) -> None:
