@@ -4,7 +4,7 @@
 
 Plays the same episodes twice in one process, with a shop that was just made: half of them perfect purchases,
 half random clicks and searches, on the authored catalogue. Processor seconds of one core; memory is what the
-process holds more after the second time than before it, divided by the episodes, all of which are there still.
+process holds more after the second time than before it, divided by the episodes, all of them still there.
 """
 
 import argparse
