@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return play(spec, environment, task, options.seed)
     except EngineFailed as error:
-        return ended(f"error: {spec.name} failed: {error}", FAILED)
+        return ended(f"error: {spec.name} failed: {' '.join(str(error).split())}", FAILED)
     finally:
         environment.close()
 

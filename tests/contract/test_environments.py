@@ -9,7 +9,10 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
+from itertools import cycle
 
+import numpy as np
 import pytest
 
 from envs.base import (
@@ -27,6 +30,7 @@ from envs.textworld import TextWorldSpec
 from envs.vault import VaultSpec
 from harness.compose import compose_run
 from harness.errors import UserError
+from tests.contract.episodes import NONSENSE, Episode, after, fingerprints, play, said
 
 SPECS = [
     VaultSpec(train_tasks=3, eval_tasks=3),
@@ -34,62 +38,62 @@ SPECS = [
     HouseholdSpec(train_tasks=3, eval_tasks=3),
     TextWorldSpec(train_tasks=2, eval_tasks=2),
 ]
-NONSENSE = "open the pod bay doors"
-HASH = (
-    "import sys; from harness.compose import compose_run; print(compose_run(sys.argv[1:]).env.panel_hash())"
-)
+TRIED = 10
+"""Listed actions that are tried."""
 
 
 def pytest_generate_tests(metafunc) -> None:
     if "spec" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--environment")
         specs = [small(compose_run([f"env={chosen}", "model.clone_updates=0"]).env)] if chosen else SPECS
-        metafunc.parametrize("spec", specs, ids=lambda spec: spec.name)
+        metafunc.parametrize("spec", specs, ids=lambda spec: spec.name, scope="module")
 
 
 def small(spec: EnvironmentSpec) -> EnvironmentSpec:
     return replace(spec, train_tasks=2, eval_tasks=2)
 
 
-@pytest.fixture(autouse=True)
-def is_here(spec) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def at_work(spec):
+    """It can run here, and is at work on another task: processes of games end with the last environment."""
     spec.check()
+    other = spec.make()
+    other.reset(spec.training_panel()[1])
+    yield
+    other.close()
 
 
-def said(spec: EnvironmentSpec, info, draw: random.Random) -> str:
-    """A random valid action, or random words where actions are free text."""
-    if spec.lists_actions:
-        return draw.choice(info.admissible)
-    words = spec.vocabulary() if isinstance(spec, ClosedVocabulary) else NONSENSE.split()
-    return " ".join(draw.choices(words, k=min(3, spec.max_action_tokens - 1)))
-
-
-def play(spec: EnvironmentSpec, index: int, seed: int, bad: bool = False) -> list[tuple]:
-    """An episode of random play as plain data; `bad` mixes in an invalid action."""
-    env, draw = spec.make(), random.Random(seed)
-    observation, info = env.reset(spec.training_panel()[index], seed)
-    trace: list[tuple] = [(observation, info)]
-    over = False
-    while not over:
-        action = NONSENSE if bad and len(trace) == 2 else said(spec, info, draw)
-        transition = env.step(action)
-        trace.append((action, *transition))
-        info, over = transition.info, transition.terminated or transition.truncated
-    env.close()
-    return trace
+@cache
+def episodes(spec: EnvironmentSpec) -> list[list[tuple]]:
+    """Some random episodes."""
+    return [play(spec, seed % 2, seed) for seed in range(3)]
 
 
 def transitions(spec: EnvironmentSpec) -> list[list[Transition]]:
-    """The transitions of some random episodes."""
-    return [[Transition(*each[1:]) for each in play(spec, seed % 2, seed)[1:]] for seed in range(3)]
+    """Their transitions."""
+    return [[Transition(*each[1:]) for each in trace[1:]] for trace in episodes(spec)]
 
 
 def test_episodes_are_functions_of_task_seed_and_actions(spec):
     if not spec.repeatable:
         pytest.skip(f"{spec.name} is declared not to be repeatable")
-    assert play(spec, 0, 3) == play(spec, 0, 3)
+    assert play(spec, 0, 0) == episodes(spec)[0]
     tasks = spec.training_panel()
-    assert (tasks[0].goal, play(spec, 0, 3)[0]) != (tasks[1].goal, play(spec, 1, 3)[0])
+    assert (tasks[0].goal, episodes(spec)[0][0]) != (tasks[1].goal, episodes(spec)[1][0])
+
+
+def test_episodes_may_be_interleaved(spec):
+    """Two at once, of two tasks, are what they are alone, and the process's dice are left alone."""
+    if not spec.repeatable:
+        pytest.skip(f"{spec.name} is declared not to be repeatable")
+    dice = random.getstate(), np.random.get_state()[1].tolist()
+    both = [Episode(spec, seed % 2, seed) for seed in range(2)]
+    while not all(episode.over for episode in both):
+        for episode in both:
+            if not episode.over:
+                episode.step()
+    assert [episode.trace for episode in both] == episodes(spec)[:2]
+    assert dice == (random.getstate(), np.random.get_state()[1].tolist())
 
 
 def test_episodes_end_once_and_in_time(spec):
@@ -121,8 +125,7 @@ def test_rewards_are_what_is_declared(spec):
 
 
 def test_actions_are_what_is_declared(spec):
-    for index in range(2):
-        trace = play(spec, index, index)
+    for trace in episodes(spec):
         infos = [trace[0][1], *(each[-1] for each in trace[1:-1])]
         assert all(bool(info.admissible) == spec.lists_actions for info in infos)
         if spec.lists_actions:
@@ -131,27 +134,57 @@ def test_actions_are_what_is_declared(spec):
             assert spec.verbatim or all(action == normalise(action) for action in actions)
 
 
-def test_an_invalid_action_costs_a_step_and_changes_nothing(spec):
+def test_listed_actions_are_accepted(spec):
     if not spec.lists_actions:
         pytest.skip(f"{spec.name} takes free text")
-    trace = play(spec, 0, 1, bad=True)
-    (before, after) = trace[1][-1], trace[2][-1]
-    assert not after.valid
-    assert after.state_key == before.state_key
-    assert after.admissible == before.admissible
-
-
-def test_copies_are_independent(spec):
-    env, draw = spec.make(), random.Random(0)
-    task = spec.training_panel()[0]
+    env, task = spec.make(), spec.training_panel()[0]
     _, info = env.reset(task, 0)
-    first = said(spec, info, draw)
-    twin = env.copy()
+    for action in random.Random(0).sample(info.admissible, k=min(TRIED, len(info.admissible))):
+        env.reset(task, 0)
+        assert env.step(action).info.valid, action
+    env.close()
+
+
+def test_an_invalid_action_is_answered_costs_a_step_and_changes_nothing(spec):
+    if not spec.lists_actions:
+        pytest.skip(f"{spec.name} takes free text")
+    env, draw = spec.make(), random.Random(1)
+    _, info = env.reset(spec.training_panel()[0], 1)
+    before = env.step(said(spec, info, draw)).info
+    wrong = [
+        each for each in ("", NONSENSE, f"{before.admissible[0]} now", "0") if each not in before.admissible
+    ]
+    for number, action in zip(range(2, spec.horizon + 1), cycle(sorted(wrong)), strict=False):
+        seen = env.step(action)
+        assert not seen.info.valid, action
+        assert seen.observation.strip(), f"no answer to {action!r}"
+        assert not seen.terminated
+        assert seen.truncated == (number == spec.horizon)
+        assert (seen.info.state_key, env.state_key) == (before.state_key, before.state_key)
+        assert seen.info.admissible == before.admissible
+    env.close()
+
+
+def test_a_restored_episode_goes_on_like_the_original(spec):
+    """By copy where there are copies, else by replay of the actions so far."""
+    trace, task = episodes(spec)[0], spec.training_panel()[0]
+    actions, half = [each[0] for each in trace[1:]], (len(trace) - 1) // 2
+    original = spec.make()
+    original.reset(task, 0)
+    after(original, actions[:half])
+    twin = original.copy()
     if twin is None:
-        pytest.skip(f"{spec.name} is restored by replay")
-    plain = [env.step(first)]
-    assert [twin.step(first)] == plain
-    assert twin.state_key == env.state_key
+        if not spec.repeatable:
+            pytest.skip(f"{spec.name} can't be restored")
+        twin = spec.make()
+        twin.reset(task, 0)
+        after(twin, actions[:half])
+    went_on = after(original, actions[half:])
+    assert after(twin, actions[half:]) == went_on
+    assert [seen for seen, _ in went_on] == [Transition(*each[1:]) for each in trace[half + 1 :]]
+    assert all(key == seen.info.state_key for seen, key in went_on)
+    original.close()
+    twin.close()
 
 
 def test_a_used_environment_can_be_reset(spec):
@@ -184,14 +217,13 @@ def test_streams_share_no_task(spec):
     assert len(set(ids)) == len(ids), STREAMS
 
 
-def test_a_panel_has_the_same_hash_in_every_process(spec):
+def test_a_panel_and_its_episodes_are_the_same_in_every_process(spec):
     overrides = [f"env={spec.name}", "model.clone_updates=0", "env.train_tasks=2", "env.eval_tasks=2"]
-    mine = compose_run(overrides).env.panel_hash()
-    command = [sys.executable, "-c", HASH, *overrides]
-    hashes = [
+    command = [sys.executable, "-m", "tests.contract.episodes", *overrides]
+    others = [
         subprocess.run(
             command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}
         ).stdout.strip()
         for seed in ("1", "2")
     ]
-    assert hashes == [mine, mine]
+    assert others == [fingerprints(overrides)] * 2
