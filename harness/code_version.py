@@ -30,11 +30,15 @@ ROOMS = (
 )
 """What a cell's numbers are made by. Commands, plans, launchers, boards, trackers and reports only start
 cells and read what they wrote."""
+COMMANDS = {ROOT / "envs" / "play.py", ROOT / "envs" / "panel.py"}
+"""Commands that stand beside what they show."""
 
 
 def files(room: str) -> list[Path]:
     """The source files of a room, which is a folder or a file."""
-    return sorted((ROOT / room).rglob("*.py")) if not room.endswith(".py") else [ROOT / room]
+    if room.endswith(".py"):
+        return [ROOT / room]
+    return sorted(set((ROOT / room).rglob("*.py")) - COMMANDS)
 
 
 SOURCES = {path: digest(path) for path in sorted(path for room in ROOMS for path in files(room))}

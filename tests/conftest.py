@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -26,7 +27,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def need(*programs: str) -> None:
     """Skip the test where a program is not installed; under CI, which installs them all, fail it."""
-    if missing := [program for program in programs if not shutil.which(program)]:
+    need_all([program for program in programs if not shutil.which(program)])
+
+
+def need_modules(*modules: str) -> None:
+    """The same for Python's modules."""
+    need_all([module for module in modules if not find_spec(module)])
+
+
+def need_all(missing: Sequence[str]) -> None:
+    """Skip the test for what is missing; under CI, fail it."""
+    if missing:
         why = f"not installed: {', '.join(missing)}"
         pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
 

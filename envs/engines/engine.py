@@ -20,6 +20,8 @@ class Scene:
     """What there is to see whatever the last command was, if the game tells it apart from its answer."""
     score: float = 0.0
     """The score so far, as the game counts it."""
+    reward: float = 0.0
+    """What the last command paid, if the game pays by the step."""
     won: bool = False
     over: bool = False
     """Whether the game has ended, won or lost."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from envs.base import ClosedVocabulary
+from envs.base import ClosedVocabulary, EnvironmentSpec
 from harness.checkup.finding import Finding, fail, ok
 from harness.config import RunConfig, TinyModel
 from harness.errors import UserError
+from harness.rollout.environments import Crash, answer
 
 TOLERANCE = 1e-5
 """Nats between a log-probability as it was sampled and as training computes it."""
@@ -16,15 +17,25 @@ def environments(cells: Sequence[RunConfig]) -> Iterator[Finding]:
     """Whether each environment can be imported and takes a step."""
     for env in dict.fromkeys(cell.env for cell in cells):
         try:
-            env.check()
-            task, environment = env.training_panel()[0], env.make()
-            _, info = environment.reset(task)
-            environment.step(info.admissible[0] if info.admissible else "")
-            environment.close()
+            tried = answer(lambda env=env: first_step(env))  # type: ignore[misc]
         except UserError as error:
-            yield fail("environment", str(error))
+            tried = Crash(str(error))
+        if isinstance(tried, Crash):
+            yield fail("environment", f"{env.name}: {tried.reason}")
         else:
-            yield ok("environment", f"{env.name} {env.version}: task {task.id} starts and takes a step")
+            yield ok("environment", f"{env.name} {env.version}: task {tried} starts and takes a step")
+
+
+def first_step(env: EnvironmentSpec) -> str:
+    """Begin the first training task and act once; its id."""
+    env.check()
+    task, environment = env.training_panel()[0], env.make()
+    try:
+        _, info = environment.reset(task)
+        environment.step(info.admissible[0] if info.admissible else "")
+    finally:
+        environment.close()
+    return task.id
 
 
 def engine(cell: RunConfig) -> Iterator[Finding]:

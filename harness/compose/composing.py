@@ -16,10 +16,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from envs.base import EnvironmentSpec
 from harness.cells import PARTS
 from harness.config import plain
 from harness.config.classes import class_of
-from harness.config.plain import TARGETED, run_config, typed
+from harness.config.plain import TARGETED, run_config, targeted, typed
 from harness.config.schema import RunConfig, SweepConfig, TrackerConfig
 from harness.errors import UserError, suggest
 
@@ -192,6 +193,18 @@ def composed_run(composed: DictConfig) -> RunConfig:
     """The typed configuration of the run that Hydra composed."""
     check_keys(composed)
     return run_config(plain_of(composed))
+
+
+def compose_environment(words: Sequence[str]) -> EnvironmentSpec:
+    """The environment of `NAME [env.OPTION=VALUE ...]` alone: no model has to be able to play it."""
+    if not words or "=" in words[0]:
+        raise UserError(f"name an environment first; there are {', '.join(group_options('env'))}")
+    name, *overrides = words
+    for override in parse(overrides):
+        if not override.key_or_group.startswith("env."):
+            raise UserError(f"{override.input_line} has no effect: an environment has env.OPTION=VALUE alone")
+    environment: EnvironmentSpec = targeted(plain_of(compose([f"env={name}", *overrides]))["env"], "env")
+    return environment
 
 
 def compose_tracker(overrides: Sequence[str]) -> TrackerConfig:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from algorithms.factors import KLPlace
-from envs.base import ClosedVocabulary, EnvironmentSpec, normalise
+from envs.base import ClosedVocabulary, EnvironmentSpec, Info, Task, normalise
 from harness.config.model import CriticKind, ModelConfig, PretrainedModel, TinyModel
 from harness.config.prompt import PromptConfig
 from harness.config.schema import BudgetAxis, Engine, RunConfig
@@ -25,6 +25,7 @@ from harness.policy.columns import FILLERS
 from harness.policy.prompting import Turn
 from harness.policy.source import locate
 from harness.policy.specials import SPECIALS
+from harness.rollout.environments import Crash, answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -131,22 +132,27 @@ def conversation_tokens(
     frame = prompt.frame or env.frame
     vocabulary = architecture(model, env).vocab_size
     prompts = ChatPrompts(roomy, locate(model), vocabulary, 1, frame, env.verbatim, env.tools)
-    task = env.training_panel()[0]
-    environment = env.make()
-    observation, info = environment.reset(task)
-    environment.close()
+    task, observation, info = beginning(env)
     longest = max(info.admissible, key=len, default="")
     turn = Turn(observation, longest, (prompts.pad_id,) * model.max_action_tokens, info.admissible)
     lengths = [len(prompts.prompt(task.goal, past, observation, info.admissible)) for past in ((), (turn,))]
     return lengths[0], lengths[1] - lengths[0]
 
 
+def beginning(spec: EnvironmentSpec) -> tuple[Task, str, Info]:
+    """The first training task and how it begins; raises `UserError` if it does not."""
+    task, environment = spec.training_panel()[0], spec.make()
+    begun = answer(lambda: environment.reset(task))
+    environment.close()
+    if isinstance(begun, Crash):
+        raise UserError(f"task {task.id} of env={spec.name} does not start: {begun.reason}")
+    observation, info = cast("tuple[str, Info]", begun)
+    return task, observation, info
+
+
 def prompt_tokens(spec: EnvironmentSpec) -> int:
     """Tokens of model=tiny's first prompt of the first training task, history included."""
-    task = spec.training_panel()[0]
-    environment = spec.make()
-    observation, _ = environment.reset(task)
-    environment.close()
+    task, observation, _ = beginning(spec)
     goal, seen = len(normalise(task.goal).split()), len(normalise(observation).split())
     pair = seen + spec.max_action_tokens + 2
     whole = 3 + (goal + 1 if goal else 0) + seen + spec.history * pair

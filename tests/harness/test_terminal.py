@@ -19,9 +19,13 @@ from harness.terminal import command
 COMMANDS = [
     *("harness.sweep", "harness.doctor", "harness.status", "harness.track", "harness.tune", "harness.models"),
     *("harness.credit", "harness.compose.preset", "reports.compare", "reports.viewer", "reports.power"),
+    *("envs.play", "envs.panel"),
 ]
-ELSEWHERE = {"harness.run", "harness.multirun", "harness.launch.peer", "harness.launch.slurm.job"}
-"""Wrapped where it is called; Hydra's own; two that are no commands of a user."""
+ELSEWHERE = {
+    *("harness.run", "harness.multirun"),
+    *("harness.launch.peer", "harness.launch.slurm.job", "envs.engines.serve"),
+}
+"""Wrapped where it is called; Hydra's own; three that are no commands of a user."""
 
 
 def ending(error: BaseException, capsys) -> tuple[int, str]:
@@ -68,7 +72,7 @@ def test_every_command_ends_so(name):
 
 
 def test_no_command_is_left_out():
-    files = [path for top in ("harness", "reports") for path in (ROOT / top).rglob("*.py")]
+    files = [path for top in ("harness", "envs", "reports") for path in (ROOT / top).rglob("*.py")]
     mains = [path for path in files if '__name__ == "__main__"' in path.read_text()]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in mains}
     assert names == {*COMMANDS} | ELSEWHERE
