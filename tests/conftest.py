@@ -19,10 +19,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long comes first: pages that are executed, and tests that wait for a SLURM cluster.
 
-    At the end, one worker would be left alone with the former, and all of them would wait with the latter while
-    the processors have nothing to do.
+    At the end, one worker would be left alone with the former, and the processors would have nothing to do while
+    all wait with the latter.
     """
-    items.sort(key=lambda item: (not item.path.name.startswith("test_adding_"), item.path.parent.name != "slurm"))
+
+    def late(item: pytest.Item) -> tuple[bool, bool]:
+        return not item.path.name.startswith("test_ad"), item.path.parent.name != "slurm"
+
+    items.sort(key=late)
 
 
 def need(*programs: str) -> None:

@@ -1,7 +1,7 @@
 """Random play of any environment as plain data.
 
-`python -m tests.contract.episodes` prints, for the environment that it reads as a pickle, its panel's hash and
-a digest of an episode. It imports no more than an environment does, so that it starts fast.
+`python -m tests.contract.episodes` prints, for the environment that it reads as a pickle, its panel's hash
+and a digest of an episode. It imports no more than an environment does, so that it starts fast.
 """
 
 import hashlib

@@ -167,7 +167,7 @@ def test_an_invalid_action_is_answered_costs_a_step_and_changes_nothing(spec):
     _, info = env.reset(spec.training_panel()[0], 1)
     before = env.step(said(spec, info, draw)).info
     wrong = [
-        each for each in ("", NONSENSE, f"{before.admissible[0]} now", "0") if each not in before.admissible
+        each for each in ("", NONSENSE, f"now {before.admissible[0]}", "0") if each not in before.admissible
     ]
     for number, action in zip(range(2, spec.horizon + 1), cycle(sorted(wrong)), strict=False):
         seen = env.step(action)
