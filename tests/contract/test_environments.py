@@ -23,7 +23,9 @@ from envs.base import (
     normalise,
 )
 from envs.household import HouseholdSpec
+from envs.scienceworld import ScienceWorldSpec
 from envs.textworld import TextWorldSpec
+from envs.textworld_express import TextWorldExpressSpec
 from envs.vault import VaultSpec
 from harness.compose import compose_run
 from harness.errors import UserError
@@ -33,6 +35,8 @@ SPECS = [
     VaultSpec(train_tasks=2, eval_tasks=2, slip=0.3, hidden_exits=True, distractors=2),
     HouseholdSpec(train_tasks=3, eval_tasks=3),
     TextWorldSpec(train_tasks=2, eval_tasks=2),
+    ScienceWorldSpec(train_tasks=2, eval_tasks=2, horizon=5),
+    TextWorldExpressSpec(train_tasks=2, eval_tasks=2),
 ]
 NONSENSE = "open the pod bay doors"
 HASH = (
