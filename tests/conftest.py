@@ -19,8 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long comes first: pages that are executed, and tests that wait for a SLURM cluster.
 
-    At the end, one worker would be left alone with the former, and the processors would have nothing to do while
-    all wait with the latter.
+    At the end, one worker would be left alone with the former, and with the latter all would wait while the
+    processors have nothing to do.
     """
 
     def late(item: pytest.Item) -> tuple[bool, bool]:

@@ -18,6 +18,8 @@ class Scene:
     """What the game says is possible here."""
     view: str = ""
     """What there is to see whatever the last command was, if the game tells it apart from its answer."""
+    goal: str = ""
+    """At the start, what the game says is to be done, if it tells it apart from its first text."""
     score: float = 0.0
     """The score so far, as the game counts it."""
     reward: float = 0.0

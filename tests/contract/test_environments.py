@@ -29,8 +29,10 @@ from envs.base import (
 from envs.fork import ForkSpec
 from envs.frozenlake import FrozenLakeSpec
 from envs.household import HouseholdSpec
+from envs.scienceworld import ScienceWorldSpec
 from envs.sokoban import SokobanSpec
 from envs.textworld import TextWorldSpec
+from envs.textworld_express import TextWorldExpressSpec
 from envs.vault import VaultSpec
 from envs.webshop import Observed, WebShopSpec
 from harness.compose import compose_run
@@ -50,6 +52,8 @@ SPECS = [
     ForkSpec(train_tasks=2, eval_tasks=2, slip=0.3, recoverable=True, shows_past=True),
     WebShopSpec(train_tasks=3, eval_tasks=3),
     WebShopSpec(train_tasks=2, eval_tasks=2, published_faults=True, observed=Observed.text_rich),
+    ScienceWorldSpec(train_tasks=2, eval_tasks=2, horizon=5),
+    TextWorldExpressSpec(train_tasks=2, eval_tasks=2),
 ]
 # A model that reads prose and names actions freely can play every environment.
 ANY_WORDS = ["model=smollm2_135m", "model.answer=open"]

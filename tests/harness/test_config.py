@@ -104,7 +104,10 @@ def test_one_arm_may_overlap_and_is_another_cell_then():
         (["+sweep=all_algo"], "did you mean all_algos?"),
         (["tuned=newest"], "tuned is not an option"),
         (["+sweep=smoke", "sweep.algorithms=[grppo]"], "algorithm=grppo does not exist: did you mean grpo?"),
-        (["+sweep=smoke", "env=mars"], "there are household, textworld, vault"),
+        (
+            ["+sweep=smoke", "env=mars"],
+            "there are household, scienceworld, textworld, textworld_express, vault",
+        ),
         (
             ["+sweep=smoke", "algorithm.gama=0.9"],
             "algorithm.gama is not an option of PPO: did you mean gamma?",
