@@ -12,6 +12,9 @@ from harness.errors import check_folder, check_name, require
 from harness.records.batch import asks_for, described
 from harness.records.columns import Moment
 
+MOST_REWARD = 1e3
+"""The largest scale of rewards: their squares must not overflow anywhere."""
+
 
 class BudgetAxis(Enum):
     """What a budget counts."""
@@ -122,6 +125,11 @@ class RolloutConfig:
     """The largest share of an iteration's, or an evaluation's, episodes that may be lost to environments
     which crash or run out of time; with more (and more than one) the run fails. Lost episodes are neither
     trained on nor scored."""
+    reward_scale: float = 1.0
+    """What the environment pays is multiplied by this before the policy is trained on it: 10 for the 10 / 0
+    that papers pay on ALFWorld and WebShop. Scores stay what they are. It matters if something else is
+    measured in rewards: value_clip, advantages that are only centred next to a KL and an entropy bonus, and
+    the penalties (model.format_penalty, algorithm.invalid_penalty), which are not multiplied."""
     overlap: bool = False
     """Whether the next iteration's rollout is played while the weights are updated, on a second core, by the
     policy from before the update. The metric `staleness` counts the iterations that have trained the policy
@@ -131,6 +139,10 @@ class RolloutConfig:
 
     def __post_init__(self) -> None:
         require(self.timeout >= 0, f"rollout.timeout={self.timeout:g} must not be negative")
+        require(
+            0 < self.reward_scale <= MOST_REWARD,
+            f"rollout.reward_scale={self.reward_scale:g} must be above 0 and at most {MOST_REWARD:g}",
+        )
         require(0 <= self.max_lost < 1, f"rollout.max_lost={self.max_lost:g} must be at least 0 and below 1")
 
 
@@ -178,7 +190,8 @@ class RunConfig:
         require(
             self.has_exact_values or not any(column.exact for column in described(self.algorithm.columns)),
             f"algorithm={name} needs true values, which env={env.name} with model={self.model.name} can't "
-            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, and model=tiny",
+            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, model=tiny, and "
+            "rollout.reward_scale=1",
         )
 
     def _check_words(self) -> None:
@@ -237,7 +250,7 @@ class RunConfig:
     @property
     def has_exact_values(self) -> bool:
         """Whether the policy's values can be computed: situations and what is said in them can be listed."""
-        return self.env.enumerable and self.model.exact_actions
+        return self.env.enumerable and self.model.exact_actions and self.rollout.reward_scale == 1
 
     @property
     def longest_prompt(self) -> int:

@@ -230,7 +230,7 @@ class Player:
         if isinstance(answer, Crash):
             episode.fail(answer)
         acted = answer if isinstance(answer, Acted) else Acted(None, NOTHING)
-        step = recorded(episode, generation, reading, acted.transition)
+        step = recorded(episode, generation, reading, acted.transition, self.rollout.reward_scale)
         if keep_snapshot:
             snapshot = Snapshot(acted.before, episode.observation, episode.info, tuple(episode.past))
             episode.snapshots.append(snapshot)
@@ -280,8 +280,10 @@ def act(episode: Episode, reading: Reading, keep_snapshot: bool) -> Acted | Cras
     return Acted(before, environment.step(reading.action))
 
 
-def recorded(episode: Episode, generation: Generation, reading: Reading, transition: Transition) -> Step:
-    """The record of a step."""
+def recorded(
+    episode: Episode, generation: Generation, reading: Reading, transition: Transition, scale: float
+) -> Step:
+    """The record of a step. `scale`: see `RolloutConfig.reward_scale`."""
     given = len(generation.request.kept_ids)
     kept_logprobs = episode.kept.logprob_L[:given] if episode.kept else ()
     kept_entropies = episode.kept.entropy_L[:given] if episode.kept else ()
@@ -293,7 +295,7 @@ def recorded(episode: Episode, generation: Generation, reading: Reading, transit
         observation=episode.observation,
         action=reading.action,
         state_key=episode.info.state_key,
-        reward=transition.reward - reading.penalty,
+        reward=scale * transition.reward - reading.penalty,
         valid=transition.info.valid,
         well_formed=reading.well_formed,
     )
