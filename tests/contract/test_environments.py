@@ -25,6 +25,7 @@ from envs.base import (
 from envs.household import HouseholdSpec
 from envs.textworld import TextWorldSpec
 from envs.vault import VaultSpec
+from envs.webshop import Observed, WebShopSpec
 from harness.compose import compose_run
 from harness.errors import UserError
 
@@ -33,8 +34,12 @@ SPECS = [
     VaultSpec(train_tasks=2, eval_tasks=2, slip=0.3, hidden_exits=True, distractors=2),
     HouseholdSpec(train_tasks=3, eval_tasks=3),
     TextWorldSpec(train_tasks=2, eval_tasks=2),
+    WebShopSpec(train_tasks=3, eval_tasks=3),
+    WebShopSpec(train_tasks=2, eval_tasks=2, published_faults=True, observed=Observed.text_rich),
 ]
 NONSENSE = "open the pod bay doors"
+# A model that reads prose and names actions freely can play every environment.
+ANY_WORDS = ["model=smollm2_135m", "model.answer=open"]
 HASH = (
     "import sys; from harness.compose import compose_run; print(compose_run(sys.argv[1:]).env.panel_hash())"
 )
@@ -43,7 +48,7 @@ HASH = (
 def pytest_generate_tests(metafunc) -> None:
     if "spec" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--environment")
-        specs = [small(compose_run([f"env={chosen}", "model.clone_updates=0"]).env)] if chosen else SPECS
+        specs = [small(compose_run([f"env={chosen}", *ANY_WORDS]).env)] if chosen else SPECS
         metafunc.parametrize("spec", specs, ids=lambda spec: spec.name)
 
 
@@ -185,7 +190,7 @@ def test_streams_share_no_task(spec):
 
 
 def test_a_panel_has_the_same_hash_in_every_process(spec):
-    overrides = [f"env={spec.name}", "model.clone_updates=0", "env.train_tasks=2", "env.eval_tasks=2"]
+    overrides = [f"env={spec.name}", *ANY_WORDS, "env.train_tasks=2", "env.eval_tasks=2"]
     mine = compose_run(overrides).env.panel_hash()
     command = [sys.executable, "-c", HASH, *overrides]
     hashes = [
