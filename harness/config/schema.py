@@ -12,6 +12,16 @@ from harness.errors import check_folder, check_name, require
 from harness.records.batch import asks_for, described
 from harness.records.columns import Moment
 
+
+class Reward(Enum):
+    """What a policy is trained on."""
+
+    paid = "paid"
+    """What the environment pays."""
+    success = "success"
+    """1 for the step that solves the task, 0 for all others: of a graded environment, success alone."""
+
+
 MOST_REWARD = 1e3
 """The largest scale of rewards: their squares must not overflow anywhere."""
 
@@ -111,7 +121,7 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """How episodes are scheduled."""
+    """How episodes are scheduled, and what the policy is paid for them."""
 
     barrier: bool = True
     """Whether all episodes of a batch take a step before any takes its next. Without it nobody waits, which
@@ -125,11 +135,14 @@ class RolloutConfig:
     """The largest share of an iteration's, or an evaluation's, episodes that may be lost to environments
     which crash or run out of time; with more (and more than one) the run fails. Lost episodes are neither
     trained on nor scored."""
+    reward: Reward = Reward.paid
+    """What a policy is trained on: what the environment pays (`paid`), or 1 for the step that solves the task
+    and nothing else (`success`). Scores stay what they are."""
     reward_scale: float = 1.0
-    """What the environment pays is multiplied by this before the policy is trained on it: 10 for the 10 / 0
-    that papers pay on ALFWorld and WebShop. Scores stay what they are. It matters if something else is
-    measured in rewards: value_clip, advantages that are only centred next to a KL and an entropy bonus, and
-    the penalties (model.format_penalty, algorithm.invalid_penalty), which are not multiplied."""
+    """What a reward is multiplied by before the policy is trained on it: 10 for the 10 / 0 that papers pay on
+    ALFWorld and WebShop. It matters if something else is measured in rewards: value_clip, advantages that are
+    only centred next to a KL and an entropy bonus, and the penalties (model.format_penalty,
+    algorithm.invalid_penalty), which are not multiplied."""
     overlap: bool = False
     """Whether the next iteration's rollout is played while the weights are updated, on a second core, by the
     policy from before the update. The metric `staleness` counts the iterations that have trained the policy
@@ -190,8 +203,8 @@ class RunConfig:
         require(
             self.has_exact_values or not any(column.exact for column in described(self.algorithm.columns)),
             f"algorithm={name} needs true values, which env={env.name} with model={self.model.name} can't "
-            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, model=tiny, and "
-            "rollout.reward_scale=1",
+            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, model=tiny, "
+            "rollout.reward=paid and rollout.reward_scale=1",
         )
 
     def _check_words(self) -> None:
@@ -250,7 +263,8 @@ class RunConfig:
     @property
     def has_exact_values(self) -> bool:
         """Whether the policy's values can be computed: situations and what is said in them can be listed."""
-        return self.env.enumerable and self.model.exact_actions and self.rollout.reward_scale == 1
+        as_paid = self.rollout.reward is Reward.paid and self.rollout.reward_scale == 1
+        return self.env.enumerable and self.model.exact_actions and as_paid
 
     @property
     def longest_prompt(self) -> int:
