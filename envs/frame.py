@@ -8,6 +8,7 @@ Templates hold `{placeholders}`; other braces stand for themselves.
 {observation}   what the environment shows
 {actions}       the admissible actions, if the policy is shown a list
 {step}          the number of the step, from 1
+{taken}         how many steps were taken before it
 {past}          the past turns that are shown (layout `single` alone)
 {shown}         how many past turns those are
 """
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
-PLACEHOLDERS = ("goal", "task", "how", "observation", "actions", "step", "past", "shown")
+PLACEHOLDERS = ("goal", "task", "how", "observation", "actions", "step", "taken", "past", "shown")
 PAST_PLACEHOLDERS = ("observation", "action", "step")
 
 

@@ -20,10 +20,10 @@ from harness.errors import UserError
 from harness.launch.outcome import Outcome
 from harness.pilot import auto_seeds
 from harness.planning import codes, directory
-from harness.planning.checks import check, check_slurm
+from harness.planning.checks import check, check_slurm, forecast
 from harness.planning.declared import manifest
 from harness.planning.plan import Plan
-from harness.planning.text import headline, tables
+from harness.planning.text import headline, lacks_text, tables
 from harness.reading.whole import stand
 from harness.store import cell_id
 from harness.terminal import command, show
@@ -48,14 +48,16 @@ def main(arguments: Sequence[str]) -> int:
     declared = manifest(sweep, cells, typed(overrides))
     tracker = compose_tracker(overrides).name
     check_tracker(tracker)
-    planned = check(sweep, launcher, cells)
-    directory.content(Path(sweep.out), declared, cells, sweep.append)
-    show(headline(planned))
     if DRY_RUN in arguments:
-        show(tables(planned))
+        planned, lacks = forecast(sweep, launcher, cells)
+        directory.content(Path(sweep.out), declared, cells, sweep.append)
+        show("\n".join([headline(planned), tables(planned), *lacks_text(lacks)]))
         if isinstance(launcher, SlurmConfig):
             show(submission(launcher, planned))
         return 0
+    planned = check(sweep, launcher, cells)
+    directory.content(Path(sweep.out), declared, cells, sweep.append)
+    show(headline(planned))
     if isinstance(launcher, SlurmConfig):
         check_slurm(launcher, Path(sweep.out), cells)
     if launcher.cancel:

@@ -13,7 +13,7 @@ from harness.launch.slurm.sbatch import shown
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "algorithms").glob("*.md"))
-WITH_COMMANDS = [*PAGES, ROOT / "README.md", ROOT / "docs" / "slurm.md"]
+WITH_COMMANDS = [*PAGES, ROOT / "README.md", ROOT / "docs" / "slurm.md", ROOT / "docs" / "published.md"]
 
 
 def commands(page: Path) -> list[list[str]]:

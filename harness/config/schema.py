@@ -13,6 +13,19 @@ from harness.records.batch import asks_for, described
 from harness.records.columns import Moment
 
 
+class Reward(Enum):
+    """What a policy is trained on."""
+
+    paid = "paid"
+    """What the environment pays."""
+    success = "success"
+    """1 for the step that solves the task, 0 for all others: of a graded environment, success alone."""
+
+
+MOST_REWARD = 1e3
+"""The largest scale of rewards: their squares must not overflow anywhere."""
+
+
 class BudgetAxis(Enum):
     """What a budget counts."""
 
@@ -108,7 +121,7 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """How episodes are scheduled."""
+    """How episodes are scheduled, and what the policy is paid for them."""
 
     barrier: bool = True
     """Whether all episodes of a batch take a step before any takes its next. Without it nobody waits, which
@@ -122,6 +135,14 @@ class RolloutConfig:
     """The largest share of an iteration's, or an evaluation's, episodes that may be lost to environments
     which crash or run out of time; with more (and more than one) the run fails. Lost episodes are neither
     trained on nor scored."""
+    reward: Reward = Reward.paid
+    """What a policy is trained on: what the environment pays (`paid`), or 1 for the step that solves the task
+    and nothing else (`success`). Scores stay what they are."""
+    reward_scale: float = 1.0
+    """What a reward is multiplied by before the policy is trained on it: 10 for the 10 / 0 that papers pay on
+    ALFWorld and WebShop. It matters if something else is measured in rewards: value_clip, advantages that are
+    only centred next to a KL and an entropy bonus, and the penalties (model.format_penalty,
+    algorithm.invalid_penalty), which are not multiplied."""
     overlap: bool = False
     """Whether the next iteration's rollout is played while the weights are updated, on a second core, by the
     policy from before the update. The metric `staleness` counts the iterations that have trained the policy
@@ -131,6 +152,10 @@ class RolloutConfig:
 
     def __post_init__(self) -> None:
         require(self.timeout >= 0, f"rollout.timeout={self.timeout:g} must not be negative")
+        require(
+            0 < self.reward_scale <= MOST_REWARD,
+            f"rollout.reward_scale={self.reward_scale:g} must be above 0 and at most {MOST_REWARD:g}",
+        )
         require(0 <= self.max_lost < 1, f"rollout.max_lost={self.max_lost:g} must be at least 0 and below 1")
 
 
@@ -178,7 +203,8 @@ class RunConfig:
         require(
             self.has_exact_values or not any(column.exact for column in described(self.algorithm.columns)),
             f"algorithm={name} needs true values, which env={env.name} with model={self.model.name} can't "
-            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, and model=tiny",
+            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, model=tiny, "
+            "rollout.reward=paid and rollout.reward_scale=1",
         )
 
     def _check_words(self) -> None:
@@ -237,7 +263,8 @@ class RunConfig:
     @property
     def has_exact_values(self) -> bool:
         """Whether the policy's values can be computed: situations and what is said in them can be listed."""
-        return self.env.enumerable and self.model.exact_actions
+        as_paid = self.rollout.reward is Reward.paid and self.rollout.reward_scale == 1
+        return self.env.enumerable and self.model.exact_actions and as_paid
 
     @property
     def longest_prompt(self) -> int:

@@ -2,7 +2,8 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from envs.base import EnvironmentSpec
@@ -13,6 +14,7 @@ from harness.planning.codes import check_code
 from harness.planning.plan import Plan, check_disk, existing_folder, plan
 from harness.planning.predict import check_budget
 from harness.policy.inputs import inputs_of
+from harness.policy.source import Damaged
 from harness.policy.source import check as check_model
 from harness.rollout.engines import check_engine
 from harness.store import RunDir, cell_id
@@ -23,6 +25,31 @@ def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) ->
     """The plan; raise `UserError` for what would fail later: no model, a useless budget, a full disk."""
     check_parts(cells)
     check_inputs(Path(sweep.out), cells)
+    planned = check_plan(sweep, launcher, cells)
+    check_disk(planned)
+    return planned
+
+
+def forecast(
+    sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]
+) -> tuple[Plan, list[UserError]]:
+    """The plan, and what this machine lacks to carry it out; raise `UserError` for all else that would fail.
+
+    So that what runs elsewhere can be planned here: without weights, data, a device, or room on the disk.
+    """
+    lacks = lacking(cells)
+    if not lacks:
+        check_inputs(Path(sweep.out), cells)
+    planned = check_plan(sweep, launcher, cells)
+    try:
+        check_disk(planned)
+    except UserError as error:
+        lacks.append(error)
+    return planned, lacks
+
+
+def check_plan(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) -> Plan:
+    """The plan; raise `UserError` for a useless budget, or a store that can't be written or is not ours."""
     planned = plan(sweep, launcher, cells)
     for arm in planned.arms:
         check_budget(arm.config)
@@ -33,7 +60,6 @@ def check(sweep: SweepConfig, launcher: Launcher, cells: Sequence[RunConfig]) ->
         raise UserError(
             f"sweep.out={sweep.out} can't be written ({error.strerror}): set sweep.out=DIR"
         ) from error
-    check_disk(planned)
     if not launcher.allow_mixed_code:
         check_code(Path(sweep.out), cells)
     return planned
@@ -49,12 +75,26 @@ def check_slurm(launcher: SlurmConfig, out: Path, cells: Sequence[RunConfig]) ->
 
 def check_parts(cells: Sequence[RunConfig]) -> None:
     """Raise `UserError` if an environment, a model or an engine is not on this machine."""
-    for env in dict.fromkeys(cell.env for cell in cells):
-        env.check()
-    for model in dict.fromkeys(cell.model for cell in cells):
-        check_model(model)
-    for cell in {(cell.engine, cell.model): cell for cell in cells}.values():
-        check_engine(cell)
+    for error in lacking(cells):
+        raise error
+
+
+def lacking(cells: Sequence[RunConfig]) -> list[UserError]:
+    """Why environments, models and engines can't be used on this machine. Raises `Damaged` for a model whose
+    files can't be read: nothing is known of it."""
+    checks: list[Callable[[], None]] = [env.check for env in dict.fromkeys(cell.env for cell in cells)]
+    checks += [partial(check_model, model) for model in dict.fromkeys(cell.model for cell in cells)]
+    engines = {(cell.engine, cell.model): cell for cell in cells}.values()
+    checks += [partial(check_engine, cell) for cell in engines]
+    found = []
+    for check_part in checks:
+        try:
+            check_part()
+        except Damaged:
+            raise
+        except UserError as error:
+            found.append(error)
+    return found
 
 
 def check_inputs(out: Path, cells: Sequence[RunConfig]) -> None:

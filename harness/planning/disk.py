@@ -3,7 +3,8 @@
 from harness.config import PretrainedModel, RunConfig, TinyModel
 from harness.config.model import CriticKind
 from harness.planning.predict import forms, head_forms
-from harness.policy.source import locate, parameters
+from harness.policy.shapes import published_parameters
+from harness.policy.source import Missing, locate, parameters
 from harness.records.batch import asks_for
 from harness.records.columns import Moment
 from harness.store.run_dir import KEPT_CHECKPOINTS
@@ -22,12 +23,20 @@ def weights(config: RunConfig) -> int:
     """Numbers that are stored of a policy: its parameters or, with adapters, those of the adapters alone."""
     model, env = config.model, config.env
     if isinstance(model, PretrainedModel):
-        return forms(config).adapter_params or parameters(locate(model))
+        return forms(config).adapter_params or all_parameters(model)
     assert isinstance(model, TinyModel)
     # Matrices, positions, and each block's biases and norms.
     positions = env.max_prompt_tokens + env.max_action_tokens
     rest = positions + 13 * model.layers + 2
     return forms(config).matmul_params + rest * model.width
+
+
+def all_parameters(model: PretrainedModel) -> int:
+    """How many numbers a pretrained model's weights are."""
+    try:
+        return parameters(locate(model))
+    except Missing:
+        return published_parameters(model)
 
 
 def critic_weights(config: RunConfig) -> int:

@@ -2,7 +2,8 @@
 
 Every episode runs to the horizon, every response has its longest length, every rollout is trained; prompts
 are as long as the first one of the first task would make them. For model=tiny, neither torch nor transformers
-is loaded; of a pretrained model, its configuration and its tokenizer are.
+is loaded; of a pretrained model, its configuration and its tokenizer are. A plan may be made where the model
+or the environment is not: a model's shape is then the published one, and prompts are as long as they may be.
 
 Shape suffixes: S steps of an episode, L tokens of a response.
 """
@@ -23,7 +24,8 @@ from harness.errors import UserError
 from harness.ledger.flops import LoRA, TransformerFlops
 from harness.policy.columns import FILLERS
 from harness.policy.prompting import Turn
-from harness.policy.source import locate
+from harness.policy.shapes import published_shape
+from harness.policy.source import Missing, locate
 from harness.policy.specials import SPECIALS
 from harness.rollout.environments import Crash, answer
 
@@ -96,7 +98,13 @@ def architecture(model: ModelConfig, env: EnvironmentSpec) -> "PreTrainedConfig"
     if isinstance(model, PretrainedModel):
         from transformers import AutoConfig
 
-        found: PreTrainedConfig = AutoConfig.from_pretrained(locate(model))
+        try:
+            folder = locate(model)
+        except Missing:
+            if shape := published_shape(model):
+                return shape
+            raise
+        found: PreTrainedConfig = AutoConfig.from_pretrained(folder)
         return found
     assert isinstance(model, TinyModel)
     assert isinstance(env, ClosedVocabulary)
@@ -114,11 +122,25 @@ def architecture(model: ModelConfig, env: EnvironmentSpec) -> "PreTrainedConfig"
 def prompt_lengths(config: RunConfig) -> list[int]:
     """Tokens of each step's prompt in an episode to the horizon."""
     model, env = config.model, config.env
+    if not measurable(model, env):
+        return [config.longest_prompt] * env.horizon
     if isinstance(model, PretrainedModel):
         first, turn = conversation_tokens(model, env, config.prompt)
         grown = [first + turn * min(step, env.history) for step in range(env.horizon)]
         return [min(length, model.max_prompt_tokens) for length in grown]
     return [prompt_tokens(env)] * env.horizon
+
+
+@cache
+def measurable(model: ModelConfig, env: EnvironmentSpec) -> bool:
+    """Whether this machine has what a first prompt is made from: the environment and the tokenizer."""
+    try:
+        env.check()
+        if isinstance(model, PretrainedModel):
+            locate(model)
+    except UserError:
+        return False
+    return True
 
 
 @cache

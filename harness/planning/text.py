@@ -6,7 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from harness.config import BudgetAxis, SweepConfig
+from harness.errors import UserError
 from harness.planning.plan import Arm, Plan
+from harness.planning.predict import measurable
 from harness.reading.cell import Cell, State, percent
 
 NAME_WIDTH = 24
@@ -99,6 +101,7 @@ def batch_table(plan: Plan) -> str:
             "The batch of an iteration: tasks x rollouts of each, branches included; its optimiser steps",
             "(updates) and the step rows of one. Rows, FLOPs, tokens and env_steps are upper bounds: every",
             "episode to the horizon, every response at its longest, every rollout trained.",
+            *prompts_text(plan),
             *grid(plan.arms, columns),
         ]
     )
@@ -127,9 +130,35 @@ def cost_table(plan: Plan) -> str:
             "FLOPs are the budget's or, on another axis, estimated; the disk is an upper bound.",
             *grid(plan.arms, columns),
             f"{count(plan.unfinished)}: about {plan.seconds / 3600:.2g} hours with "
-            f"{plan.workers} at once, at most {plan.disk / 1e9:.2g} GB",
+            f"{plan.workers} at once, at most {plan.disk / 1e9:.2g} GB;",
+            total_text(plan),
         ]
     )
+
+
+def total_text(plan: Plan) -> str:
+    """What the cells that are left spend, in episodes of full length."""
+    shares = [(arm, sum(cell.left for cell in arm.cells) * arm.flops / arm.most.flops) for arm in plan.arms]
+    names = {"episodes": "trajectories", "steps": "env_steps", "tokens": "tokens", "FLOPs": "flops"}
+    total = {
+        what: sum(share * getattr(arm.most, field) for arm, share in shares) for what, field in names.items()
+    }
+    spent = ", ".join(f"{amount:.3g} {what}" for what, amount in total.items())
+    return f"if every episode is as long as it may be: {spent}"
+
+
+def lacks_text(lacks: Sequence[UserError]) -> list[str]:
+    """What this machine lacks to carry a plan out, a line each."""
+    return ["", "To run this here:", *(f"  {error}" for error in lacks)] if lacks else []
+
+
+def prompts_text(plan: Plan) -> list[str]:
+    """That prompts could not be measured, if so."""
+    unknown = [arm.config for arm in plan.arms if not measurable(arm.config.model, arm.config.env)]
+    if not unknown:
+        return []
+    longest = " or ".join(str(length) for length in sorted({config.longest_prompt for config in unknown}))
+    return [f"Prompts count with {longest} tokens, the most: what they are made of is not on this machine."]
 
 
 def source_text(arm: Arm, rate: float) -> str:

@@ -173,8 +173,8 @@ class ChatPrompts:
         actions = self._listed(turn.admissible)
         if not actions:
             template = template.removesuffix("{actions}").rstrip()
-        values = {**self._values(goal), "observation": turn.observation, "step": step, "actions": actions}
-        return fill(template, {**values, **more})
+        now = {"observation": turn.observation, "actions": actions, "step": step, "taken": step - 1}
+        return fill(template, {**self._values(goal), **now, **more})
 
     def _single(self, goal: str, shown: Sequence[Turn], now: Turn, step: int) -> str:
         """One message that holds the past turns too."""

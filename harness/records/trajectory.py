@@ -54,7 +54,8 @@ class Step:
     state_key: str
     """The environment's state before the action."""
     reward: float
-    """What the environment paid for the action, less the penalty of an ill-formed response."""
+    """What the policy is paid for the action (`rollout.reward`, `rollout.reward_scale`), less the penalty of
+    an ill-formed response."""
     valid: bool
     """Whether the environment accepted the action."""
     well_formed: bool = True

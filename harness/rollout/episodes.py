@@ -11,6 +11,7 @@ import numpy as np
 
 from envs.base import Environment, Info, Task, Transition
 from harness.config import RolloutConfig
+from harness.config.schema import Reward
 from harness.policy.prompting import Prompting, PromptTooLong, Reading, Turn
 from harness.records import Branch, Step, StopReason, Trajectory
 from harness.rollout.account import Account
@@ -230,7 +231,7 @@ class Player:
         if isinstance(answer, Crash):
             episode.fail(answer)
         acted = answer if isinstance(answer, Acted) else Acted(None, NOTHING)
-        step = recorded(episode, generation, reading, acted.transition)
+        step = recorded(episode, generation, reading, acted.transition, self.rollout)
         if keep_snapshot:
             snapshot = Snapshot(acted.before, episode.observation, episode.info, tuple(episode.past))
             episode.snapshots.append(snapshot)
@@ -280,8 +281,12 @@ def act(episode: Episode, reading: Reading, keep_snapshot: bool) -> Acted | Cras
     return Acted(before, environment.step(reading.action))
 
 
-def recorded(episode: Episode, generation: Generation, reading: Reading, transition: Transition) -> Step:
+def recorded(
+    episode: Episode, generation: Generation, reading: Reading, transition: Transition, rollout: RolloutConfig
+) -> Step:
     """The record of a step."""
+    solved = transition.terminated and transition.info.success
+    reward = transition.reward if rollout.reward is Reward.paid else float(solved)
     given = len(generation.request.kept_ids)
     kept_logprobs = episode.kept.logprob_L[:given] if episode.kept else ()
     kept_entropies = episode.kept.entropy_L[:given] if episode.kept else ()
@@ -293,7 +298,7 @@ def recorded(episode: Episode, generation: Generation, reading: Reading, transit
         observation=episode.observation,
         action=reading.action,
         state_key=episode.info.state_key,
-        reward=transition.reward - reading.penalty,
+        reward=rollout.reward_scale * reward - reading.penalty,
         valid=transition.info.valid,
         well_formed=reading.well_formed,
     )

@@ -12,7 +12,7 @@ from harness.policy.prompting import Turn
 from harness.store import cell_id
 from tests.harness.policy.folders import chat_tokenizer
 
-PRESETS = [name for name in group_options("prompt") if name != "environment"]
+PRESETS = [name for name in group_options("prompt") if name != "environment" and not name.endswith("_exact")]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_every_preset_says_what_it_is_given(name, folder):
         )
         for words in ("tidy up", "a mug", "put mug", "look", "<action>"):
             assert words in text
-        assert ("a desk" in text) == bool(turns)
+        assert ("go shelf" in text) == bool(turns)
         assert "{" not in text
 
 

@@ -18,6 +18,11 @@ from reports.store import read_store
 UNDECIDED = {
     "smoke": "one seed: it shows that everything runs",
     "tune": "picks settings, compares no arms",
+    **{
+        name: "has the three seeds of its paper"
+        for name in group_options("sweep")
+        if name.startswith("paper_")
+    },
     "all_algos_tuned": "needs a finished tuning to be composed; its seeds are those of all_algos (below)",
 }
 SWEEPS = Path(__file__).parents[2] / "sweeps" / "sweep"
