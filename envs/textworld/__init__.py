@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from envs.base import ClosedVocabulary, Environment, EnvironmentSpec, Info, Task, Transition, normalise
 from envs.textworld.games import Game, Recipe, library, load
-from envs.textworld.story import Commands, Memory, Story
+from envs.textworld.story import Story
 from harness.caches import cache_folder
 from harness.errors import UserError
 
@@ -100,28 +100,21 @@ class TextWorld(Environment):
 
     def __init__(self, spec: TextWorldSpec) -> None:
         self.spec = spec
-        self._story: Story | None = None
 
     def reset(self, task: Task, seed: int = 0) -> tuple[str, Info]:
-        path = self.spec.game(task).story
-        if self._story is None or self._story.path != path:
-            self.close()
-            self._story = Story(path, memory(path))
-        self._commands: Commands = ()
-        self._state = self._story.frame(()).state
+        self._story = shared_story(self.spec.game(task).story)
+        self._state = self._story.start
         self._steps = 0
         return self._state.view, self._info()
 
     def step(self, action: str) -> Transition:
-        assert self._story, "reset comes before the first step"
         self._steps += 1
         command = self._state.actions.get(normalise(action))
         if command is None:
             # The game never hears an invalid action: its parser knows more verbs (undo, quit, wait, …).
             reply = INVALID
         else:
-            self._commands = (*self._commands, command)
-            frame = self._story.frame(self._commands)
+            frame = self._story.follow(self._state, command)
             reply, self._state = frame.reply, frame.state
         won = self._state.won
         truncated = self._steps >= self.spec.horizon and not won
@@ -132,16 +125,11 @@ class TextWorld(Environment):
     def state_key(self) -> str:
         return self._state.key
 
-    def close(self) -> None:
-        if self._story is not None:
-            self._story.close()
-            self._story = None
-
     def _info(self, valid: bool = True) -> Info:
         return Info(self.state_key, tuple(self._state.actions), valid, self._state.won)
 
 
 @functools.cache
-def memory(path: Path) -> Memory:
-    """This process's memory of a game; sharing it changes the speed of episodes and nothing else."""
-    return Memory()
+def shared_story(path: Path) -> Story:
+    """This process's running game; sharing it changes the speed of episodes and nothing else."""
+    return Story(path)

@@ -1,21 +1,22 @@
-"""One running game, and the memory of what games answered."""
+"""A game as episodes see it: states, and what commands lead to, each played once and then remembered."""
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from envs.base import normalise
-from envs.textworld.games import library, retold
-from envs.textworld.zmachine import movable, piles
+from envs.textworld.games import retold
+from envs.textworld.interpreter import Interpreter, Position, Seen
 
-Commands = tuple[str, ...]
-MEMORY_LIMIT = 100_000
+MEMORY_LIMIT = 20_000
+"""States that a story remembers; it forgets all of them and begins anew when there are more."""
 ROOM_TITLE = "-="
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """What there is to know of a game's state."""
 
@@ -25,81 +26,63 @@ class State:
     actions: dict[str, str]
     """The admissible actions in normalised words, and the commands they stand for."""
     won: bool
+    position: Position = field(repr=False)
+    after: dict[str, "Frame"] = field(default_factory=dict, repr=False)
+    """What was shown after commands that were given here."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a game shows after some commands: its reply to the last of them, and the state it left."""
+    """What a game shows after a command: its reply, and the state it left."""
 
     reply: str
-    """Empty at the start and on entering a room, where the game replies with the room's description."""
+    """Empty on entering a room, where the game replies with the room's description."""
     state: State
 
 
-@dataclass
-class Memory:
-    """A game's frames by the commands that led to them.
+class Story:
+    """One game, shared by all episodes of this process, whatever their threads.
 
-    Games are deterministic, so a frame shown once need not be played again: the interpreter and TextWorld's
-    bookkeeping are a hundred times slower than a look-up, and rollouts of a task share beginnings.
+    The key of a state and the next command decide what a game shows. So one step of the interpreter, which
+    takes thousands of times as long as a look-up, serves all the ways that lead to a state.
     """
 
-    frames: dict[Commands, Frame] = field(default_factory=dict)
-    states: dict[str, State] = field(default_factory=dict)
-    """One object for each state, shared by all the ways that lead there."""
+    def __init__(self, path: Path) -> None:
+        self._interpreter = Interpreter(path)
+        self._playing = threading.Lock()
+        self._states: dict[str, State] = {}
+        self.start = self._state(self._interpreter.start)
+        """The state before the first command."""
 
-    def add(self, commands: Commands, reply: str, state: State) -> Frame:
-        """Remember a frame; forgets everything first when full."""
-        if len(self.frames) >= MEMORY_LIMIT:
-            self.frames.clear()
-            self.states.clear()
-        return self.frames.setdefault(commands, Frame(reply, self.states.setdefault(state.key, state)))
+    def follow(self, state: State, command: str) -> Frame:
+        """What the game shows after a command that is admissible in the state."""
+        known = state.after.get(command)
+        if known is None:
+            with self._playing:
+                known = state.after.get(command) or self._play(state, command)
+        return known
 
+    def _play(self, state: State, command: str) -> Frame:
+        seen = self._interpreter.play(state.position, command)
+        state.after[command] = frame = Frame(_reply(seen.shown), self._state(seen))
+        return frame
 
-class Story:
-    """Plays one game. The interpreter is started, and catches up, only when something new is asked."""
+    def _state(self, seen: Seen) -> State:
+        """The one object for the state that the game is in."""
+        if len(self._states) >= MEMORY_LIMIT:
+            self._forget()
+        view = normalise(f"{seen.shown.inventory} {seen.shown.description}")
+        key = _key(view, seen.shown, seen.order)
+        if key not in self._states:
+            commands = [each for each in seen.shown.admissible_commands if not retold(each)]
+            actions = {normalise(each): each for each in commands}
+            self._states[key] = State(key, view, actions, bool(seen.shown.won), seen.position)
+        return self._states[key]
 
-    def __init__(self, path: Path, memory: Memory) -> None:
-        self.path = path
-        self._memory = memory
-        self._game: Any = None
-        self._things: frozenset[int] = frozenset()
-        self._played: Commands | None = None
-        """The commands that the interpreter has been given since its last reset."""
-
-    def frame(self, commands: Commands) -> Frame:
-        """What the game shows after `commands`, each admissible in its turn."""
-        if known := self._memory.frames.get(commands):
-            return known
-        shown = self._play(commands)
-        order = piles(self._game.unwrapped._jericho.get_state()[0], self._things)
-        return self._memory.add(commands, _reply(shown) if commands else "", _state(shown, order))
-
-    def close(self) -> None:
-        """Stop the interpreter."""
-        if self._game is not None:
-            self._game.close()
-        self._game = self._played = None
-
-    def _play(self, commands: Commands) -> Any:
-        if self._game is None:
-            self._game = _start(self.path)
-            self._things = movable(self.path.read_bytes())
-        played = self._played
-        if played is None or commands[: len(played)] != played or commands == played:
-            shown, played = self._game.reset(), ()
-        for command in commands[len(played) :]:
-            shown, _, _ = self._game.step(command)
-        self._played = commands
-        return shown
-
-
-def _start(path: Path) -> Any:
-    textworld = library()
-    infos = textworld.EnvInfos(
-        description=True, inventory=True, admissible_commands=True, facts=True, won=True
-    )
-    return textworld.start(str(path), infos)
+    def _forget(self) -> None:
+        for state in self._states.values():
+            state.after.clear()  # so that a state which an episode holds does not hold all the others
+        self._states.clear()
 
 
 def _reply(shown: Any) -> str:
@@ -107,16 +90,8 @@ def _reply(shown: Any) -> str:
     return "" if reply.startswith(ROOM_TITLE) else normalise(reply)
 
 
-def _state(shown: Any, order: Sequence[Sequence[int]]) -> State:
-    """`order`: see `piles`."""
-    view = normalise(f"{shown.inventory} {shown.description}")
+def _key(view: str, shown: Any, order: Sequence[Sequence[int]]) -> str:
     # The facts are the whole logical state, of rooms out of sight too, but for the order in which the game
     # lists things. The policy reads that, now or on coming back, so the key tells it apart as well.
     content = repr([view, sorted(map(str, shown.facts)), order, bool(shown.won)])
-    commands = [each for each in shown.admissible_commands if not retold(each)]
-    return State(
-        key=hashlib.sha256(content.encode()).hexdigest()[:16],
-        view=view,
-        actions={normalise(each): each for each in commands},
-        won=bool(shown.won),
-    )
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -5,17 +5,20 @@ import multiprocessing
 import random
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
 from envs.base import Split, Task, TaskSet, Transition, normalise
-from envs.textworld import TextWorld, TextWorldSpec, games
-from envs.textworld.games import Recipe, intact, load
-from envs.textworld.story import Memory, Story
-from envs.textworld.zmachine import movable
+from envs.textworld import TextWorld, TextWorldSpec, games, shared_story, story
+from envs.textworld.games import Recipe, intact, library, load
+from envs.textworld.story import State, Story
+from envs.textworld.zmachine import movable, piles
 from harness.errors import UserError
 
 # TextWorld silences this at its import; pytest shows it again.
@@ -36,9 +39,13 @@ def tasks(_cache: None) -> list[Task]:
     return SPEC.training_panel()
 
 
-def walkthrough(task: Task) -> list[str]:
+def solution(task: Task) -> list[str]:
     data = json.loads(SPEC.game(task).story.with_suffix(".json").read_text())
-    return [normalise(command) for command in data["metadata"]["walkthrough"]]
+    return list(data["metadata"]["walkthrough"])
+
+
+def walkthrough(task: Task) -> list[str]:
+    return [normalise(command) for command in solution(task)]
 
 
 def play(task: Task, actions: list[str]) -> list[Transition]:
@@ -62,14 +69,52 @@ def wander(task: Task, seed: int, junk: float = 0.2) -> list[str]:
     return actions
 
 
-def commands(task: Task, actions: list[str]) -> tuple[str, ...]:
-    """The game's own commands for valid actions."""
-    environment = SPEC.make()
-    environment.reset(task)
-    for action in actions:
-        environment.step(action)
-    environment.close()
-    return environment._commands
+Look = tuple[str, str, str, dict[str, str], bool]
+"""A reply, and a state's key, view, actions and whether it is won."""
+
+
+class Plain:
+    """A game as TextWorld plays it: each command sequence from the start, in one go."""
+
+    def __init__(self, task: Task) -> None:
+        path = SPEC.game(task).story
+        infos = library().EnvInfos(
+            description=True, inventory=True, admissible_commands=True, facts=True, won=True
+        )
+        self.game = library().start(str(path), infos)
+        self._things = movable(path.read_bytes())
+
+    def looks(self, commands: list[str]) -> list[Look]:
+        """What is shown after each of the commands."""
+        self.game.reset()
+        return [self._look(self.game.step(command)[0]) for command in commands]
+
+    def _look(self, shown: Any) -> Look:
+        view = normalise(f"{shown.inventory} {shown.description}")
+        order = piles(self.game.unwrapped._jericho.get_state()[0], self._things)
+        verbs = ("examine", "look", "inventory")
+        listed = [each for each in shown.admissible_commands if each.split()[0] not in verbs]
+        key = story._key(view, shown, order)
+        return story._reply(shown), key, view, {normalise(each): each for each in listed}, bool(shown.won)
+
+
+def looks(game: Story, commands: list[str]) -> list[Look]:
+    """As `Plain.looks`, of a story."""
+    state, shown = game.start, []
+    for command in commands:
+        frame = game.follow(state, command)
+        state = frame.state
+        shown.append((frame.reply, state.key, state.view, state.actions, state.won))
+    return shown
+
+
+def walk(game: Story, seed: int) -> list[str]:
+    """Commands of random play, to the end of an episode."""
+    draw, state, commands = random.Random(seed), game.start, []
+    while len(commands) < SPEC.horizon and not state.won:
+        commands.append(draw.choice(sorted(state.actions.values())))
+        state = game.follow(state, commands[-1]).state
+    return commands
 
 
 def test_the_walkthrough_wins_in_time(tasks: list[Task]) -> None:
@@ -97,19 +142,54 @@ def test_the_goal_is_the_last_command_and_nothing_else_leaks(tasks: list[Task]) 
         environment.close()
 
 
-def test_episodes_repeat_exactly_with_and_without_memory(tasks: list[Task]) -> None:
+def test_a_state_goes_on_alike_whatever_came_before(tasks: list[Task]) -> None:
+    """A story goes on from states that were reached on other ways; TextWorld plays each way from the start.
+
+    In TextWorld's own play, too, a key and a command decide the reply and what follows.
+    """
     for task in tasks:
-        actions = wander(task, seed=0)
-        assert play(task, actions) == play(task, actions)
-        path, taken = SPEC.game(task).story, commands(task, actions)
-        remembering, fresh = Story(path, Memory()), Story(path, Memory())
-        for length in range(len(taken) + 1):
-            assert remembering.frame(taken[:length]) == fresh.frame(taken[:length])
-        late = Story(path, Memory())
-        assert late.frame(taken) == fresh.frame(taken)
-        assert late.frame(taken[:2]) == fresh.frame(taken[:2])
-        for story in (remembering, fresh, late):
-            story.close()
+        remembering, plain = Story(SPEC.game(task).story), Plain(task)
+        following: dict[tuple[str, str], Look] = {}
+        met = 0
+        for commands in [solution(task), *(walk(remembering, seed) for seed in range(8))]:
+            shown, key = plain.looks(commands), remembering.start.key
+            assert looks(remembering, commands) == shown
+            for command, look in zip(commands, shown, strict=True):
+                met += (key, command) in following
+                assert following.setdefault((key, command), look) == look
+                key = look[1]
+        assert met > 20
+        assert looks(remembering, solution(task))[-1][-1]
+        plain.game.close()
+
+
+def test_a_story_that_forgets_goes_on(tasks: list[Task], monkeypatch: pytest.MonkeyPatch) -> None:
+    remembering, forgetful = Story(SPEC.game(tasks[0]).story), Story(SPEC.game(tasks[0]).story)
+    ways = [walk(remembering, seed) for seed in range(3)]
+    monkeypatch.setattr(story, "MEMORY_LIMIT", 3)
+    for commands in ways:
+        assert looks(forgetful, commands) == looks(remembering, commands)
+        assert len(forgetful._states) <= 3
+        assert held(forgetful.start) <= 3
+
+
+def held(state: State) -> int:
+    """How many states come after one, as far as they are remembered."""
+    found, waiting = {id(state): state}, [state]
+    while waiting:
+        for frame in waiting.pop().after.values():
+            if id(frame.state) not in found:
+                found[id(frame.state)] = frame.state
+                waiting.append(frame.state)
+    return len(found) - 1
+
+
+def test_episodes_in_threads_do_not_disturb_each_other(tasks: list[Task]) -> None:
+    ways = [wander(tasks[0], seed) for seed in range(8)]
+    alone = [play(tasks[0], way) for way in ways]
+    shared_story.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(partial(play, tasks[0]), ways)) == alone
 
 
 def test_interleaved_episodes_do_not_disturb_each_other(tasks: list[Task]) -> None:
@@ -131,24 +211,6 @@ def test_an_environment_goes_from_game_to_game(tasks: list[Task]) -> None:
     assert starts[:2] == starts[2:]
     assert starts[0] != starts[1]
     environment.close()
-
-
-def test_equal_keys_mean_equal_states(tasks: list[Task]) -> None:
-    """A key always comes with the same view and actions, and an action leads from it to the same key."""
-    task = tasks[0]
-    views: dict[str, tuple[str, tuple[str, ...]]] = {}
-    following: dict[tuple[str, str], str] = {}
-    for seed in range(12):
-        environment = SPEC.make()
-        _, info = environment.reset(task)
-        for action in wander(task, seed, junk=0.0):
-            key = info.state_key
-            _, _, _, _, info = environment.step(action)
-            view = environment._state.view
-            assert views.setdefault(info.state_key, (view, info.admissible)) == (view, info.admissible)
-            assert following.setdefault((key, action), info.state_key) == info.state_key
-        environment.close()
-    assert len(views) > 10
 
 
 def test_the_order_of_things_out_of_sight_is_part_of_the_key() -> None:
