@@ -39,7 +39,7 @@ lint: $(VENV)/.installed-lint
 
 # What each kind of work needs installed. A stamp is younger than pyproject.toml: a second call is instant.
 $(VENV)/.installed-run: REQUIREMENT := .
-$(VENV)/.installed-test: REQUIREMENT := .[test,textworld]
+$(VENV)/.installed-test: REQUIREMENT := .[test,worlds]
 $(VENV)/.installed-lint: REQUIREMENT := .[dev]
 
 $(VENV)/.installed-%: pyproject.toml tools/install_torch.sh | $(BIN)/pip
