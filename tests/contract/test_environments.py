@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from envs.alfworld import AlfworldSpec
 from envs.base import (
     STREAMS,
     ClosedVocabulary,
@@ -33,6 +34,7 @@ SPECS = [
     VaultSpec(train_tasks=2, eval_tasks=2, slip=0.3, hidden_exits=True, distractors=2),
     HouseholdSpec(train_tasks=3, eval_tasks=3),
     TextWorldSpec(train_tasks=2, eval_tasks=2),
+    AlfworldSpec(train_tasks=2, eval_tasks=2, horizon=20),
 ]
 NONSENSE = "open the pod bay doors"
 HASH = (
