@@ -79,10 +79,8 @@ def timed(name: str, work: Callable[[], Shown]) -> tuple[Shown, float]:
     shown = work()
     seconds, wall = processor_seconds() - before, time.perf_counter() - wall
     steps = sum(len(each) - 1 for each in shown)
-    print(
-        f"{name:34} {steps:6} steps {steps / seconds:9.1f} /processor s {steps / wall:9.1f} /wall s",
-        flush=True,
-    )
+    rates = f"{steps / seconds:9.1f} /processor s {steps / wall:9.1f} /wall s"
+    print(f"{name:28} {steps:6} steps {rates}", flush=True)
     return shown, steps / seconds
 
 
@@ -159,9 +157,8 @@ def main() -> None:
     print(f"{episodes} episodes of up to {steps} commands, {GAMES} games of {spec.receptacles} receptacles")
     known, base = timed("AlfredTWEnv, a process each", lambda: theirs(batch, walks))
     batch.close()
-    alone, mine = timed(
-        "env=alfworld, 2 workers", lambda: ours(walks, lambda n: Game(n, workers.scene, False))
-    )
+    forgetful = partial(Game, play=workers.scene, markov=False)
+    alone, mine = timed("env=alfworld, 2 workers", lambda: ours(walks, forgetful))
     assert alone == known, "not the same game"
     memory = {game: Game(game, workers.scene, True) for game in games}
     rounds = [draw_walks(games, episodes, steps, str(number)) for number in range(ROUNDS)]
