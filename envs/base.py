@@ -196,6 +196,11 @@ class EnvironmentSpec(ABC):
         """
         return False
 
+    @property
+    def label(self) -> str:
+        """What numbers from it are numbers of, where the name would say too much; shown wherever they are."""
+        return self.name
+
     def check(self) -> None:
         """Raise `UserError` if this environment can't run on this machine (an extra is missing, …)."""
         return None

@@ -104,7 +104,8 @@ def in_store(store: Store, own: tuple[Entrant, ...] | None = None, only: str | N
         entrants, wrong = (own, []) if own else arms(here, store)
         problems += wrong
         seeds = sorted({run["seed"] for run in here})
-        where = f", {env}, {model}" if len(set(places)) > 1 else ""
+        labelled = len(set(places)) > 1 or "(" in env  # see `EnvironmentSpec.label`
+        where = f", {env}, {model}" if labelled else ""
         for run in here:
             cell = run["cell"]
             for (point, path), place in zip(files[cell].items(), turns(len(files[cell])), strict=True):

@@ -5,6 +5,7 @@ options.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -75,7 +76,7 @@ class Setting:
     @property
     def slug(self) -> str:
         """Name for files and anchors."""
-        return f"{self.env}-{self.model}"
+        return re.sub(r"[^\w.+-]+", "-", f"{self.env}-{self.model}")
 
     def unit(self, arm: str) -> str:
         """What one advantage value of the arm belongs to: token, step, trajectory, or control."""

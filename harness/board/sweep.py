@@ -60,7 +60,7 @@ def by_arm(cells: Sequence[Cell], arms: Record, environments: Record) -> dict[st
     """
     told = arm_names([cell.id for cell in cells], {cell.id: cell.options for cell in cells if cell.options})
     envs = {cell.id: environments.get(cell.id, cell.env) for cell in cells}
-    several_envs = len(set(envs.values())) > 1
+    several_envs = len(set(envs.values())) > 1 or any("(" in env for env in envs.values())  # a label
     several_models = len({cell.model for cell in cells}) > 1
     found: dict[str, list[Cell]] = {}
     for cell in cells:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.config import BudgetAxis, SweepConfig
 from harness.errors import UserError
+from harness.planning.labels import environment_names
 from harness.planning.plan import Arm, Plan
 from harness.planning.predict import measurable
 from harness.reading.cell import Cell, State, percent
@@ -24,7 +25,7 @@ def headline(plan: Plan) -> str:
     named = len(sweep.algorithms) <= NAMED and not sweep.crossed
     arms = ", ".join(sweep.algorithms) if named else f"{len(plan.arms) // max(1, len(sweep.envs))} arms"
     what = f"{arms}{settings_text(sweep)} x {seeds_text(sweep)}"
-    where = " and ".join(sweep.envs) or config.env.name
+    where = " and ".join(environment_names(sweep, [arm.config for arm in plan.arms]))
     return (
         f"{sweep.name}: {what}, on {where} with model {config.model.name}\n"
         f"{count(len(plan.cells))}, {standing_text(plan.cells)}; "

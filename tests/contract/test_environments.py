@@ -16,6 +16,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 
+from envs.alfworld import AlfworldSpec
 from envs.base import (
     STREAMS,
     ClosedVocabulary,
@@ -54,6 +55,7 @@ SPECS = [
     WebShopSpec(train_tasks=2, eval_tasks=2, published_faults=True, observed=Observed.text_rich),
     ScienceWorldSpec(train_tasks=2, eval_tasks=2, horizon=5),
     TextWorldExpressSpec(train_tasks=2, eval_tasks=2),
+    AlfworldSpec(train_tasks=2, eval_tasks=2, horizon=20),
 ]
 # A model that reads prose and names actions freely can play every environment.
 ANY_WORDS = ["model=smollm2_135m", "model.answer=open"]

@@ -32,6 +32,14 @@ def test_cells_are_told_from_other_folders():
     assert not any(map(is_cell, ["../../etc", "grpo-vault-tiny", "runs", 3, None]))
 
 
+def test_a_label_of_an_environment_is_in_its_name():
+    """Numbers on games that are generated in a benchmark's engine are never taken for the benchmark's."""
+    asked = ["+sweep=environments", "sweep.envs=[vault,alfworld]", "sweep.seeds=[0]"]
+    sweep, _, cells = compose_sweep([*asked, "batch.trajectories=64", "batch.minibatches=2"])
+    found = list(dict.fromkeys(label.environment for label in labels(sweep, cells)))
+    assert found == ["vault", "alfworld (ALFWorld engine, generated games)"]
+
+
 def test_every_part_of_a_configuration_is_looked_at():
     assert (*TARGETED, *SECTIONS) == PARTS
 
