@@ -94,7 +94,7 @@ class Shop:
         return self._click(view, goal, words, role)
 
     def _read(self, view: View, action: str) -> tuple[str, str]:
-        """An action's name and what is in its brackets. The published engine reads none that holds brackets."""
+        """An action's name and what its brackets hold; the published engine reads no brackets in brackets."""
         whole = None if self.published else CLICK.fullmatch(action)
         if whole and whole[1].lower() in self.page(view).clicks:
             return "click", whole[1].lower()
