@@ -101,7 +101,7 @@ def opened(stock: Stock) -> Opened:
     """The shop of this stock; a process has one, whose pages serve all episodes."""
     entries, instructions, *others = files = stock.files()
     human = others[0] if stock.goals is Goals.human else None
-    catalogue = read_catalogue(entries, instructions, human, merged=not stock.published)
+    catalogue = read_catalogue(entries, instructions, human, tidy=not stock.published)
     if stock.products is Products.full:
         _all_there(catalogue, entries)
     prices = Prices(catalogue, stock.price_seed, drawn=stock.published)

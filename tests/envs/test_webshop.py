@@ -313,6 +313,19 @@ def test_an_option_named_like_a_button_is_an_option():
     assert item("B0PJ1DE6BF", "features").kind is Kind.part
 
 
+def test_a_name_that_holds_brackets_can_be_clicked(tmp_path):
+    folder = own_files(tmp_path / "own")
+    entries = json.loads((folder / FILES[0]).read_text())
+    entries[0]["customization_options"]["color"][0]["value"] = "[new] silver/ Grey"
+    (folder / FILES[0]).write_text(json.dumps(entries))
+    for published in (True, False):
+        spec = WebShopSpec(products=Products.small, data=str(folder), published_faults=published)
+        shop, view = spec.opened().shop, View(Kind.item, asin=entries[0]["asin"])
+        click = f"click[{next(name for name in shop.page(view).clicks if '[' in name)}]"
+        assert shop.act(view, spec.opened().goals[0], click).valid != published
+        assert click == ("click[[new] silver |  grey]" if published else "click[[new] silver | grey]")
+
+
 def test_groups_of_one_name_are_joined():
     assert mended().products["B0RH7GWH4R"].options["flavor"] == (
         "oats, dark chocolate",
