@@ -2,15 +2,16 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.against REV [OVERRIDE ...]        # [env=textworld]
 
-`python -m harness.run` with the overrides, one checkout after the other in turns, each run in a folder of
-its own. Processor seconds of the whole process, the start of Python and the warm start included; the ratio of
-each turn, their mean and their spread. An iteration of each comes first and is not counted: what is made once
-for a machine (games, compiled files) is there then.
+`python -m harness.run` with the overrides, one checkout after the other in turns. Processor seconds of the
+whole process, the start of Python included; the ratio of each turn, their mean and their spread. An iteration
+of each checkout comes first and is not counted: it leaves what is made once for many cells (games, and the
+warm start, which all arms of a seed share).
 """
 
 import hashlib
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ TURNS = 3
 DEFAULT = ["env=textworld"]
 HERE = Path(__file__).parents[1]
 ONE_ITERATION = "budget.limit=1"
+RUNS = Path("runs/single/runs")
+"""Where `harness.run` keeps its runs, from the working directory; the warm starts lie beside it."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,16 @@ def main(arguments: list[str]) -> int:
 
 def compare(revision: str, then: Path, overrides: list[str]) -> None:
     """Print each turn, and what all of them come to."""
-    for checkout in (then, HERE):
-        run(checkout, [*overrides, ONE_ITERATION])
+    before, here = Contestant(then), Contestant(HERE)
+    for contestant in (before, here):
+        contestant.run([*overrides, ONE_ITERATION])
     ratios, same = [], True
     for turn in range(TURNS):
-        before, now = run(then, overrides), run(HERE, overrides)
-        ratios.append(now.seconds / before.seconds)
-        same = same and now.metrics == before.metrics
+        first, second = before.run(overrides), here.run(overrides)
+        ratios.append(second.seconds / first.seconds)
+        same = same and first.metrics == second.metrics
         print(
-            f"turn {turn + 1}: {before.seconds:.1f} s in {revision}, {now.seconds:.1f} s here, "
+            f"turn {turn + 1}: {first.seconds:.1f} s in {revision}, {second.seconds:.1f} s here, "
             f"ratio {ratios[-1]:.3f}",
             flush=True,
         )
@@ -72,13 +76,21 @@ def compare(revision: str, then: Path, overrides: list[str]) -> None:
     )
 
 
-def run(checkout: Path, overrides: list[str]) -> Ran:
-    """One run of a checkout."""
-    with tempfile.TemporaryDirectory() as folder:
+class Contestant:
+    """A checkout, and a folder in which its runs leave the warm start to the next one."""
+
+    def __init__(self, checkout: Path) -> None:
+        self.checkout = checkout
+        self._folder = tempfile.TemporaryDirectory()
+
+    def run(self, overrides: list[str]) -> Ran:
+        """A run from its beginning."""
+        runs = Path(self._folder.name) / RUNS
+        shutil.rmtree(runs, ignore_errors=True)
         before = processor_seconds()
-        python(checkout, Path(folder), "-m", "harness.run", *overrides)
+        python(self.checkout, Path(self._folder.name), "-m", "harness.run", *overrides)
         seconds = processor_seconds() - before
-        (metrics,) = Path(folder).glob("runs/single/runs/*/metrics.jsonl")
+        (metrics,) = runs.glob("*/metrics.jsonl")
         return Ran(seconds, hashlib.sha256(metrics.read_bytes()).hexdigest())
 
 

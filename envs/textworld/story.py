@@ -11,7 +11,7 @@ from envs.base import normalise
 from envs.textworld.games import retold
 from envs.textworld.interpreter import Interpreter, Position, Seen
 
-MEMORY_LIMIT = 20_000
+MEMORY_LIMIT = 10_000
 """States that a story remembers; it forgets all of them and begins anew when there are more."""
 ROOM_TITLE = "-="
 
