@@ -60,11 +60,11 @@ class Catalogue:
     """`items_human_ins`: id -> instructions that people wrote."""
 
 
-def read_catalogue(entries: Path, instructions: Path, human: Path | None, merged: bool) -> Catalogue:
+def read_catalogue(entries: Path, instructions: Path, human: Path | None, tidy: bool) -> Catalogue:
     """The catalogue of these files; `human` is None if no goal needs it.
 
-    `merged` keeps the values of both groups where the names of two groups differ in case alone; without, the
-    second one's replace the first one's, as in the published engine.
+    `tidy` keeps the values of both groups where the names of two groups differ in case alone, and leaves no
+    double blanks in them; without, the second one's replace the first one's, as in the published engine.
     """
     attributes = read_json(instructions, dict)
     products: dict[str, Product] = {}
@@ -73,7 +73,7 @@ def read_catalogue(entries: Path, instructions: Path, human: Path | None, merged
             asin = str(entry["asin"])
             if asin == "nan" or len(asin) > LONGEST_ID or asin in products:
                 continue
-            products[asin] = _product(asin, entry, attributes.get(asin, {}), merged)
+            products[asin] = _product(asin, entry, attributes.get(asin, {}), tidy)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"entry {number} of {entries} is not in WebShop's format ({error!r}): get the file again"
@@ -95,11 +95,11 @@ def read_json(path: Path, kind: type) -> Any:
     return content
 
 
-def _product(asin: str, entry: Entry, instruction: Entry, merged: bool) -> Product:
+def _product(asin: str, entry: Entry, instruction: Entry, tidy: bool) -> Product:
     bullets = entry.get("small_description") or ()
     bullets = (bullets,) if isinstance(bullets, str) else tuple(bullets)
     title, description = entry["name"] or "", entry.get("full_description") or ""
-    options = _options(entry.get("customization_options") or {}, merged)
+    options = _options(entry.get("customization_options") or {}, tidy)
     return Product(
         asin=asin,
         title=title,
@@ -115,14 +115,16 @@ def _product(asin: str, entry: Entry, instruction: Entry, merged: bool) -> Produ
     )
 
 
-def _options(groups: Mapping[str, Any], merged: bool) -> dict[str, tuple[str, ...]]:
+def _options(groups: Mapping[str, Any], tidy: bool) -> dict[str, tuple[str, ...]]:
     options: dict[str, tuple[str, ...]] = {}
     for name, values in groups.items():
         if values is None:
             continue
         shown = [each["value"].strip().replace("/", " | ").lower() for each in values]
-        earlier = options.get(name.lower(), ()) if merged else ()
-        options[name.lower()] = tuple(dict.fromkeys((*earlier, *shown)) if merged else shown)
+        if tidy:
+            shown = [*options.get(name.lower(), ()), *(" ".join(value.split()) for value in shown)]
+            shown = [value for value in dict.fromkeys(shown) if value]
+        options[name.lower()] = tuple(shown)
     return options
 
 

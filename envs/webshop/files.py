@@ -76,6 +76,7 @@ class Opened:
     """A shop and what can be wanted in it."""
 
     shop: Shop
+    catalogue: Catalogue
     goals: tuple[Goal, ...]
     """In the published order."""
     content: str
@@ -100,7 +101,7 @@ def opened(stock: Stock) -> Opened:
     """The shop of this stock; a process has one, whose pages serve all episodes."""
     entries, instructions, *others = files = stock.files()
     human = others[0] if stock.goals is Goals.human else None
-    catalogue = read_catalogue(entries, instructions, human, merged=not stock.published)
+    catalogue = read_catalogue(entries, instructions, human, tidy=not stock.published)
     if stock.products is Products.full:
         _all_there(catalogue, entries)
     prices = Prices(catalogue, stock.price_seed, drawn=stock.published)
@@ -111,7 +112,7 @@ def opened(stock: Stock) -> Opened:
     engine = SearchEngine(list(catalogue.products.values()))
     scorer = Scorer(tagger, stock.published)
     shop = Shop(catalogue, prices, engine, scorer, stock.published, stock.show_attributes)
-    return Opened(shop, tuple(goals), _digest(files, tagger))
+    return Opened(shop, catalogue, tuple(goals), _digest(files, tagger))
 
 
 def _all_there(catalogue: Catalogue, entries: Path) -> None:

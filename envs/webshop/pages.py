@@ -46,7 +46,17 @@ class View:
     def plain(self) -> "View":
         """The view without what plain text does not show."""
         shown = self.options if self.kind is Kind.done else ()
-        return replace(self, options=shown, visited=frozenset())
+        # Spelt out, as `replace` is slow and every step asks for it.
+        return View(
+            self.kind,
+            self.keywords,
+            self.page,
+            self.asin,
+            self.part,
+            shown,
+            drawn=self.drawn,
+            reward=self.reward,
+        )
 
 
 class Role(Enum):

@@ -12,7 +12,7 @@ HELD_OUT, DEVELOPMENT = 500, 1000
 
 
 def part(stream: str, goals: int) -> range:
-    """The places of a stream's goals. Lists too short for WebShop's own split are cut in quarters."""
+    """The places of a stream's goals. No part but the last is more than a quarter of the list."""
     held_out, tuning = min(HELD_OUT, goals // 4), min(DEVELOPMENT, goals // 4)
     ends = (held_out, held_out + tuning // 2, held_out + tuning, goals)
     order = ("eval", "tuning-eval", "tuning-train", "train")

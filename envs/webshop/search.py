@@ -4,6 +4,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from envs.webshop.catalogue import Product
 from harness.errors import UserError
 
@@ -28,21 +30,28 @@ class SearchEngine:
         self._ids = [product.asin for product in products]
         self._index = library().BM25(k1=K1, b=B)
         self._index.index(_words([product.document for product in products]), show_progress=False)
-        self.hits = functools.lru_cache(maxsize=65_536)(self._hits)
-        """The ids of the first products that share a word with the query, remembered by query."""
+        self._hits = functools.lru_cache(maxsize=65_536)(self._names)
 
-    def scores(self, query: str) -> dict[str, float]:
-        """The score of every product that shares a word with the query."""
+    def hits(self, query: str) -> tuple[str, ...]:
+        """The ids of the first products that share a word with the query, remembered by query."""
+        return self._hits(query)
+
+    def ranked(self, query: str) -> list[tuple[str, float]]:
+        """The first products that share a word with the query, and their scores."""
         (words,) = library().tokenize([query], stopwords="en", return_ids=False, show_progress=False)
         known = [word for word in words if word in self._index.vocab_dict]
         if not known:
-            return {}
+            return []
         scores = self._index.get_scores(known)
-        return {self._ids[i]: float(scores[i]) for i in scores.nonzero()[0]}
+        found = np.flatnonzero(scores)
+        if len(found) > MOST:
+            least = np.partition(scores[found], -MOST)[-MOST]
+            found = found[scores[found] >= least]
+        best = sorted((-float(scores[i]), self._ids[i]) for i in found)
+        return [(asin, -score) for score, asin in best[:MOST]]
 
-    def _hits(self, query: str) -> tuple[str, ...]:
-        scores = self.scores(query)
-        return tuple(sorted(scores, key=lambda asin: (-scores[asin], asin))[:MOST])
+    def _names(self, query: str) -> tuple[str, ...]:
+        return tuple(asin for asin, _ in self.ranked(query))
 
 
 def _words(texts: list[str]) -> Any:

@@ -28,6 +28,7 @@ from envs.webshop.scoring import Score, Scorer
 from envs.webshop.search import MOST, SearchEngine
 
 ACTION = re.compile(r"(.+)\[(.+)\]")
+CLICK = re.compile(r"click\[(.+)\]", re.DOTALL)
 BUTTON_PARTS = {part.lower(): part for part in PARTS}
 
 
@@ -80,17 +81,25 @@ class Shop:
 
     def act(self, view: View, goal: Goal, action: str, seed: int | str = 0) -> Outcome:
         """What an action leads to. `seed` drives the published back door that draws products."""
-        said = ACTION.match(action)
-        name, words = (said[1], said[2].lower()) if said else ("", "")
+        name, words = self._read(view, action)
         if name == "search":
             keywords = tuple(words.split(" "))
             drawn = self._drawn(keywords, seed)
             found = View(Kind.results, keywords, page=1, visited=view.visited, drawn=drawn)
             self.page(found)  # a keyword that the published engine fails at fails here
             return Outcome(found)
-        if name == "click" and words != "search" and words in self.page(view).clicks:
-            return self._click(view, goal, words, self.page(view).clicks[words])
-        return Outcome(view, valid=False)
+        role = self.page(view).clicks.get(words) if name == "click" else None
+        if role is None or (view.kind is Kind.index and words == "search"):
+            return Outcome(view, valid=False)
+        return self._click(view, goal, words, role)
+
+    def _read(self, view: View, action: str) -> tuple[str, str]:
+        """An action's name and what its brackets hold; the published engine reads no brackets in brackets."""
+        whole = None if self.published else CLICK.fullmatch(action)
+        if whole and whole[1].lower() in self.page(view).clicks:
+            return "click", whole[1].lower()
+        said = ACTION.match(action)
+        return (said[1], said[2].lower()) if said else ("", "")
 
     def _click(self, view: View, goal: Goal, words: str, role: Role) -> Outcome:
         as_results = self._taken_for_results(view)
