@@ -18,8 +18,8 @@ FRAME = Frame(
     "thing or a place that you see: look around, look at OBJ, look in OBJ, inventory, open OBJ, close OBJ, "
     "go to OBJ, teleport to OBJ, pick up OBJ, put down OBJ, move OBJ to OBJ, focus on OBJ, activate OBJ, "
     "deactivate OBJ, use OBJ on OBJ, connect OBJ to OBJ, disconnect OBJ, pour OBJ into OBJ, dunk OBJ into "
-    "OBJ, mix OBJ, read OBJ, eat OBJ, flush OBJ, wait, wait1. If you are asked which one you mean, answer with "
-    "its number.",
+    "OBJ, mix OBJ, read OBJ, eat OBJ, flush OBJ, wait, wait1. If you are asked which one you mean, answer "
+    "with its number.",
     task=" {goal}",
 )
 REFUSALS = ("No known action matches that input", "Unknown action")
