@@ -117,7 +117,10 @@ def java_or_end() -> Iterator[None]:
     try:
         yield
     except (Py4JNetworkError, ConnectionError):
-        sys.exit("its Java machine has ended: if it ran out of memory, raise env.memory_gb")
+        # Said here, as the worker is killed together with what it has started before Python would say it.
+        print("the Java machine has ended: if it ran out of memory, raise env.memory_gb", file=sys.stderr)
+        sys.stderr.flush()
+        raise SystemExit(1) from None
 
 
 class JavaEngine(Engine):

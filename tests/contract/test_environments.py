@@ -42,7 +42,7 @@ SPECS = [
 # A model that reads prose and names actions freely can play every environment.
 ANY_WORDS = ["model=smollm2_135m", "model.answer=open"]
 HELD: dict[str, Game] = {}
-"""Worker processes of games last as long as somebody holds a game, and Java machines take seconds to start."""
+"""Worker processes last as long as somebody holds one of their games, and some take seconds to start."""
 NONSENSE = "open the pod bay doors"
 HASH = (
     "import sys; from harness.compose import compose_run; print(compose_run(sys.argv[1:]).env.panel_hash())"
