@@ -59,26 +59,24 @@ class JavaPackage:
 
     def check(self) -> None:
         """Raise `UserError` if the package or Java is missing or of a wrong version."""
-        if not (self.folder / self.jar).is_file():
-            raise UserError(
-                f"{self.folder / self.jar} is missing: pip install --force-reinstall {self.project}"
-            )
+        jar = self.folder / self.jar
+        if not jar.is_file():
+            raise UserError(f"{jar} is missing: pip install --force-reinstall {self.project}")
         check_java(f"env={self.module}")
 
 
 def check_java(who: str) -> None:
     """Raise `UserError` if there is no Java, or too old a one."""
+    wish = f"{who} needs Java {OLDEST_JAVA} or newer"
     java = shutil.which("java")
     if java is None:
-        raise UserError(f"{who} needs Java {OLDEST_JAVA} or newer, and no `java` is found: {INSTALL_JAVA}")
+        raise UserError(f"{wish}, and no `java` is found: {INSTALL_JAVA}")
     done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
     said = re.search(r'version "(?:1\.)?(\d+)[^"]*"', done.stderr + done.stdout)
     if said is None:
-        raise UserError(
-            f"{who} needs Java {OLDEST_JAVA} or newer, and `{java} -version` fails: {INSTALL_JAVA}"
-        )
+        raise UserError(f"{wish}, and `{java} -version` tells none: {INSTALL_JAVA}")
     if int(said[1]) < OLDEST_JAVA:
-        raise UserError(f"{who} needs Java {OLDEST_JAVA} or newer, and {java} is {said[0]}: {INSTALL_JAVA}")
+        raise UserError(f"{wish}, and {java} is {said[0]}: {INSTALL_JAVA}")
 
 
 def heap_mib() -> int:
@@ -119,7 +117,10 @@ def java_or_end() -> Iterator[None]:
     try:
         yield
     except (Py4JNetworkError, ConnectionError):
-        sys.exit("its Java machine has ended: if it ran out of memory, raise env.memory_gb")
+        # Said here, as the worker is killed together with what it has started before Python would say it.
+        print("the Java machine has ended: if it ran out of memory, raise env.memory_gb", file=sys.stderr)
+        sys.stderr.flush()
+        raise SystemExit(1) from None
 
 
 class JavaEngine(Engine):

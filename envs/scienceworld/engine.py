@@ -5,6 +5,8 @@ generator, a counter of object numbers, and the simplifications. They are set be
 generator by the game and the number of the command. The order of things that the program lists is that of
 Java's identity hashes, which are drawn anew by every process; `OPTIONS` make them all alike, so that the
 order is that in which things were made. With both, the same commands always show the same scenes.
+Java's identity hashes, which differ between processes; `OPTIONS` make them all alike, so that the order is
+that in which things were made. With both, the same commands always show the same scenes.
 """
 
 import hashlib

@@ -106,7 +106,7 @@ def test_one_arm_may_overlap_and_is_another_cell_then():
         (["+sweep=smoke", "sweep.algorithms=[grppo]"], "algorithm=grppo does not exist: did you mean grpo?"),
         (
             ["+sweep=smoke", "env=mars"],
-            "there are household, scienceworld, textworld, textworld_express, vault",
+            "textworld, textworld_express, vault",
         ),
         (
             ["+sweep=smoke", "algorithm.gama=0.9"],
