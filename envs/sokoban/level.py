@@ -9,7 +9,7 @@ from typing import NamedTuple
 Cell = tuple[int, int]
 """(row, column), from the upper left."""
 MOVES = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
-FLOOR = 0.75
+FLOOR = 0.85
 """Share of the cells inside the outer wall that are floor."""
 MOST_POSITIONS = 20_000
 """Positions that are listed for one level; farther ones are not chosen from."""
