@@ -65,7 +65,6 @@ class JavaSpec(EngineSpec):
 
 @functools.cache
 def goals(spec: JavaSpec, tasks: tuple[Task, ...]) -> list[Task]:
-    """The tasks with the goals that their games tell; kept on disk, as games take seconds to load."""
     """The tasks with the goals that their games tell. They are kept on disk: games may load slowly."""
     names = [spec.game_name(task) for task in tasks]
     content = json.dumps([spec.package.version, names])

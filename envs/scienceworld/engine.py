@@ -3,8 +3,6 @@
 One Java machine runs many games here. The program keeps three things common to all of them: a random
 generator, a counter of object numbers, and the simplifications. They are set before each call, the random
 generator by the game and the number of the command. The order of things that the program lists is that of
-Java's identity hashes, which are drawn anew by every process; `OPTIONS` make them all alike, so that the
-order is that in which things were made. With both, the same commands always show the same scenes.
 Java's identity hashes, which differ between processes; `OPTIONS` make them all alike, so that the order is
 that in which things were made. With both, the same commands always show the same scenes.
 """

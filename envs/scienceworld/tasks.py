@@ -38,11 +38,6 @@ VARIATIONS = {
     "mendelian-genetics-unknown-plant": 480,
 }
 """Variations of each task, in the paper's order of tasks."""
-NUMBERS = (
-    *("1-1", "1-2", "1-3", "1-4", "2-1", "2-2", "2-3", "3-1", "3-2", "3-3", "3-4"),
-    *("4-1", "4-2", "4-3", "4-4", "5-1", "5-2", "6-1", "6-2", "6-3", "7-1"),
-    *("7-2", "7-3", "8-1", "8-2", "9-1", "9-2", "9-3", "10-1", "10-2"),
-)
 TASKS_OF_TOPICS = {1: 4, 2: 3, 3: 4, 4: 4, 5: 2, 6: 3, 7: 3, 8: 2, 9: 3, 10: 2}
 NUMBERS = [f"{topic}-{task}" for topic, count in TASKS_OF_TOPICS.items() for task in range(1, count + 1)]
 """The paper's number of each task, in the same order."""

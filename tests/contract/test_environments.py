@@ -29,7 +29,6 @@ from envs.base import (
 )
 from envs.fork import ForkSpec
 from envs.frozenlake import FrozenLakeSpec
-from envs.engines import EngineSpec, Game
 from envs.household import HouseholdSpec
 from envs.scienceworld import ScienceWorldSpec
 from envs.sokoban import SokobanSpec
@@ -62,12 +61,6 @@ SPECS = [
 ANY_WORDS = ["model=smollm2_135m", "model.answer=open"]
 TRIED = 10
 """Listed actions that are tried."""
-HELD: dict[str, Game] = {}
-"""Worker processes last as long as somebody holds one of their games, and some take seconds to start."""
-NONSENSE = "open the pod bay doors"
-HASH = (
-    "import sys; from harness.compose import compose_run; print(compose_run(sys.argv[1:]).env.panel_hash())"
-)
 
 
 def pytest_generate_tests(metafunc) -> None:
@@ -75,7 +68,6 @@ def pytest_generate_tests(metafunc) -> None:
         chosen = metafunc.config.getoption("--environment")
         specs = [small(compose_run([f"env={chosen}", *ANY_WORDS]).env)] if chosen else SPECS
         metafunc.parametrize("spec", specs, ids=lambda spec: spec.name, scope="module")
-        metafunc.parametrize("spec", specs, ids=lambda spec: spec.name)
 
 
 def small(spec: EnvironmentSpec) -> EnvironmentSpec:
@@ -85,10 +77,6 @@ def small(spec: EnvironmentSpec) -> EnvironmentSpec:
 @pytest.fixture(autouse=True, scope="module")
 def at_work(spec):
     """It can run here, and is at work on another task: processes of games end with the last environment."""
-@pytest.fixture(autouse=True)
-def is_here(spec) -> None:
-    if isinstance(spec, EngineSpec):
-        HELD.setdefault(spec.name, spec.game(""))
     spec.check()
     other = spec.make()
     other.reset(spec.training_panel()[1])
@@ -253,11 +241,6 @@ def test_streams_share_no_task(spec):
 def test_a_panel_and_its_episodes_are_the_same_in_every_process(spec):
     command = [sys.executable, "-m", "tests.contract.episodes"]
     others = [
-def test_a_panel_has_the_same_hash_in_every_process(spec):
-    overrides = [f"env={spec.name}", *ANY_WORDS, "env.train_tasks=2", "env.eval_tasks=2"]
-    mine = compose_run(overrides).env.panel_hash()
-    command = [sys.executable, "-c", HASH, *overrides]
-    hashes = [
         subprocess.run(
             command,
             input=pickle.dumps(spec),

@@ -172,7 +172,7 @@ def test_bad_dials_are_refused(options, message):
 
 def test_a_panel_larger_than_the_variations_is_refused():
     spec = replace(ONE, task_names=("1-1",), train_tasks=15)
-    with pytest.raises(UserError, match="15 tasks are asked for of 14 .* for train: lower env.train_tasks"):
+    with pytest.raises(UserError, match=r"15 tasks are asked for of 14 .* for train: lower env.train_tasks"):
         spec.training_panel()
 
 
