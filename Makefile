@@ -40,12 +40,15 @@ lint: $(VENV)/.installed-lint
 # What each kind of work needs installed. A stamp is younger than pyproject.toml: a second call is instant.
 $(VENV)/.installed-run: REQUIREMENT := .
 $(VENV)/.installed-test: REQUIREMENT := .[test,worlds]
+# Pins versions that its games don't need, and that others here can't have.
+$(VENV)/.installed-test: BESIDE := 'gem-llm>=0.1,<0.2'
 $(VENV)/.installed-lint: REQUIREMENT := .[dev]
 
 $(VENV)/.installed-%: pyproject.toml tools/install_torch.sh | $(BIN)/pip
 	@tools/install_torch.sh $(BIN)/python
 	@echo "Installing '$(REQUIREMENT)' (about a minute)"
 	@$(BIN)/python -m pip install --quiet -e '$(REQUIREMENT)'
+	@$(if $(BESIDE),$(BIN)/python -m pip install --quiet --no-deps $(BESIDE))
 	@touch $@
 
 $(VLLM_VENV)/.installed: pyproject.toml tools/install_torch.sh | $(VLLM_VENV)/bin/pip
