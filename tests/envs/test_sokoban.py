@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from envs.base import Rewards, Split, Task, normalise
 from envs.sokoban import ACTIONS, Sokoban, SokobanSpec
 from envs.sokoban.level import Level, Position, Room
+from harness.compose import compose_run
 from harness.errors import UserError
 from harness.policy.exact import INVALID, Situations
 from harness.policy.text import Prompts
@@ -113,6 +114,7 @@ def test_dense_rewards_are_those_of_gym_sokoban(monkeypatch):
     env = standing(monkeypatch, spec, (3, 3), (2, 3), (3, 2))
     assert env.step("up").reward == pytest.approx(-1.1)
     assert spec.reward_range == (-1.1, 10.9)
+    assert compose_run(["env=sokoban", "env.rewards=dense"]).env == SokobanSpec(rewards=Rewards.dense)
 
 
 def test_what_the_policy_reads_is_the_whole_board():
