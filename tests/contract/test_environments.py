@@ -39,6 +39,7 @@ from envs.webshop import Observed, WebShopSpec
 from harness.compose import compose_run
 from harness.errors import UserError
 from tests.contract.episodes import NONSENSE, Episode, after, fingerprints, play, said
+from tests.pages import ROOT
 
 SPECS = [
     VaultSpec(train_tasks=3, eval_tasks=3),
@@ -248,6 +249,12 @@ def test_a_panel_and_its_episodes_are_the_same_in_every_process(spec):
             check=True,
             env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout.decode()
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout.strip()
         for seed in ("1", "2")
     ]
     assert others == [fingerprints(spec)] * 2
