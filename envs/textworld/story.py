@@ -81,8 +81,9 @@ class Story:
 
     def _forget(self) -> None:
         for state in self._states.values():
-            state.after.clear()  # so that a state which an episode holds does not hold all the others
+            state.after.clear()  # so that a state which somebody holds does not hold all the others
         self._states.clear()
+        self._states[self.start.key] = self.start
 
 
 def _reply(shown: Any) -> str:
