@@ -165,7 +165,7 @@ ARMS: dict[str, list[tuple[str, Settings]]] = {
 
 
 def flat(config: RunConfig) -> dict[str, object]:
-    """A run's options by their dotted names, choices by theirs; and what names the environment and the arm."""
+    """A run's options by their dotted names, choices by theirs; and the names of environment and arm."""
     found: dict[str, object] = {"env.name": config.env.name, "algorithm.name": config.algorithm.name}
     for part in ("algorithm", "env", "prompt", "model", "rollout", "batch", "budget", "evaluation"):
         options = getattr(config, part)
