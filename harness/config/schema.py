@@ -203,8 +203,8 @@ class RunConfig:
         require(
             self.has_exact_values or not any(column.exact for column in described(self.algorithm.columns)),
             f"algorithm={name} needs true values, which env={env.name} with model={self.model.name} can't "
-            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, model=tiny, "
-            "rollout.reward=paid and rollout.reward_scale=1",
+            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, and model=tiny, "
+            "with rollout.reward=paid and rollout.reward_scale=1",
         )
 
     def _check_words(self) -> None:

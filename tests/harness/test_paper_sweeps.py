@@ -1,12 +1,14 @@
 """The papers' tables as sweeps: every arm has the published settings."""
 
 from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
 
 import pytest
 
 from harness.compose import compose_sweep
 from harness.compose.composing import group_options
-from harness.config.plain import to_plain
+from harness.config import RunConfig
 
 Settings = Mapping[str, object]
 VERL_AGENT: Settings = {
@@ -90,7 +92,7 @@ COMMON: dict[str, Settings] = {
         "env.name": "alfworld",
         "env.horizon": 50,
         "env.games": "official",
-        "env.held_out": "valid_seen",
+        "env.held_out": "seen",
         "env.train_tasks": 3553,
         "env.eval_tasks": 128,
         "model.max_prompt_tokens": 2048,
@@ -114,7 +116,7 @@ COMMON: dict[str, Settings] = {
         "env.name": "alfworld",
         "env.horizon": 20,
         "env.games": "official",
-        "env.held_out": "valid_seen",
+        "env.held_out": "seen",
         "env.train_tasks": 3553,
         "env.eval_tasks": 140,
         "rollout.reward_scale": 1.0,
@@ -162,13 +164,14 @@ ARMS: dict[str, list[tuple[str, Settings]]] = {
 }
 
 
-def flat(config) -> dict[str, object]:
-    """A run's options by their dotted names; an environment's and an algorithm's name are not options."""
-    plain = to_plain(config)
-    options = {
-        f"{part}.{o}": v for part, group in plain.items() if isinstance(group, dict) for o, v in group.items()
-    }
-    return {**options, "env.name": config.env.name, "algorithm.name": config.algorithm.name}
+def flat(config: RunConfig) -> dict[str, object]:
+    """A run's options by their dotted names, choices by theirs; and the names of environment and arm."""
+    found: dict[str, object] = {"env.name": config.env.name, "algorithm.name": config.algorithm.name}
+    for part in ("algorithm", "env", "prompt", "model", "rollout", "batch", "budget", "evaluation"):
+        options = getattr(config, part)
+        values = {field.name: getattr(options, field.name) for field in fields(options)}
+        found |= {f"{part}.{o}": v.name if isinstance(v, Enum) else v for o, v in values.items()}
+    return found
 
 
 def test_every_paper_has_its_settings_here():
