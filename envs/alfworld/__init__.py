@@ -37,9 +37,9 @@ class Games(Enum):
 class HeldOut(Enum):
     """Which of ALFWorld's games `env.split=unseen` evaluates on; generated games have one kind."""
 
-    seen = "valid_seen"
+    seen = "seen"
     """New errands in rooms of the training games."""
-    unseen = "valid_unseen"
+    unseen = "unseen"
     """New errands in rooms that training never sees."""
 
 
@@ -152,7 +152,7 @@ class AlfworldSpec(ClosedVocabulary, EngineSpec):
         if self.games is Games.generated:
             return self._generate(stream, index)
         if not stream.startswith("tuning"):
-            folder = "train" if stream == "train" else self.held_out.value
+            folder = "train" if stream == "train" else f"valid_{self.held_out.value}"
             return official_game(folder, self.kinds, index, f"env.{stream}_tasks={self.planned(stream)}")
         # Tuning plays training games from the other end.
         taken = self.train_tasks + 2 * index + (stream == "tuning-eval")
