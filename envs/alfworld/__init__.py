@@ -74,7 +74,7 @@ class AlfworldSpec(ClosedVocabulary, EngineSpec):
 
     max_action_tokens: int = 8
     """Longest response in tokens, the end token included; commands have up to six words."""
-    max_prompt_tokens: int = 96
+    max_prompt_tokens: int = 192
     """Longest prompt in tokens; the oldest history goes first, then the end of the observation."""
     games: Games = Games.generated
     """`generated`, or `official`: ALFWorld's own, which alfworld-download puts into ALFWORLD_DATA."""
