@@ -72,10 +72,10 @@ class AlfworldSpec(ClosedVocabulary, EngineSpec):
     engine: ClassVar[str] = "envs.alfworld.engine:AlfworldEngine"
     markov: ClassVar[bool] = True
 
-    horizon: int = 50
-    """Steps after which an episode is cut off as a failure."""
     max_action_tokens: int = 8
     """Longest response in tokens, the end token included; commands have up to six words."""
+    max_prompt_tokens: int = 192
+    """Longest prompt in tokens; the oldest history goes first, then the end of the observation."""
     games: Games = Games.generated
     """`generated`, or `official`: ALFWorld's own, which alfworld-download puts into ALFWORLD_DATA."""
     held_out: HeldOut = HeldOut.unseen
