@@ -100,7 +100,7 @@ def test_one_arm_may_overlap_and_is_another_cell_then():
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ([], "no sweep chosen: add +sweep=NAME, one of ablations, all_algos"),
+        ([], "no sweep chosen: add +sweep=NAME, one of ablations, alfworld_tiny"),
         (["+sweep=all_algo"], "did you mean all_algos?"),
         (["tuned=newest"], "tuned is not an option"),
         (["+sweep=smoke", "sweep.algorithms=[grppo]"], "algorithm=grppo does not exist: did you mean grpo?"),
