@@ -18,7 +18,7 @@ from reports.store import read_store
 UNDECIDED = {
     "smoke": "one seed: it shows that everything runs",
     "tune": "picks settings, compares no arms",
-    "alfworld_tiny": "five seeds: it shows that all arms learn in ALFWorld's engine; sweep.seeds says how many more",
+    "alfworld_tiny": "five seeds: it shows that all arms learn in ALFWorld's engine",
     **{
         name: "has the three seeds of its paper"
         for name in group_options("sweep")
