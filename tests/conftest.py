@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Sequence
 from importlib.util import find_spec
 
@@ -9,6 +10,11 @@ import numpy as np
 import pytest
 
 from harness.records import Batch
+
+
+def pytest_configure() -> None:
+    """A closed terminal is a signal to the tests' processes as well where the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

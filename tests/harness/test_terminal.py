@@ -19,7 +19,7 @@ from harness.terminal import command
 COMMANDS = [
     *("harness.sweep", "harness.doctor", "harness.status", "harness.track", "harness.tune", "harness.models"),
     *("harness.credit", "harness.compose.preset", "reports.compare", "reports.viewer", "reports.power"),
-    *("envs.play", "envs.panel"),
+    *("harness.prompts", "envs.play", "envs.panel"),
 ]
 ELSEWHERE = {
     *("harness.run", "harness.multirun"),
