@@ -20,6 +20,7 @@ from typing import Any
 
 from envs.alfworld.rooms import Recipe, design
 from envs.base import normalise
+from harness.caches import read_note, write_note
 from harness.errors import UserError
 
 FORMAT = 1
@@ -112,9 +113,13 @@ def generated(recipe: Recipe, folder: Path) -> Game | None:
     content = json.dumps([FORMAT, engine_version(), asdict(recipe)], sort_keys=True)
     path = folder / f"{hashlib.sha256(content.encode()).hexdigest()[:24]}.tw-pddl"
     if read(path) is None:
+        note = path.with_suffix(".left-out")
+        if read_note(note):
+            return None
         read.cache_clear()
         data = make(recipe)
         if data is None:
+            write_note(note, "no game, or none that the planner can solve")
             return None
         write(path, json.dumps(data))
     return read(path)

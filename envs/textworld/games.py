@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.base import normalise
+from harness.caches import read_note, write_note
 from harness.errors import UserError
 
 MARKUP = re.compile(r"\[[^]]*\]")
@@ -21,6 +22,8 @@ NARRATION = (
 )
 """Words of TextWorld's listings and replies, which a game's own data lacks."""
 STORY_HEADER = 64
+NO_GAME = "no game"
+"""What is noted of a recipe that gives none; of a game with longer commands, the words of the longest."""
 FORMAT = 1
 """Part of every game's name: raise it when the same recipe gives another game or another goal."""
 
@@ -63,12 +66,18 @@ def load(recipe: Recipe, longest: int, folder: Path) -> Game | None:
     """
     content = json.dumps([FORMAT, library().__version__, asdict(recipe)], sort_keys=True)
     story = folder / f"{hashlib.sha256(content.encode()).hexdigest()[:24]}.z8"
+    # TextWorld takes seconds to design a game; those that are left out are designed once as well.
+    note = story.with_suffix(".left-out")
+    if (told := read_note(note)) and (told == NO_GAME or int(told) > longest):
+        return None
     cached = intact(story)
     data = library().Game.load(str(story.with_suffix(".json"))) if cached else _design(recipe)
     if data is None:
+        write_note(note, NO_GAME)
         return None
     commands = [normalise(each) for each in data.possible_admissible_commands if not retold(each)]
-    if max(len(command.split()) for command in commands) > longest:
+    if (words := max(len(command.split()) for command in commands)) > longest:
+        write_note(note, str(words))
         return None
     if not cached:
         _store(data, story)

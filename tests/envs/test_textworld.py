@@ -391,6 +391,22 @@ def test_games_whose_commands_do_not_fit_are_left_out(monkeypatch: pytest.Monkey
         TextWorldSpec(rooms=2, objects=1, quest_length=1, max_action_tokens=1).task("train", 0)
 
 
+def test_games_that_are_left_out_are_designed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every process, of a recipe that gives no game as of one whose commands are too long."""
+    recipe = Recipe(rooms=2, objects=1, quest_length=1, seed=1)
+    assert load(recipe, 1, tmp_path) is None
+    assert not list(tmp_path.glob("*.z8"))
+    designed: list[Recipe] = []
+    monkeypatch.setattr(games, "_design", designed.append)
+    load.cache_clear()
+    assert load(recipe, 1, tmp_path) is None
+    assert designed == []
+    assert load(recipe, 9, tmp_path) is None, "with longer commands it might fit"
+    load.cache_clear()
+    assert load(recipe, 10, tmp_path) is None
+    assert designed == [recipe], "that it gave no game is noted"
+
+
 def test_the_yaml_holds_the_defaults() -> None:
     path = Path(__file__).parents[2] / "sweeps" / "env" / "textworld.yaml"
     env = OmegaConf.to_container(OmegaConf.load(path).env)
