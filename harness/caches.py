@@ -20,12 +20,14 @@ def read_note(path: Path) -> str:
 
 
 def write_note(path: Path, text: str) -> None:
-    """Note something that took long to find out, e.g. that a thing can't be made.
-
-    Other processes see all or nothing of it; where it can't be written it is found out again.
-    """
+    """Note something that took long to find out; where it can't be written it is found out again."""
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".noting-", dir=path.parent) as scratch:
-            (Path(scratch) / path.name).write_text(text)
-            os.replace(Path(scratch) / path.name, path)
+        write_whole(path, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file of a cache, with its folder; other processes see all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent) as scratch:
+        (Path(scratch) / path.name).write_text(text)
+        os.replace(Path(scratch) / path.name, path)

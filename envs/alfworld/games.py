@@ -9,10 +9,8 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import Any
 
 from envs.alfworld.rooms import Recipe, design
 from envs.base import normalise
-from harness.caches import read_note, write_note
+from harness.caches import read_note, write_note, write_whole
 from harness.errors import UserError
 
 FORMAT = 1
@@ -161,12 +159,9 @@ def solve(data: dict[str, str]) -> list[str]:
 
 
 def write(path: Path, text: str) -> None:
-    """Put a file in its place at a stroke. Processes that make the same game at once write equal files."""
+    """Write a game. Processes that make the same game at once write equal files."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".making-", delete=False) as scratch:
-            scratch.write(text)
-        os.replace(scratch.name, path)
+        write_whole(path, text)
     except OSError as error:
         raise UserError(
             f"can't write ALFWorld games to {path.parent} ({error.strerror}): "

@@ -1,11 +1,8 @@
 """What the configurations of Java games have in common."""
 
-import contextlib
 import functools
 import hashlib
 import json
-import os
-import tempfile
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +12,7 @@ from envs.base import Task
 from envs.engines.java import JavaPackage
 from envs.engines.spec import EngineSpec
 from envs.engines.worker import EngineFailed
-from harness.caches import cache_folder
+from harness.caches import cache_folder, read_note, write_note
 from harness.errors import UserError
 
 LEAST_MEMORY_GB = 0.5
@@ -73,7 +70,7 @@ def goals(spec: JavaSpec, tasks: tuple[Task, ...]) -> list[Task]:
     if told is None:
         spec.package.check()
         told = _ask(spec, names)
-        _keep(path, told)
+        write_note(path, json.dumps(told))
     return [Task(task.id, task.seed, goal) for task, goal in zip(tasks, told, strict=True)]
 
 
@@ -88,17 +85,8 @@ def _ask(spec: JavaSpec, names: list[str]) -> list[str]:
 def _kept(path: Path, count: int) -> list[str] | None:
     """The goals in a file, or None if it is not there or not whole."""
     try:
-        told = json.loads(path.read_text())
-    except (OSError, ValueError):
+        told = json.loads(read_note(path))
+    except ValueError:
         return None
     whole = isinstance(told, list) and len(told) == count and all(isinstance(goal, str) for goal in told)
     return told if whole else None
-
-
-def _keep(path: Path, told: list[str]) -> None:
-    """Write them at once or not at all; where nothing can be written, they are asked for again."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(json.dumps(told))
-        os.replace(file.name, path)

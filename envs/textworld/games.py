@@ -68,7 +68,8 @@ def load(recipe: Recipe, longest: int, folder: Path) -> Game | None:
     story = folder / f"{hashlib.sha256(content.encode()).hexdigest()[:24]}.z8"
     # TextWorld takes seconds to design a game; those that are left out are designed once as well.
     note = story.with_suffix(".left-out")
-    if (told := read_note(note)) and (told == NO_GAME or int(told) > longest):
+    told = read_note(note)
+    if told == NO_GAME or (told.isdecimal() and int(told) > longest):
         return None
     cached = intact(story)
     data = library().Game.load(str(story.with_suffix(".json"))) if cached else _design(recipe)

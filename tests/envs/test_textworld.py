@@ -405,6 +405,11 @@ def test_games_that_are_left_out_are_designed_once(tmp_path: Path, monkeypatch: 
     load.cache_clear()
     assert load(recipe, 10, tmp_path) is None
     assert designed == [recipe], "that it gave no game is noted"
+    (note,) = tmp_path.glob("*.left-out")
+    note.write_text("damaged")
+    load.cache_clear()
+    assert load(recipe, 10, tmp_path) is None
+    assert designed == [recipe, recipe], "a note that says nothing is no note"
 
 
 def test_the_yaml_holds_the_defaults() -> None:
