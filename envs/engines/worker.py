@@ -34,6 +34,11 @@ class Limits:
     """Whether connections may leave the machine."""
 
 
+ENDED: list["subprocess.Popen[bytes]"] = []
+"""Processes that were told to end; nobody waits for them. They end when the last environment goes, in a
+finalizer, and Python swallows an interrupt that comes while a finalizer waits."""
+
+
 class EngineFailed(RuntimeError):
     """A game raised an error, or its process died."""
 
@@ -77,6 +82,7 @@ class Worker:
         return answer
 
     def _start(self) -> None:
+        ENDED[:] = [process for process in ENDED if process.poll() is None]
         ours, theirs = socket.socketpair()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed when the process has ended
         given = {"socket": theirs.fileno(), "engine": self._engine, **asdict(self._limits)}
@@ -109,7 +115,7 @@ class Worker:
         self._connection.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        ENDED.append(self._process)
         self._process = None
         self._said.close()
 
