@@ -105,7 +105,7 @@ def generate_of_transformers(model: PreTrainedModel, response: int) -> Generate:
         longest = max(map(len, prompts))
         ids_NL = torch.tensor([[PAD] * (longest - len(ids)) + list(ids) for ids in prompts])
         mask_NL = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts])
-        output = model.generate(  # type: ignore[operator]
+        output = model.generate(  # type: ignore[operator]  # transformers wraps it
             ids_NL,
             attention_mask=mask_NL,
             do_sample=True,

@@ -59,7 +59,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = [*SPECIAL.values(), *(f"w{number}" for number in range(len(SPECIAL), WORDS))]
     numbers = {word: number for number, word in enumerate(vocabulary)}
     found = Tokenizer(WordLevel(numbers, unk_token=SPECIAL["unk_token"]))
-    found.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]
+    found.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]  # the stubs lack a setter
     wrapped = PreTrainedTokenizerFast(tokenizer_object=found, chat_template=TEMPLATE, **SPECIAL)
     wrapped.response_template = {}  # only looked at for being there: see CALL
     return wrapped

@@ -6,6 +6,7 @@ line per check: ok, warn or FAIL, with what to do. Exit codes: 0 nothing failed,
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from harness.checkup import Finding, Verdict, fail, ok
@@ -97,7 +98,7 @@ def refusals(
         lambda: directory.content(out, manifest(sweep, cells, ""), cells, sweep.append),
     ]
     steps.append(lambda: check_inputs(out, cells))
-    steps += [lambda arm=arm: check_budget(arm.config) for arm in planned.arms]  # type: ignore[misc]
+    steps += [partial(check_budget, arm.config) for arm in planned.arms]
     if not launcher.allow_mixed_code:
         steps.append(lambda: check_code(out, cells))
     for step in steps:

@@ -49,7 +49,7 @@ class AlfworldEngine(Engine):
         return Scene(state["feedback"], self._game.key(), commands, score=float(won), won=won)
 
 
-class QuickEnv(PddlEnv):  # type: ignore[misc]
+class QuickEnv(PddlEnv):  # type: ignore[misc]  # textworld has no types
     """`PddlEnv` that begins again without translating, and gathers only what `AlfworldEngine` shows."""
 
     def __init__(self, infos: textworld.EnvInfos) -> None:

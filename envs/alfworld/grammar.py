@@ -23,7 +23,7 @@ class Bound(dict[Any, Any]):
         return Bound(self)
 
 
-class Grammar(textgen.ContextSensitiveGrammar):  # type: ignore[misc]
+class Grammar(textgen.ContextSensitiveGrammar):  # type: ignore[misc]  # textworld has no types
     """The rules of another grammar."""
 
     def __init__(self, rules: textgen.ContextSensitiveGrammar) -> None:

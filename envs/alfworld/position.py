@@ -85,7 +85,7 @@ def read_by_rules(task: Any) -> Iterable[str]:
             yield condition.predicate
 
 
-class Position(PddlState):  # type: ignore[misc]
+class Position(PddlState):  # type: ignore[misc]  # textworld has no types
     """The state of a running game, which begins as the game does."""
 
     def __init__(self, game: Loaded, downward_lib: Any) -> None:

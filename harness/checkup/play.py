@@ -1,6 +1,7 @@
 """Whether the sweep's environments play here, and the engine's numbers are the model's."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from envs.base import ClosedVocabulary, EnvironmentSpec
 from harness.checkup.finding import Finding, fail, ok
@@ -17,7 +18,7 @@ def environments(cells: Sequence[RunConfig]) -> Iterator[Finding]:
     """Whether each environment can be imported and takes a step."""
     for env in dict.fromkeys(cell.env for cell in cells):
         try:
-            tried = answer(lambda env=env: first_step(env))  # type: ignore[misc]
+            tried = answer(partial(first_step, env))
         except UserError as error:
             tried = Crash(str(error))
         if isinstance(tried, Crash):

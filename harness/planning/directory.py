@@ -176,6 +176,7 @@ def check_matched(
 
 def distinct(ids: Sequence[str], arms: Mapping[str, str], environments: Mapping[str, str]) -> bool:
     """Whether each arm is one configuration in each environment: a cell for a model and a seed."""
+    # Ids are names of cells, so that all of them match.
     places = [(arms.get(id), environments.get(id), *CELL.fullmatch(id).group("model", "seed")) for id in ids]  # type: ignore[union-attr]
     return len(set(places)) == len(places)
 

@@ -224,7 +224,7 @@ def test_a_java_machine_that_dies_costs_one_answer():
     spec = replace(COIN, memory_gb=0.75)  # processes of its own
     game = spec.game(spec.game_name(spec.training_panel()[0]))
     place = game.start()
-    workers = game._play.__self__  # type: ignore[attr-defined]
+    workers = game._play.__self__  # type: ignore[attr-defined]  # a bound method
     (java,) = javas(workers._workers[0]._process.pid)
     os.kill(java, signal.SIGKILL)
     with pytest.raises(EngineFailed, match="the Java machine has ended: if it ran out"):
