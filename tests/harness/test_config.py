@@ -234,7 +234,7 @@ def test_pretrained_yaml_is_the_dataclass_defaults(name):
 @pytest.mark.parametrize("env", group_options("env"))
 def test_sizes_for_tiny_do_not_reach_pretrained_models(env):
     """Neither an environment's nor a sweep's warm start and budget."""
-    model = ["model=qwen3_4b", "model.answer=open"]
+    model = ["model=qwen3_4b", "model.answer=open", "sweep.algorithms=[grpo]"]
     for overrides in ([], ["+sweep=smoke"]):
         _, _, cells = compose_sweep([*(overrides or ["+sweep=all_algos"]), f"env={env}", *model])
         assert (cells[0].model.clone_updates, cells[0].budget.limit) == (0, 2e17)
