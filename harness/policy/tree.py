@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
+
+from harness.policy import gpt2
 
 Ints = NDArray[np.int64]
 ATTENTION = "prefix_tree"
@@ -138,6 +142,11 @@ def attend(
     return output_PW.view(1, len(output_PW), -1, value.shape[-1]), None
 
 
+def _read(module: GPT2Attention, query: Tensor, key: Tensor, value: Tensor, *, paths: Paths) -> Tensor:
+    """What a layer of `harness.policy.gpt2` reads: (1, P, H, D) of (1, H, P, D)."""
+    return attend(module, query, key, value, None, paths, dropout=0.0, scaling=module.scaling)[0]
+
+
 def _blocks(x: Tensor, paths: Paths) -> list[Tensor]:
     """The blocks' rows (B, H, L, D) of (1, H, P, D)."""
     # An embedding's backward pass adds up what paths share, several times faster than index_select's.
@@ -149,6 +158,8 @@ def _blocks(x: Tensor, paths: Paths) -> list[Tensor]:
 
 def through(backbone: nn.Module, ids_P: Tensor, column_P: Tensor, paths: Paths) -> Tensor:
     """Hidden states (P, W) of a tree's positions."""
+    if gpt2.is_plain(backbone):
+        return gpt2.states(backbone, ids_P, column_P, partial(_read, paths=paths))
     assert isinstance(backbone, PreTrainedModel)
     # Left on: for other passes `attend` is `sdpa`, and checkpointed layers run again in the backward pass.
     backbone.config._attn_implementation = ATTENTION

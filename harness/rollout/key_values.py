@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedConfig
+from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
 from harness.policy.prefixes import TOKEN
 
@@ -148,6 +149,10 @@ class Pass:
         read_SGRQD = (read[0] if len(read) == 1 else torch.cat(read)).view(query_SGRQD.shape)
         read_SQHD = read_SGRQD.permute(0, 3, 1, 2, 4).reshape(contexts, new, heads, width)
         return read_SQHD[self._context_T, self._offset_T] if new > 1 else read_SQHD[:, 0]
+
+    def read_by(self, module: GPT2Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """What a layer of `harness.policy.gpt2` reads: (1, T, H, D) of (1, H, T, D)."""
+        return attend(module, query, key, value, None, rows_pass=self, scaling=module.scaling)[0]
 
     def _read(self, span: Span, layer: Tensor, query: Tensor, scale: float | None) -> Tensor:
         key, value = layer[:, span.rows, :, : span.length]

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from harness.policy import gpt2
+from harness.policy.model import trunk
 from harness.policy.precision import casting_once
 from harness.policy.prefixes import TOKEN, ids_of, key_of
 from harness.rollout.engine import Engine, Generation, Request, Usage
@@ -60,6 +62,8 @@ class TorchEngine(Engine):
     def sync(self) -> None:
         assert not self.busy, "weights must not change while tokens are sampled"
         self._version = self._weights_version()
+        backbone = trunk(self.model)
+        self._plain = backbone if gpt2.is_plain(backbone) else None
         self.release()
 
     def twin(self, model: PreTrainedModel) -> "TorchEngine":
@@ -161,22 +165,32 @@ class TorchEngine(Engine):
         """Log-probabilities (S, V) of what follows each context."""
         rows = Pass(self._cache.key_values, contexts, self.model.config.num_attention_heads)
         new_T = np.concatenate([ids_of(context.key)[context.cached :] for context in contexts])
-        with attention_over_rows(self.model.config):
-            output = self.model(
-                input_ids=torch.from_numpy(new_T.astype(np.int64)).to(self._device)[None],
-                position_ids=rows.position_T[None],
-                use_cache=False,
-                logits_to_keep=rows.last_S,
-                rows_pass=rows,
-            )
+        logits_SV = self._logits(torch.from_numpy(new_T.astype(np.int64)).to(self._device), rows)
         assert len(rows.seen) == self.model.config.num_hidden_layers, "a layer attends by other means"
         self._cache.hold(contexts)
-        logprob_SV = torch.log_softmax(output.logits[0].float(), dim=-1)
+        logprob_SV = torch.log_softmax(logits_SV.float(), dim=-1)
         self._known |= zip((context.key for context in contexts), logprob_SV.unbind(), strict=True)
         excess = len(self._known) - KEPT_LOGPROBS // logprob_SV.shape[1]
         for key in list(islice(self._known, max(0, excess))):
             del self._known[key]
         return logprob_SV
+
+    def _logits(self, ids_T: Tensor, rows: Pass) -> Tensor:
+        """Logits (S, V) after the last of each context's new tokens (T,)."""
+        if self._plain:
+            hidden_TW = gpt2.states(self._plain, ids_T, rows.position_T, rows.read_by)
+            logits_SV: Tensor = self.model.get_output_embeddings()(hidden_TW[rows.last_S])
+            return logits_SV
+        with attention_over_rows(self.model.config):
+            output = self.model(
+                input_ids=ids_T[None],
+                position_ids=rows.position_T[None],
+                use_cache=False,
+                logits_to_keep=rows.last_S,
+                rows_pass=rows,
+            )
+        logits_SV = output.logits[0]
+        return logits_SV
 
     def _sample(
         self, contexts: Sequence[bytes], live: Mapping[bytes, Sequence[Generation]], logprob_SV: Tensor
