@@ -11,10 +11,10 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from envs.frame import TEXT_GAME, Frame
 from harness.errors import UserError
@@ -22,6 +22,9 @@ from harness.errors import UserError
 STREAMS = ("train", "eval", "tuning-train", "tuning-eval")
 """Where tasks come from. The tuning streams hold no task of the other two."""
 WORD = re.compile(r"\w+|[^\w\s]+")
+LATER = {"later": True}
+"""Metadata of an option that its environment did not always have. At its default it is left out of
+configurations and hashes, so that cells, panels and warm starts keep the names they had without it."""
 
 
 def normalise(text: str) -> str:
@@ -197,6 +200,21 @@ class EnvironmentSpec(ABC):
         return False
 
     @property
+    def thought_tokens(self) -> int:
+        """Tokens of every response that come before the action and that the environment does not read."""
+        return 0
+
+    @property
+    def thought_words(self) -> tuple[str, ...]:
+        """The words that the warm start's thoughts are made of; none without thoughts."""
+        return ()
+
+    @property
+    def longest_response(self) -> int:
+        """Most tokens of a response, thoughts and the end token included."""
+        return self.thought_tokens + self.max_action_tokens
+
+    @property
     def label(self) -> str:
         """What numbers from it are numbers of, where the name would say too much; shown wherever they are."""
         return self.name
@@ -228,9 +246,16 @@ class EnvironmentSpec(ABC):
     def panel_hash(self) -> str:
         """SHA-256 over the evaluation tasks, the dials and the environment's version."""
         panel = [asdict(task) for task in self.evaluation_panel()]
-        dials = {name: value for name, value in asdict(self).items() if name not in self.resources}
+        unnamed = {*self.resources, *unset(self)}
+        dials = {name: value for name, value in asdict(self).items() if name not in unnamed}
         content = [self.name, self.version, dials, panel]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def unset(options: Any) -> set[str]:
+    """The options of a dataclass instance that are `LATER` and at their defaults."""
+    later = [option for option in fields(options) if "later" in option.metadata]
+    return {option.name for option in later if getattr(options, option.name) == option.default}
 
 
 class ClosedVocabulary(ABC):

@@ -51,7 +51,10 @@ def check_settings(pilot: str, store: "Store", settings: Settings) -> None:
     for env, sections in settings.items():
         configs = [config for cell, config in store.configs.items() if environments[cell] == env]
         for section, options in sections.items():
-            for option, value in options.items():
+            # An option that is missing on one side is at its default there (`LATER`).
+            own = {option for config in configs for option in config[section]} - {"_target_"}
+            for option in sorted(own | options.keys()):
+                value = options.get(option)
                 known = [config[section].get(option) for config in configs]
                 # What the pilot's arms differ in, as tuned ones do in their rates, is not a setting.
                 if known and all(each == known[0] != value for each in known):

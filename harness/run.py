@@ -89,6 +89,7 @@ class Run:
             config.env.horizon * config.longest_response,
             self.ledger,
             ranks,
+            config.env.thought_tokens,
         )
         self.pool = EnvironmentPool(config.env)
         with self.learner.placement.autocast():

@@ -9,13 +9,14 @@ import functools
 import hashlib
 import random
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
-from envs.base import ClosedVocabulary, Environment, EnvironmentSpec, Info, Task, Transition
+from envs.base import LATER, ClosedVocabulary, Environment, EnvironmentSpec, Info, Task, Transition
 from envs.vault.layout import DIRECTIONS, DISTRACTORS, GRID, ROOMS, Layout, dig
 from harness.errors import UserError
 
+THOUGHTS = tuple(f"hm{i}" for i in range(8))
 NOTHING = "-"
 HIDDEN = "?"
 # A direction is another word in each role, so that a word alone says what it means.
@@ -40,6 +41,9 @@ class VaultSpec(ClosedVocabulary, EnvironmentSpec):
     """Rooms that hold a worthless thing to take."""
     slip: float = 0.0
     """Probability that a move goes through a random exit of the room instead of the one named."""
+    thought: int = field(default=0, metadata=LATER)
+    """Free words that the policy says before each action: sampled and trained, ignored by the vault. They
+    come on top of max_action_tokens."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,6 +57,13 @@ class VaultSpec(ClosedVocabulary, EnvironmentSpec):
             )
         if not 0.0 <= self.slip < 1.0:
             raise UserError(f"env.slip={self.slip} must be at least 0 and below 1")
+        if self.thought < 0:
+            raise UserError(f"env.thought={self.thought} must be at least 0")
+        if self.thought and self.history:
+            raise UserError(
+                f"env.thought={self.thought} clashes with env.history={self.history}: past steps are shown "
+                "without their thoughts; set env.history=0"
+            )
         if self.horizon < 2 + 3 * self.key:
             raise UserError(f"env.horizon={self.horizon} is too short to solve any vault: raise it")
 
@@ -72,7 +83,15 @@ class VaultSpec(ClosedVocabulary, EnvironmentSpec):
 
     @property
     def enumerable(self) -> bool:
-        return self.slip == 0 and self.history == 0
+        return self.slip == 0 and self.history == 0 and self.thought == 0
+
+    @property
+    def thought_tokens(self) -> int:
+        return self.thought
+
+    @property
+    def thought_words(self) -> tuple[str, ...]:
+        return THOUGHTS if self.thought else ()
 
     def layout(self, seed: int) -> Layout:
         """The layout of a task with this seed."""
@@ -81,7 +100,7 @@ class VaultSpec(ClosedVocabulary, EnvironmentSpec):
     def vocabulary(self) -> list[str]:
         words = ["in", "exits", "door", "see", "hold", "last", "go", "take", "open", "look", "key", "coin"]
         words += ["locked", NOTHING, HIDDEN, *ROOMS, *DIRECTIONS, *SIDES.values(), *WARDS.values()]
-        return [*words, *DISTRACTORS[: self.distractors]]
+        return [*words, *DISTRACTORS[: self.distractors], *self.thought_words]
 
 
 @functools.cache

@@ -61,7 +61,7 @@ def engine(cell: RunConfig) -> Iterator[Finding]:
     policy = new_policy(TinyModel(), env, len(prompts.tokenizer), seed=0)
     pool = EnvironmentPool(env)
     player = Player(
-        TorchEngine(policy, prompts.end_id, env.max_prompt_tokens, env.max_action_tokens), prompts, pool, 0
+        TorchEngine(policy, prompts.end_id, env.max_prompt_tokens, env.longest_response), prompts, pool, 0
     )
     played = []
     for _ in range(2):

@@ -33,7 +33,8 @@ from harness.config.schema import Knob, RunConfig, SweepConfig
 from harness.errors import UserError, suggest
 
 MATCHED = ("batch", "budget", "evaluation")
-"""What the environments of a sweep have in common."""
+"""What the environments of a sweep have in common, but for budgets that their entries declare."""
+LIMIT = "budget.limit="
 AUTO = "auto"
 NOT_OF_A_SWEEP = {
     "seed": "a sweep has sweep.seeds=[0,1,2]",
@@ -103,7 +104,19 @@ def environments(options: Mapping[str, Any], overrides: Sequence[str]) -> list[l
         raise UserError(
             f"{chosen[0]} clashes with sweep.envs={options['envs']}: set sweep.envs=[] for one environment"
         )
-    return [[*overrides, *own_options(str(entry), "env")] for entry in options["envs"]]
+    own = [own_options(str(entry), "env") for entry in options["envs"]]
+    if given := [override for override in overrides if override.lstrip("+").startswith(LIMIT)]:
+        for entry, each in zip(options["envs"], own, strict=True):
+            if has_limit(each):
+                raise UserError(
+                    f"{given[-1]} has no effect on {entry!r}, which has its own: set sweep.envs=[...]"
+                )
+    return [[*overrides, *each] for each in own]
+
+
+def has_limit(words: Sequence[str]) -> bool:
+    """Whether an environment's entry declares a budget of its own."""
+    return any(word.startswith(LIMIT) for word in words)
 
 
 def resolve_seeds(
@@ -194,6 +207,8 @@ def _check_space(sweep: SweepConfig) -> None:
 def _check_matched(sweep: SweepConfig, bases: Sequence[Mapping[str, dict[str, Any]]]) -> None:
     """Raise `UserError` if a sweep's environments are the same one, or differ beyond their own options.
 
+    Budgets may differ where both environments declare theirs: a longer response costs more FLOPs a step.
+
     `bases`: by environment, each algorithm's plain configuration.
     """
     for (first, one), (second, other) in combinations(zip(sweep.envs, bases, strict=False), 2):
@@ -202,7 +217,8 @@ def _check_matched(sweep: SweepConfig, bases: Sequence[Mapping[str, dict[str, An
                 raise UserError(f"sweep.envs: {first!r} and {second!r} are the same environment")
             for part, option in ((each, option) for each in MATCHED for option in plain[each]):
                 here, there = plain[part][option], other[algorithm][part][option]
-                if here != there:
+                declared = f"{part}.{option}=" == LIMIT and all(has_limit(e.split()) for e in (first, second))
+                if here != there and not declared:
                     raise UserError(
                         f"sweep.envs: {part}.{option} is {shown(here)} on {first} and {shown(there)} on "
                         f"{second}, and has to be the same: add {part}.{option}=VALUE"

@@ -12,6 +12,7 @@ from typing import Any, get_origin, get_type_hints
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from envs.base import unset
 from harness.cells import PARTS
 from harness.config.classes import class_of
 from harness.config.launchers import LAUNCHERS, Launcher
@@ -57,8 +58,9 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
 
 
 def to_options(part: Any) -> dict[str, Any]:
-    """A part's options as JSON-able data."""
-    return {option: json_able(value) for option, value in asdict(part).items()}
+    """A part's options as JSON-able data, without those of a later date that are at their defaults."""
+    left_out = unset(part)
+    return {option: json_able(value) for option, value in asdict(part).items() if option not in left_out}
 
 
 def typed(cls: type, values: dict[str, Any], where: str) -> Any:

@@ -203,8 +203,8 @@ class RunConfig:
         require(
             self.has_exact_values or not any(column.exact for column in described(self.algorithm.columns)),
             f"algorithm={name} needs true values, which env={env.name} with model={self.model.name} can't "
-            "supply with these settings: choose env=vault with env.slip=0 and env.history=0, and model=tiny, "
-            "with rollout.reward=paid and rollout.reward_scale=1",
+            "supply with these settings: choose env=vault with env.slip=0, env.history=0, env.thought=0 and "
+            "model=tiny, with rollout.reward=paid and rollout.reward_scale=1",
         )
 
     def _check_words(self) -> None:
@@ -226,6 +226,11 @@ class RunConfig:
             f"env={env.name} lists no actions that a warm start could clone: set model.clone_updates=0",
         )
         if isinstance(model, PretrainedModel):
+            require(
+                not env.thought_tokens,
+                f"env.thought={env.thought_tokens} is for model=tiny: a chat model thinks by its own prompt, "
+                "see model.answer; leave it out",
+            )
             require(
                 env.lists_actions or not model.answer.needs_list,
                 f"env={env.name} lists no actions to choose from, model.answer={model.answer.value} needs "
@@ -276,7 +281,7 @@ class RunConfig:
     def longest_response(self) -> int:
         """Most tokens of a response, the end token included."""
         model = self.model
-        return model.max_action_tokens if isinstance(model, PretrainedModel) else self.env.max_action_tokens
+        return model.max_action_tokens if isinstance(model, PretrainedModel) else self.env.longest_response
 
     @property
     def tasks_per_iteration(self) -> int:
@@ -350,7 +355,8 @@ class SweepConfig:
     seeds, arms or environments goes on in it."""
     envs: tuple[str, ...] = ()
     """The environments that every arm runs on, as in `env=NAME`; options of its own follow its name: `vault
-    slip=0.1`. Batch, budget and evaluation are the same in all. Arms are compared inside each, and by their
+    slip=0.1`. Batch, budget and evaluation are the same in all, but for budgets that the entries declare:
+    `vault thought=8 budget.limit=1.9e12`. Arms are compared inside each, and by their
     means over all. Empty: the one that `env=NAME` chooses."""
     crossed: dict[str, list[str]] = field(default_factory=dict)
     """Options of every arm by name, each with the values it takes: arms are made for all combinations, those

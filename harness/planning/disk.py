@@ -26,7 +26,7 @@ def weights(config: RunConfig) -> int:
         return forms(config).adapter_params or all_parameters(model)
     assert isinstance(model, TinyModel)
     # Matrices, positions, and each block's biases and norms.
-    positions = env.max_prompt_tokens + env.max_action_tokens
+    positions = env.max_prompt_tokens + env.longest_response
     rest = positions + 13 * model.layers + 2
     return forms(config).matmul_params + rest * model.width
 

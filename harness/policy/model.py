@@ -34,7 +34,7 @@ def new_policy(config: TinyModel, spec: EnvironmentSpec, vocabulary_size: int, s
             n_embd=config.width,
             n_layer=config.layers,
             n_head=config.heads,
-            n_positions=spec.max_prompt_tokens + spec.max_action_tokens,
+            n_positions=spec.max_prompt_tokens + spec.longest_response,
             activation_function="relu",
             # GPT-2's 0.02 suits a width of 768; narrow models start too flat with it.
             initializer_range=config.width**-0.5,

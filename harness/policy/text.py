@@ -39,6 +39,10 @@ class Prompts:
         self.pad_id, self.end_id = self._id(PAD), self._id(END)
         self.vocabulary_size = len(self.tokenizer)
         self._special = set(range(len(SPECIALS))) - {self._id(UNKNOWN)}
+        self.thought_tokens = spec.thought_tokens
+        self.thought_ids = tuple(
+            i for word in spec.thought_words for i in self.tokenizer.encode(word, add_special_tokens=False)
+        )
         self._cache: dict[str, tuple[int, ...]] = {}
 
     def prompt(
@@ -63,12 +67,16 @@ class Prompts:
         return self._cache[text]
 
     def response(self, action: str, admissible: Sequence[str] = ()) -> tuple[int, ...]:
-        """Ids of an action as a policy would sample it."""
+        """Ids of an action as a policy would sample it, after its thoughts if it has any."""
         return (*self.ids(action), self.end_id)
 
     def read(self, response_ids: Sequence[int], admissible: Sequence[str] = ()) -> Reading:
-        """The words of a response; special tokens are not words. Every response is well formed."""
-        words = self.tokenizer.convert_ids_to_tokens([i for i in response_ids if i not in self._special])
+        """The words of a response after its thoughts; special tokens are not words.
+
+        Every response is well formed; one that ends among its thoughts says nothing.
+        """
+        said = response_ids[self.thought_tokens :]
+        words = self.tokenizer.convert_ids_to_tokens([i for i in said if i not in self._special])
         return Reading(" ".join(words))
 
     def texts(self, ids: Sequence[int]) -> list[str]:

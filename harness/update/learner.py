@@ -32,6 +32,7 @@ from harness.policy.rows import Rows, logprobs, most_at_once, rows_of
 from harness.policy.scoring import Scorer, all_rows
 from harness.ranks import ALONE, Ranks
 from harness.records import Trajectory
+from harness.update.apart import is_thought, means_apart
 from harness.update.loss import token_weights, value_loss
 from harness.update.minibatch import Minibatch
 from harness.update.objective import Tokens, kl_in_loss, objective
@@ -53,10 +54,11 @@ class Learner(Scorer):
         longest: int,
         ledger: Ledger,
         ranks: Ranks = ALONE,
+        thoughts: int = 0,
     ) -> None:
-        """`longest`: the most action tokens a trajectory can have."""
+        """`longest`: the most action tokens a trajectory can have; `thoughts`: how many begin a step."""
         super().__init__(policy, algorithm, model, batch, ledger, ranks)
-        self.longest = longest
+        self.longest, self.thoughts = longest, thoughts
         self._prepare_policy()
         self.critic_optimizer: torch.optim.AdamW | None = None
         if isinstance(self.critic, Critic):
@@ -122,6 +124,7 @@ class Learner(Scorer):
             self.longest,
         )
         centre = self._centre(minibatch)
+        thought_T = torch.from_numpy(is_thought(minibatch.step_T, self.thoughts)) if self.thoughts else None
         value_weight_T = value_weights(minibatch) if isinstance(self.critic, HeadCritic) else None
         sums: defaultdict[str, float] = defaultdict(float)
         trained = self.trained_policy
@@ -135,6 +138,7 @@ class Learner(Scorer):
                 weight_T=torch.from_numpy(weight_T[part]).float(),
                 step_T=torch.from_numpy(minibatch.step_T[part]),
                 trajectory_T=torch.from_numpy(minibatch.trajectory_T[part]),
+                thought_T=None if thought_T is None else thought_T[part],
             )
             loss, metrics = objective(algorithm, tokens, logprob_T, entropy_T, reference_T, centre)
             if value_weight_T is not None:
@@ -151,7 +155,7 @@ class Learner(Scorer):
         norm = optimise(self.policy_optimizer, self.model.grad_clip)
         publish(trained, self.policy_pass)
         self.ledger.meter.lap(Phase.actor_train)
-        return {**self.ranks.summed(sums), "grad_norm": norm}
+        return {**means_apart(self.ranks.summed(sums)), "grad_norm": norm}
 
     @torch.no_grad()
     def _centre(self, minibatch: Minibatch) -> Tensor | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms.factors import Factors, KLEstimator, KLPlace
+from harness.update.apart import sums_apart
 from harness.update.loss import clipped_loss, importance_ratio, kl
 
 
@@ -25,6 +26,8 @@ class Tokens:
     """Number of its step; a step's tokens are all here."""
     trajectory_T: Tensor
     """Number of its trajectory; a trajectory's tokens are all here."""
+    thought_T: Tensor | None = None
+    """Whether it is a thought; None: there are none, and no numbers of their own."""
 
 
 def objective(
@@ -56,6 +59,10 @@ def objective(
             "ratio": float(ratio_T.sum()),
             "clip_fraction": float(outside_T.sum()),
         }
+        if tokens.thought_T is not None:
+            metrics |= sums_apart(
+                tokens.thought_T, logprob_T, tokens.old_logprob_T, outside_T, entropy_T, tokens.advantage_T
+            )
     if reference_T is not None:
         divergence = (tokens.weight_T * kl(logprob_T, reference_T, factors.kl_estimator)).sum()
         loss = loss + factors.kl_coef * divergence

@@ -134,16 +134,40 @@ def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Promp
         if len(order) < BATCH_ROWS:
             order = np.append(order, generator(config.seed, "cloning order", update).permutation(len(rows)))
         chosen, order = order[:BATCH_ROWS], order[BATCH_ROWS:]
-        batch = Rows.of([rows[i] for i in chosen])
+        drawn = with_thoughts([rows[i] for i in chosen], prompts, config.seed, update)
+        batch = Rows.of(drawn)
         with placement.autocast(), checkpointed(policy):
             logprob_T, _ = logprobs(policy, batch)
-        weight_T = torch.from_numpy(np.repeat(weight_R[chosen], [len(rows[i][1]) for i in chosen]))
+        weight_T = torch.from_numpy(token_weights(drawn, weight_R[chosen], config.env.thought_tokens))
         (-(weight_T * logprob_T).sum() / weight_T.sum()).backward()
         optimise(optimizer, model.grad_clip)
         schedule.step()
         cost["tokens"] += int(batch.length_R.sum())
         cost["flops"] += forms.train(batch.length_R)
     return cost
+
+
+def with_thoughts(rows: list[Row], prompts: Prompting, seed: int, update: int) -> list[Row]:
+    """The rows, uniform thoughts before each action: others in every update, so that none is learnt."""
+    if not isinstance(prompts, Prompts) or not prompts.thought_tokens:
+        return rows
+    size = (len(rows), prompts.thought_tokens)
+    drawn = generator(seed, "thoughts", update).integers(len(prompts.thought_ids), size=size)
+    thoughts = np.array(prompts.thought_ids)[drawn].tolist()
+    return [(prompt, (*said, *action)) for said, (prompt, action) in zip(thoughts, rows, strict=True)]
+
+
+def token_weights(rows: list[Row], weight_R: NDArray[np.float32], thoughts: int) -> NDArray[np.float32]:
+    """Each token's weight (T,) in the loss: its row's; a row's thoughts weigh together as much as one token.
+
+    Thoughts are noise that nothing predicts. Were each to count, the action would be learnt too late.
+    """
+    lengths_R = [len(response) for _, response in rows]
+    weight_T = np.repeat(weight_R, lengths_R)
+    if thoughts:
+        place_T = np.concatenate([np.arange(length) for length in lengths_R])
+        weight_T[place_T < thoughts] /= thoughts
+    return weight_T
 
 
 def uniform_targets(config: RunConfig, prompts: Prompting) -> tuple[list[Row], NDArray[np.float32]]:

@@ -44,6 +44,7 @@ from tests.pages import ROOT
 SPECS = [
     VaultSpec(train_tasks=3, eval_tasks=3),
     VaultSpec(train_tasks=2, eval_tasks=2, slip=0.3, hidden_exits=True, distractors=2),
+    VaultSpec(train_tasks=2, eval_tasks=2, thought=8),
     HouseholdSpec(train_tasks=3, eval_tasks=3),
     TextWorldSpec(train_tasks=2, eval_tasks=2),
     SokobanSpec(train_tasks=3, eval_tasks=3),

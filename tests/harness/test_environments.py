@@ -48,6 +48,29 @@ def test_an_environment_may_carry_options_of_its_own():
     assert specs == [VaultSpec(horizon=9), VaultSpec(horizon=9, slip=0.1, rooms=4)]
 
 
+def test_environments_may_declare_budgets_of_their_own():
+    entries = '["vault budget.limit=1e10","vault thought=8 budget.limit=2e10"]'
+    _, _, cells = compose_sweep(["+sweep=smoke", f"sweep.envs={entries}"])
+    assert {(cell.env.thought, cell.budget.limit) for cell in cells} == {(0, 1e10), (8, 2e10)}
+
+
+def test_the_granularity_sweep_scales_budgets_and_declares_its_negative_control():
+    sweep, _, cells = compose_sweep(["+sweep=granularity"])
+    assert {(cell.env.thought, cell.budget.limit) for cell in cells} == {
+        (0, 1.4e12),
+        (8, 1.9e12),
+        (32, 3.4e12),
+    }
+    assert {cell.model.clone_updates for cell in cells} == {800}
+    (control,) = (name for name in sweep.contrasts if name.startswith("negative control"))
+    sides = resolve(sweep, cells)[control]
+    for left, right in zip(sides["left"], sides["right"], strict=True):
+        assert left.algorithm.lam == right.algorithm.lam == 1
+        assert left.algorithm.ratio_unit == right.algorithm.ratio_unit
+    widths = {cell.algorithm.clip_low for cell in cells}
+    assert widths == {round(0.2 * 3 / (k + 3), 3) for k in (0, 8, 32)}
+
+
 def test_the_plan_tells_environments_apart_and_fits_a_terminal():
     made = plan(*compose_sweep(["+sweep=environments"]))
     assert {arm.name for arm in made.arms} == {
@@ -98,6 +121,14 @@ def test_the_manifest_names_arms_and_environments():
             "slip=0.0' are the same environment",
         ),
         (["+sweep=smoke", "sweep.envs=[vault,vault]"], "names one twice"),
+        (
+            ["+sweep=smoke", 'sweep.envs=[vault,"vault thought=8 budget.limit=2e12"]'],
+            "budget.limit is 5e+10 on vault and 2e+12 on vault thought=8 budget.limit=2e12, and has to",
+        ),
+        (
+            ["+sweep=granularity", "budget.limit=1e10"],
+            "budget.limit=1e10 has no effect on 'vault budget.limit=1.4e12', which has its own",
+        ),
         (["+sweep=smoke", "sweep.envs=vault"], "must be a list, e.g. [vault,household]"),
         (["+sweep=smoke", "sweep.envs=[vault,mars]"], "env=mars does not exist"),
         ([*SMOKE, "env.slip=0.1"], "env.slip is not an option of HouseholdSpec"),
