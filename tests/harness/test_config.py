@@ -153,7 +153,7 @@ def test_one_arm_may_overlap_and_is_another_cell_then():
         (["+sweep=smoke", "engine=vlm"], "engine=vlm does not exist: did you mean vllm?"),
         (
             ["+sweep=controls", "model=qwen3_4b"],
-            "choose env=vault with env.slip=0 and env.history=0, and model=tiny",
+            "env.slip=0, env.history=0, env.thought=0 and model=tiny",
         ),
         (
             ["+sweep=smoke", "sweep.algorithms=[grpo,ppo]", "rollout.overlap=true"],
