@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.compose.sweeps import Settings
-from harness.config.schema import SweepConfig
+from harness.config.sweep import SweepConfig
 from harness.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.compose.frozen import load
 from harness.compose.space import points
-from harness.config.schema import SweepConfig
+from harness.config.sweep import SweepConfig
 
 
 @dataclass(frozen=True)

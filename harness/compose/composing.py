@@ -21,7 +21,8 @@ from harness.cells import PARTS
 from harness.config import plain
 from harness.config.classes import class_of
 from harness.config.plain import TARGETED, run_config, targeted, typed
-from harness.config.schema import RunConfig, SweepConfig, TrackerConfig
+from harness.config.schema import RunConfig
+from harness.config.sweep import SweepConfig, TrackerConfig
 from harness.errors import UserError, suggest
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "sweeps"

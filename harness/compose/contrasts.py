@@ -6,7 +6,8 @@ from itertools import product
 
 from algorithms.base import Algorithm
 from harness.config.plain import to_plain
-from harness.config.schema import RunConfig, SweepConfig
+from harness.config.schema import RunConfig
+from harness.config.sweep import SweepConfig
 from harness.errors import UserError
 
 Contrasts = dict[str, dict[str, list[RunConfig]]]

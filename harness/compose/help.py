@@ -17,7 +17,7 @@ from harness.config.classes import class_of
 from harness.config.launchers import LAUNCHERS
 from harness.config.model import PretrainedModel, TinyModel
 from harness.config.plain import SECTIONS
-from harness.config.schema import SweepConfig, TrackerConfig
+from harness.config.sweep import SweepConfig, TrackerConfig
 from harness.errors import UserError, suggest
 
 SWEEP_USAGE = """\

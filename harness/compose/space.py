@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from harness.config.schema import Knob, Scale
+from harness.config.sweep import Knob, Scale
 
 SEED = 0
 """Scrambles the Sobol sequence. More trials go on with the sequence, so that they keep the earlier ones."""

@@ -29,7 +29,8 @@ from harness.config.plain import (
     to_plain,
     typed,
 )
-from harness.config.schema import Knob, RunConfig, SweepConfig
+from harness.config.schema import RunConfig
+from harness.config.sweep import Knob, SweepConfig
 from harness.errors import UserError, suggest
 
 MATCHED = ("batch", "budget", "evaluation")

@@ -13,10 +13,8 @@ from harness.config.schema import (
     EvaluationConfig,
     RolloutConfig,
     RunConfig,
-    SweepConfig,
-    Tracker,
-    TrackerConfig,
 )
+from harness.config.sweep import SweepConfig, Tracker, TrackerConfig
 
 __all__ = [
     "CHECKPOINT_SECONDS",

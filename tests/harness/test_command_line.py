@@ -15,7 +15,7 @@ from harness.compose.help import sections
 from harness.compose.overrides import overrides_of
 from harness.config import PretrainedModel, SweepConfig
 from harness.config.plain import typed
-from harness.config.schema import Knob
+from harness.config.sweep import Knob
 from harness.doctor import main as doctor
 from harness.errors import UserError
 from harness.models import main as models

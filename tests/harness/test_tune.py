@@ -19,7 +19,7 @@ from harness import sweep, tune
 from harness.compose import compose_sweep, frozen
 from harness.compose.arms import sweep_arms
 from harness.compose.space import points
-from harness.config.schema import Knob, Scale
+from harness.config.sweep import Knob, Scale
 from harness.errors import UserError
 from harness.store import read_json, write_json
 from harness.store.checksums import file_hash, read_sealed, write_sealed
