@@ -14,7 +14,7 @@ from harness.launch.slurm.sbatch import shown
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "algorithms").glob("*.md"))
 ENVIRONMENTS = sorted((ROOT / "docs" / "environments").glob("*.md"))
-OTHERS = [ROOT / "README.md", ROOT / "docs" / "slurm.md", ROOT / "docs" / "published.md"]
+OTHERS = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("slurm", "published", "thought"))]
 WITH_COMMANDS = [*PAGES, *ENVIRONMENTS, *OTHERS]
 
 

@@ -218,11 +218,13 @@ def _check_matched(sweep: SweepConfig, bases: Sequence[Mapping[str, dict[str, An
                 raise UserError(f"sweep.envs: {first!r} and {second!r} are the same environment")
             for part, option in ((each, option) for each in MATCHED for option in plain[each]):
                 here, there = plain[part][option], other[algorithm][part][option]
-                declared = f"{part}.{option}=" == LIMIT and all(has_limit(e.split()) for e in (first, second))
-                if here != there and not declared:
+                limits = [has_limit(e.split()) for e in (first, second) if f"{part}.{option}=" == LIMIT]
+                if here != there and not (limits and all(limits)):
+                    in_entries = "declare it in both entries, or in none"
+                    mend = in_entries if any(limits) else f"add {part}.{option}=VALUE"
                     raise UserError(
                         f"sweep.envs: {part}.{option} is {shown(here)} on {first} and {shown(there)} on "
-                        f"{second}, and has to be the same: add {part}.{option}=VALUE"
+                        f"{second}, and has to be the same: {mend}"
                     )
 
 

@@ -123,7 +123,8 @@ def test_the_manifest_names_arms_and_environments():
         (["+sweep=smoke", "sweep.envs=[vault,vault]"], "names one twice"),
         (
             ["+sweep=smoke", 'sweep.envs=[vault,"vault thought=8 budget.limit=2e12"]'],
-            "budget.limit is 5e+10 on vault and 2e+12 on vault thought=8 budget.limit=2e12, and has to",
+            "budget.limit is 5e+10 on vault and 2e+12 on vault thought=8 budget.limit=2e12, and has to be "
+            "the same: declare it in both entries, or in none",
         ),
         (
             ["+sweep=granularity", "budget.limit=1e10"],
