@@ -26,10 +26,11 @@ def headline(plan: Plan) -> str:
     arms = ", ".join(sweep.algorithms) if named else f"{len(plan.arms) // max(1, len(sweep.envs))} arms"
     what = f"{arms}{settings_text(sweep)} x {seeds_text(sweep)}"
     where = " and ".join(environment_names(sweep, [arm.config for arm in plan.arms]))
+    limits = dict.fromkeys(f"{arm.config.budget.limit:.3g}" for arm in plan.arms)
     return (
         f"{sweep.name}: {what}, on {where} with model {config.model.name}\n"
         f"{count(len(plan.cells))}, {standing_text(plan.cells)}; "
-        f"{config.budget.limit:.3g} {config.budget.axis.value} each, {plan.workers} at once, in {sweep.out}"
+        f"{' or '.join(limits)} {config.budget.axis.value} each, {plan.workers} at once, in {sweep.out}"
     )
 
 

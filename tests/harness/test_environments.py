@@ -50,8 +50,9 @@ def test_an_environment_may_carry_options_of_its_own():
 
 def test_environments_may_declare_budgets_of_their_own():
     entries = '["vault budget.limit=1e10","vault thought=8 budget.limit=2e10"]'
-    _, _, cells = compose_sweep(["+sweep=smoke", f"sweep.envs={entries}"])
-    assert {(cell.env.thought, cell.budget.limit) for cell in cells} == {(0, 1e10), (8, 2e10)}
+    composed = compose_sweep(["+sweep=smoke", f"sweep.envs={entries}"])
+    assert {(cell.env.thought, cell.budget.limit) for cell in composed[-1]} == {(0, 1e10), (8, 2e10)}
+    assert "; 1e+10 or 2e+10 flops each," in headline(plan(*composed))
 
 
 def test_the_granularity_sweep_scales_budgets_and_declares_its_negative_control():
