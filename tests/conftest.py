@@ -13,8 +13,13 @@ from harness.records import Batch
 
 
 def pytest_configure() -> None:
-    """A closed terminal is a signal to the tests' processes as well where the tests run under nohup."""
+    """Tests see processes as users start them.
+
+    A closed terminal is a signal also where the tests run under nohup, and what a process prints waits in a
+    buffer also where the tests run with PYTHONUNBUFFERED, which hid that last words were lost.
+    """
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    os.environ.pop("PYTHONUNBUFFERED", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

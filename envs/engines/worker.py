@@ -86,8 +86,9 @@ class Worker:
         ours, theirs = socket.socketpair()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed when the process has ended
         given = {"socket": theirs.fileno(), "engine": self._engine, **asdict(self._limits)}
+        # Unbuffered: what a game says just before it takes the process down would be lost in a buffer.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "envs.engines.serve", json.dumps(given)],
+            [sys.executable, "-u", "-m", "envs.engines.serve", json.dumps(given)],
             stdin=subprocess.DEVNULL,
             stdout=self._said,
             stderr=self._said,
