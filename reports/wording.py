@@ -139,7 +139,8 @@ def few_text(families: Sequence[Family]) -> str:
         return f"Nothing can be proved with {count(seeds, 'paired seed')}: {'; '.join([single, *said])}."
     if not said:
         return ""
-    few = f"{seeds} paired seeds are too few to tell which side is better"
+    some = "" if len(short) == len(families) else " for some comparisons"
+    few = f"{seeds} paired seeds are too few{some} to tell which side is better"
     return f"{few}: {'; '.join(said)}. Read the intervals."
 
 

@@ -182,6 +182,17 @@ def test_the_caution_says_what_verdicts_can_do(tmp_path, seeds):
     assert (row_of(apart)["verdict"] in ("better", "usually better")) == (seeds >= 6)
 
 
+def test_the_caution_does_not_speak_for_families_that_can_decide(tmp_path):
+    step, others = ("steppo", "gigpo", "g2po"), ("ppo", "grpo")
+    score(tmp_path, {**{arm: [0.9] * 7 for arm in step}, **{arm: [0.1] * 7 for arm in others}})
+    setting = setting_of(tmp_path)
+    one = compare_pairs("one", setting, arm_pairs([("steppo", "ppo")]), 0.05)
+    six = compare_pairs("six", setting, arm_pairs([(arm, other) for arm in step for other in others]), 0.05)
+    assert row_of(one)["verdict"] in ("better", "usually better")
+    said = wording.caution([one, six], {})
+    assert said.startswith("7 paired seeds are too few for some comparisons to tell which side is better")
+
+
 def test_sides_of_unequal_size_win_by_meetings(tmp_path):
     """A step arm that collapses on three seeds drags its side's mean below the token arm, not its wins."""
     low = [0.1] * 3 + [0.62] * 4
