@@ -28,6 +28,7 @@ from envs.vault import VaultSpec
 from harness.compose import compose_run
 from harness.config import TinyModel
 from harness.config.schema import SMALLEST_VLLM_HEAD
+from harness.policy.gpt2 import GPT2, Policy
 from harness.policy.model import new_policy
 from harness.policy.precision import Placement
 from harness.policy.rows import Rows, logprobs
@@ -54,7 +55,7 @@ class Subject:
     """A model to sample from, and the precision of its passes."""
 
     name: str
-    model: PreTrainedModel
+    model: Policy
     vocabulary: int
     longest: int
 
@@ -94,6 +95,11 @@ def generate_of(engine: Engine) -> Generate:
         return [(generation.response_ids, generation.logprobs) for generation in generations]
 
     return generate
+
+
+def transformers_model(policy: Policy) -> PreTrainedModel:
+    """The policy as other libraries take it."""
+    return policy.as_transformers() if isinstance(policy, GPT2) else policy
 
 
 def generate_of_transformers(model: PreTrainedModel, response: int) -> Generate:
@@ -171,7 +177,10 @@ def contestants(subject: Subject, lengths: Lengths) -> dict[str, tuple[Generate,
     ours = engine_of(subject, lengths)
     found = {
         "engine=torch": (generate_of(ours), ours.sync),
-        "transformers generate": (generate_of_transformers(subject.model, lengths.response), lambda: None),
+        "transformers generate": (
+            generate_of_transformers(transformers_model(subject.model), lengths.response),
+            lambda: None,
+        ),
     }
     heads = subject.model.config.hidden_size // subject.model.config.num_attention_heads
     if find_spec("vllm") and heads >= SMALLEST_VLLM_HEAD:
@@ -201,7 +210,9 @@ def compare(subject: Subject, lengths: Lengths) -> None:
             if find_spec("trl"):
                 from benchmarks.trl_episodes import play as play_trl
 
-                spent = play_trl(deepcopy(subject.model), lengths, EPISODES)  # it changes the configuration
+                spent = play_trl(
+                    deepcopy(transformers_model(subject.model)), lengths, EPISODES
+                )  # it changes the configuration
                 took["TRL"] = min(spent, took.get("TRL", spent))
     tokens = EPISODES * lengths.steps * lengths.response
     print(f"\n{subject.name}: {EPISODES} episodes, {lengths}")

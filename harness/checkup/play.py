@@ -58,7 +58,7 @@ def engine(cell: RunConfig) -> Iterator[Finding]:
         return
     torch.set_num_threads(1)
     env, prompts = cell.env, Prompts(cell.env)
-    policy = new_policy(TinyModel(), env, len(prompts.tokenizer), seed=0)
+    policy = new_policy(TinyModel(), env, prompts.vocabulary_size, seed=0)
     pool = EnvironmentPool(env)
     player = Player(
         TorchEngine(policy, prompts.end_id, env.max_prompt_tokens, env.longest_response), prompts, pool, 0

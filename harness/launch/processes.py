@@ -23,7 +23,7 @@ PRELOADED = [
         "harness.compose.help",
     ),
     *("harness.pilot", "harness.launch.outcome"),
-    *("harness.terminal", "harness.tracker", "harness.launch.slurm.job"),
+    *("harness.terminal", "harness.tracker", "harness.launch.slurm.start"),
 ]
 
 ENDING = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)

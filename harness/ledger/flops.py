@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +29,11 @@ from harness.errors import UserError
 
 if TYPE_CHECKING:  # the report reads ledgers without transformers
     from transformers import PreTrainedConfig
+
+    from harness.policy.shapes import SmallShape
+
+Shape: TypeAlias = "PreTrainedConfig | SmallShape"
+"""What a decoder is made of, by transformers' names."""
 
 
 def _total(x: ArrayLike) -> int:
@@ -59,9 +64,7 @@ class TransformerFlops:
     """Those of the N that are the head's."""
 
     @staticmethod
-    def of(
-        config: PreTrainedConfig, outputs: int | None = None, lora: LoRA | None = None
-    ) -> TransformerFlops:
+    def of(config: Shape, outputs: int | None = None, lora: LoRA | None = None) -> TransformerFlops:
         """The decoder that `config` describes; `outputs` of the head, the vocabulary when None."""
         outputs = config.vocab_size if outputs is None else outputs
         layers = linear_layers(config, outputs)
@@ -73,7 +76,7 @@ class TransformerFlops:
         )
 
     @staticmethod
-    def repeated(config: PreTrainedConfig, lora: LoRA | None = None) -> TransformerFlops:
+    def repeated(config: Shape, lora: LoRA | None = None) -> TransformerFlops:
         """What checkpointed blocks compute once more in the backward pass, as `forward` counts it.
 
         torch stops a repetition when it has all that the backward pass reads. A product that ends a block,
@@ -139,7 +142,7 @@ class Linear:
     """How many of them multiply one token: layers, times active experts."""
 
 
-def linear_layers(config: PreTrainedConfig, outputs: int) -> list[Linear]:
+def linear_layers(config: Shape, outputs: int) -> list[Linear]:
     """A decoder's linear layers; raises UserError when the configuration fits no known architecture."""
     if config.model_type not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
@@ -152,18 +155,18 @@ def linear_layers(config: PreTrainedConfig, outputs: int) -> list[Linear]:
     return [*ARCHITECTURES[config.model_type](config), Linear("lm_head", config.hidden_size, outputs, 1)]
 
 
-def _windowed(config: PreTrainedConfig) -> bool:
+def _windowed(config: Shape) -> bool:
     layer_types = getattr(config, "layer_types", None)
     if layer_types:
         return any(kind != "full_attention" for kind in layer_types)
     return bool(getattr(config, "sliding_window", None))
 
 
-def _head_dim(config: PreTrainedConfig) -> int:
+def _head_dim(config: Shape) -> int:
     return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
-def _gpt2(config: PreTrainedConfig) -> list[Linear]:
+def _gpt2(config: Shape) -> list[Linear]:
     """Query, key and value in one layer, a plain MLP."""
     width, layers = config.hidden_size, config.num_hidden_layers
     inner = config.n_inner or 4 * width
@@ -227,7 +230,7 @@ def _gated_mlp(width: int, inner: int, copies: int) -> list[Linear]:
     ]
 
 
-ARCHITECTURES: dict[str, Callable[[PreTrainedConfig], list[Linear]]] = {
+ARCHITECTURES: dict[str, Callable[[Any], list[Linear]]] = {
     "gpt2": _gpt2,
     "llama": _dense,
     "mistral": _dense,
@@ -243,7 +246,7 @@ ARCHITECTURES: dict[str, Callable[[PreTrainedConfig], list[Linear]]] = {
 """By model_type, the linear layers under the head. An entry is proved by the counter in the tests."""
 
 
-def _last_product(config: PreTrainedConfig) -> Linear:
+def _last_product(config: Shape) -> Linear:
     """The products at the ends of blocks after which nothing is computed that the backward pass reads."""
     layers = linear_layers(config, outputs=0)
     if config.model_type == "gpt2":

@@ -11,11 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
-from transformers.modeling_layers import GradientCheckpointingLayer
 
+from harness.policy.gpt2 import Block
 from harness.ranks import Ranks
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -28,11 +25,15 @@ def twin_of(module: Module, ranks: Ranks) -> Module:
     """
     if ranks.size == 1:
         return module
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
     device = next(module.parameters()).device
     twin = deepcopy(module.cpu())  # there, as a device need not have room for a second one; blocks move below
     module.to(device)
     mesh = init_device_mesh(device.type, (ranks.size,))
-    for block in [part for part in twin.modules() if isinstance(part, GradientCheckpointingLayer)]:
+    for block in [part for part in twin.modules() if isinstance(part, GradientCheckpointingLayer | Block)]:
         fully_shard(block, mesh=mesh)
     fully_shard(twin, mesh=mesh)
     for part in twin.modules():
@@ -64,15 +65,24 @@ def trained_pairs(twin: nn.Module, module: nn.Module) -> Iterator[tuple[Tensor, 
                 yield shard, whole
 
 
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether this rank holds a part of the tensor; torch's class for that takes a second to import."""
+    return hasattr(tensor, "device_mesh")
+
+
 def full(tensor: Tensor) -> Tensor:
     """All of a tensor; every rank takes part if it is sharded."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    whole: Tensor = getattr(tensor, "full_tensor", lambda: tensor)()
+    return whole
 
 
 def like(whole: Tensor, shard: Tensor) -> Tensor:
     """All of a tensor sharded as `shard` is; each rank cuts its own part out."""
-    if not isinstance(shard, DTensor):
+    if not is_sharded(shard):
         return whole
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(shard, DTensor)
     whole = whole.to(shard.device)
     return distribute_tensor(whole, shard.device_mesh, shard.placements, src_data_rank=None)
 

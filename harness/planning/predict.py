@@ -10,7 +10,6 @@ Shape suffixes: S steps of an episode, L tokens of a response.
 
 from dataclasses import dataclass, replace
 from functools import cache
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -24,7 +23,7 @@ from harness.errors import UserError
 from harness.ledger.flops import LoRA, TransformerFlops
 from harness.policy.columns import FILLERS
 from harness.policy.prompting import Turn
-from harness.policy.shapes import published_shape
+from harness.policy.shapes import SmallShape, published_shape
 from harness.policy.source import Missing, locate
 from harness.policy.specials import SPECIALS
 from harness.rollout.environments import Crash, answer
@@ -93,7 +92,7 @@ def head_forms(config: RunConfig) -> TransformerFlops:
 
 
 @cache
-def architecture(model: ModelConfig, env: EnvironmentSpec) -> "PreTrainedConfig":
+def architecture(model: ModelConfig, env: EnvironmentSpec) -> "PreTrainedConfig | SmallShape":
     """A pretrained model's own configuration, or that of model=tiny over the environment's words."""
     if isinstance(model, PretrainedModel):
         from transformers import AutoConfig
@@ -108,15 +107,7 @@ def architecture(model: ModelConfig, env: EnvironmentSpec) -> "PreTrainedConfig"
         return found
     assert isinstance(model, TinyModel)
     assert isinstance(env, ClosedVocabulary)
-    decoder = SimpleNamespace(
-        model_type="gpt2",
-        hidden_size=model.width,
-        num_hidden_layers=model.layers,
-        num_attention_heads=model.heads,
-        n_inner=None,
-        vocab_size=len(SPECIALS) + len(env.vocabulary()),
-    )
-    return cast("PreTrainedConfig", decoder)
+    return SmallShape.of(model, env, len(SPECIALS) + len(env.vocabulary()))
 
 
 def prompt_lengths(config: RunConfig) -> list[int]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
 from envs.base import Environment, EnvironmentSpec, Task
 from harness.errors import UserError
+from harness.policy.gpt2 import Policy
 from harness.policy.prompting import Prompting
 from harness.policy.rows import Row, Rows, logprobs
 from harness.records import Trajectory
@@ -105,7 +105,7 @@ class TrueValues:
     def advantages(
         self,
         trajectories: Sequence[Trajectory],
-        policy: PreTrainedModel,
+        policy: Policy,
         book: Callable[[Rows], None],
     ) -> Floats:
         """Q - V (S,) of every step's action under `policy`; `book` is told of each forward pass."""
@@ -126,7 +126,7 @@ class TrueValues:
         return self._situations[task_id]
 
     @torch.no_grad()
-    def values(self, task_id: str, policy: PreTrainedModel, book: Callable[[Rows], None]) -> Floats:
+    def values(self, task_id: str, policy: Policy, book: Callable[[Rows], None]) -> Floats:
         """Success probability (horizon + 1, K) by steps left and situation."""
         situations, goal = self.situations(task_id), self._tasks[task_id].goal
         keys: list[tuple[int, str]] = []

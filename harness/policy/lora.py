@@ -1,12 +1,13 @@
 """Low-rank adapters beside frozen weights, by peft."""
 
-from typing import Any
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from harness.config.model import ModelConfig, PretrainedModel
 from harness.errors import UserError
 from harness.ledger.flops import LoRA
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def library() -> Any:
@@ -18,7 +19,7 @@ def library() -> Any:
     return peft
 
 
-def add_adapters(policy: PreTrainedModel, model: PretrainedModel) -> None:
+def add_adapters(policy: "PreTrainedModel", model: PretrainedModel) -> None:
     """Freeze the policy's weights and put adapters beside them, which start as the identity."""
     settings = library().LoraConfig(
         r=model.lora_rank,

@@ -5,49 +5,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.utils.logging import disable_progress_bar
 
 from envs.base import EnvironmentSpec
 from harness.config import PretrainedModel, TinyModel
 from harness.config.model import CriticKind
 from harness.ledger import TransformerFlops
 from harness.ledger.flops import LoRA
+from harness.policy.gpt2 import GPT2, Policy
 from harness.policy.lora import add_adapters
+from harness.policy.shapes import SmallShape
 from harness.policy.source import legible
 from harness.rng import purpose_key
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 ADAPTER = "lora_"
 """What peft has in the names of an adapter's tensors, and nothing else has."""
 
 
-def new_policy(config: TinyModel, spec: EnvironmentSpec, vocabulary_size: int, seed: int) -> GPT2LMHeadModel:
+def new_policy(config: TinyModel, spec: EnvironmentSpec, vocabulary_size: int, seed: int) -> GPT2:
     """A policy with random weights, a function of the arguments alone."""
     torch.manual_seed(seed ^ purpose_key("initial weights"))
-    policy = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=vocabulary_size,
-            n_embd=config.width,
-            n_layer=config.layers,
-            n_head=config.heads,
-            n_positions=spec.max_prompt_tokens + spec.longest_response,
-            activation_function="relu",
-            # GPT-2's 0.02 suits a width of 768; narrow models start too flat with it.
-            initializer_range=config.width**-0.5,
-            bos_token_id=None,
-            eos_token_id=None,
-        )
-    )
-    policy.eval()
-    return policy
+    return GPT2(SmallShape.of(config, spec, vocabulary_size)).eval()
 
 
-def load_pretrained(config: PretrainedModel, folder: Path, seed: int) -> PreTrainedModel:
+def load_pretrained(config: PretrainedModel, folder: Path, seed: int) -> "PreTrainedModel":
     """The pretrained policy in fp32, with adapters if there are to be; a function of the arguments alone."""
+    from transformers import AutoModelForCausalLM, PreTrainedModel
+    from transformers.utils.logging import disable_progress_bar
+
     disable_progress_bar()
     with legible(config, folder):
         policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
@@ -61,7 +52,7 @@ def load_pretrained(config: PretrainedModel, folder: Path, seed: int) -> PreTrai
     return policy
 
 
-def checkpoint_activations(policy: PreTrainedModel) -> None:
+def checkpoint_activations(policy: "PreTrainedModel") -> None:
     """Keep no activations inside blocks; the method's name changed between transformers 5.15 and 5.23."""
     old = "gradient_checkpointing_enable"
     enable = getattr(policy, "activation_checkpointing_enable", None) or getattr(policy, old)
@@ -74,7 +65,7 @@ class Critic(nn.Module):
     The head starts at zero, so every value does.
     """
 
-    def __init__(self, policy: PreTrainedModel) -> None:
+    def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.backbone = deepcopy(trunk(policy))
         self.head = value_head(policy)
@@ -87,7 +78,7 @@ class Critic(nn.Module):
 class HeadCritic(nn.Module):
     """A scalar head on the policy's own trunk, whose tensors are the policy's and not this module's."""
 
-    def __init__(self, policy: PreTrainedModel) -> None:
+    def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.head = value_head(policy)
         self._policy = (policy,)  # in a tuple, nn.Module does not see it
@@ -102,13 +93,13 @@ class HeadCritic(nn.Module):
         return values_of(self.head, hidden)
 
 
-def new_critic(policy: PreTrainedModel, kind: CriticKind) -> Critic | HeadCritic:
+def new_critic(policy: Policy, kind: CriticKind) -> Critic | HeadCritic:
     """A critic on the policy's device."""
     critic = Critic(policy) if kind is CriticKind.separate else HeadCritic(policy)
     return critic.to(policy.device)
 
 
-def value_head(policy: PreTrainedModel) -> nn.Linear:
+def value_head(policy: Policy) -> nn.Linear:
     """A linear layer to one value, all zeros."""
     head = nn.Linear(policy.config.hidden_size, 1)
     nn.init.zeros_(head.weight)
@@ -123,7 +114,7 @@ def values_of(head: nn.Linear, hidden: Tensor) -> Tensor:
     return values.squeeze(-1)
 
 
-def trunk(policy: PreTrainedModel) -> nn.Module:
+def trunk(policy: Policy) -> nn.Module:
     """The policy without its head."""
     backbone: nn.Module = policy.base_model
     return backbone
@@ -149,16 +140,22 @@ def checkpointed(model: nn.Module) -> Iterator[None]:
 
 def checkpoints(module: nn.Module) -> bool:
     """Whether a module is a block that keeps no activations."""
-    return isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
+    if not getattr(module, "gradient_checkpointing", False):
+        return False
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    return isinstance(module, GradientCheckpointingLayer)
 
 
-def closed_forms(model: nn.Module, config: PreTrainedConfig, lora: LoRA | None = None) -> TransformerFlops:
+def closed_forms(
+    model: nn.Module, config: "PreTrainedConfig | SmallShape", lora: LoRA | None = None
+) -> TransformerFlops:
     """The closed forms of a policy with this configuration, or of its critic, whose head has one output."""
-    outputs = None if isinstance(model, PreTrainedModel) else 1
+    outputs = 1 if isinstance(model, Critic | HeadCritic) else None
     return TransformerFlops.of(config, outputs=outputs, lora=lora)
 
 
-def head_forms(policy: PreTrainedModel) -> TransformerFlops:
+def head_forms(policy: Policy) -> TransformerFlops:
     """The closed forms of a value head alone."""
     width = policy.config.hidden_size
     return TransformerFlops(matmul_params=width, attention=0, head=width)

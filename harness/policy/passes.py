@@ -7,8 +7,8 @@ Shape suffixes: T response tokens of the rows, M of their prefix tree, W width.
 """
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
+from harness.policy.gpt2 import Policy
 from harness.policy.model import Critic, HeadCritic, trunk
 from harness.policy.rows import Rows, hidden_states, spread, token_logprobs
 
@@ -16,7 +16,7 @@ from harness.policy.rows import Rows, hidden_states, spread, token_logprobs
 class PolicyPass(nn.Module):
     """The policy, and the critic that is a head on its trunk if there is one."""
 
-    def __init__(self, policy: PreTrainedModel, critic: HeadCritic | None) -> None:
+    def __init__(self, policy: Policy, critic: HeadCritic | None) -> None:
         super().__init__()
         self.policy, self.critic = policy, critic
 

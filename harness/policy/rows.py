@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
 
+from harness.policy.gpt2 import Policy
 from harness.policy.model import trunk
 from harness.policy.tree import Paths, Tree, through
 from harness.records import Step
@@ -103,12 +103,12 @@ def hidden_states(backbone: nn.Module, rows: Rows) -> Tensor:
     return hidden_PW[rows.place_M.to(device)]
 
 
-def logprobs(model: PreTrainedModel, rows: Rows) -> tuple[Tensor, Tensor]:
+def logprobs(model: Policy, rows: Rows) -> tuple[Tensor, Tensor]:
     """Log-probabilities and full-vocabulary entropies (nats) of the response tokens, both (T,), in memory."""
     return token_logprobs(model, hidden_states(trunk(model), rows), rows)
 
 
-def token_logprobs(model: PreTrainedModel, hidden_MW: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+def token_logprobs(model: Policy, hidden_MW: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
     """`logprobs` from the trunk's hidden states (M, W)."""
     head = model.get_output_embeddings()
     target_M = rows.target_M.to(hidden_MW.device)

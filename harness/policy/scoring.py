@@ -11,11 +11,11 @@ from copy import deepcopy
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
 from algorithms.base import Algorithm
 from harness.config import BatchConfig, ModelConfig
 from harness.ledger import Ledger, Phase
+from harness.policy.gpt2 import Policy
 from harness.policy.lora import lora_of
 from harness.policy.model import closed_forms, new_critic
 from harness.policy.packing import packed
@@ -32,7 +32,7 @@ class Scorer:
 
     def __init__(
         self,
-        policy: PreTrainedModel,
+        policy: Policy,
         algorithm: Algorithm,
         model: ModelConfig,
         batch: BatchConfig,
@@ -46,7 +46,7 @@ class Scorer:
         self.policy_forms = closed_forms(policy, policy.config, self.lora)
         compared = algorithm.kl_coef > 0 or "reference_logprob_T" in algorithm.columns
         self.reference = frozen_copy(policy) if compared else None
-        self.previous: PreTrainedModel | None = None
+        self.previous: Policy | None = None
         """The policy before the last iteration's updates, once `remember` was called."""
         self.critic = new_critic(policy, model.critic) if algorithm.has_critic else None
         if self.critic:
@@ -57,7 +57,7 @@ class Scorer:
         self.previous = frozen_copy(self.policy)
 
     @torch.no_grad()
-    def score(self, trajectories: Sequence[Trajectory], model: PreTrainedModel, phase: Phase) -> Floats:
+    def score(self, trajectories: Sequence[Trajectory], model: Policy, phase: Phase) -> Floats:
         """Log-probabilities (T,) of the action tokens under `model`."""
         parts = []
         with self.placement.autocast():
@@ -99,6 +99,6 @@ def all_rows(trajectories: Sequence[Trajectory]) -> list[Row]:
     return rows_of([step for trajectory in trajectories for step in trajectory.steps])
 
 
-def frozen_copy(model: PreTrainedModel) -> PreTrainedModel:
+def frozen_copy(model: Policy) -> Policy:
     """A copy that is never trained."""
     return deepcopy(model).requires_grad_(False)

@@ -1,15 +1,45 @@
-"""The shapes of the hub models that `sweeps/model/` names, so that a plan needs none of their files.
+"""The shapes of models, so that a plan needs none of their files, and neither torch nor transformers.
 
-As their configurations on the hub say; a test builds each architecture from its shape and counts.
+Those of the hub models that `sweeps/model/` names are as their configurations on the hub say; a test builds
+each architecture from its shape and counts.
 """
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from harness.config.model import PretrainedModel
+from envs.base import EnvironmentSpec
+from harness.config.model import PretrainedModel, TinyModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
+
+
+@dataclass(frozen=True)
+class SmallShape:
+    """The policy that is made from scratch; fields are named as in transformers' configurations."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    positions: int
+    """Tokens of the longest row."""
+    model_type: str = "gpt2"
+    n_inner: int | None = None
+    """Inner width of a layer; None: four times the hidden size."""
+
+    @staticmethod
+    def of(model: TinyModel, env: EnvironmentSpec, vocabulary_size: int) -> "SmallShape":
+        """The policy that plays an environment in a vocabulary."""
+        return SmallShape(
+            vocab_size=vocabulary_size,
+            hidden_size=model.width,
+            num_hidden_layers=model.layers,
+            num_attention_heads=model.heads,
+            positions=env.max_prompt_tokens + env.longest_response,
+        )
+
 
 Shape = dict[str, int | str | bool]
 

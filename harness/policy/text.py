@@ -6,22 +6,21 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
-from transformers import PreTrainedTokenizerFast
 
 from envs.base import ClosedVocabulary, EnvironmentSpec
 from harness.policy.prompting import Reading, Sums, Turn
 from harness.policy.specials import ACTION, BEGIN, END, GOAL, OBSERVATION, PAD, SPECIALS, UNKNOWN
 
 
-def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+def word_tokenizer(words: Sequence[str]) -> Tokenizer:
     """One id per word, the special tokens first; words outside the vocabulary become `<unk>`."""
     ids = {token: i for i, token in enumerate(dict.fromkeys([*SPECIALS, *words]))}
     tokenizer = Tokenizer(WordLevel(ids, unk_token=UNKNOWN))
     tokenizer.normalizer = Lowercase()
     tokenizer.pre_tokenizer = Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, unk_token=UNKNOWN, bos_token=BEGIN, eos_token=END
-    )
+    # These are tokens in a text too, where an observation happens to hold one.
+    tokenizer.add_special_tokens([PAD, UNKNOWN, BEGIN, END])
+    return tokenizer
 
 
 class Prompts:
@@ -37,12 +36,10 @@ class Prompts:
         self.history = spec.history
         self.longest = spec.max_prompt_tokens
         self.pad_id, self.end_id = self._id(PAD), self._id(END)
-        self.vocabulary_size = len(self.tokenizer)
+        self.vocabulary_size = self.tokenizer.get_vocab_size()
         self._special = set(range(len(SPECIALS))) - {self._id(UNKNOWN)}
         self.thought_tokens = spec.thought_tokens
-        self.thought_ids = tuple(
-            i for word in spec.thought_words for i in self.tokenizer.encode(word, add_special_tokens=False)
-        )
+        self.thought_ids = tuple(i for word in spec.thought_words for i in self.tokenizer.encode(word).ids)
         self._cache: dict[str, tuple[int, ...]] = {}
 
     def prompt(
@@ -63,7 +60,7 @@ class Prompts:
     def ids(self, text: str) -> tuple[int, ...]:
         """Ids of plain text."""
         if text not in self._cache:
-            self._cache[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
+            self._cache[text] = tuple(self.tokenizer.encode(text).ids)
         return self._cache[text]
 
     def response(self, action: str, admissible: Sequence[str] = ()) -> tuple[int, ...]:
@@ -76,12 +73,11 @@ class Prompts:
         Every response is well formed; one that ends among its thoughts says nothing.
         """
         said = response_ids[self.thought_tokens :]
-        words = self.tokenizer.convert_ids_to_tokens([i for i in said if i not in self._special])
-        return Reading(" ".join(words))
+        return Reading(" ".join(self.texts([i for i in said if i not in self._special])))
 
     def texts(self, ids: Sequence[int]) -> list[str]:
         """The text of each token, special tokens by their names."""
-        return [str(text) for text in self.tokenizer.convert_ids_to_tokens(list(ids))]
+        return [str(self.tokenizer.id_to_token(i)) for i in ids]
 
     def take_dropped(self, summed: Sums = dict) -> None:
         """Nobody counts what these prompts leave out."""

@@ -12,25 +12,21 @@ one block, H heads, D head width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
-from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
+from torch.nn.functional import scaled_dot_product_attention
 
-from harness.policy import gpt2
+from harness.policy.gpt2 import Attention, Trunk
 
 Ints = NDArray[np.int64]
-ATTENTION = "prefix_tree"
-"""The name under which transformers knows `attend`."""
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys and values (B, H, L, D) of a block -> what is read (B, L, H, D), causally."""
 SHORTEST = 0.75
 """Shortest path of a block, as a share of its longest: at most a quarter of a block is padding."""
 
@@ -120,31 +116,13 @@ def _paths(position_BL: Ints, length_B: Ints, positions: int) -> Paths:
     return Paths(torch.from_numpy(position_X.clip(0)), shapes, torch.from_numpy(home_P))
 
 
-def attend(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    paths: Paths | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Attention of (1, H, P, D) along `paths`; without any, transformers' own `sdpa`."""
-    if paths is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    kwargs["is_causal"] = True
+def along(query: Tensor, key: Tensor, value: Tensor, paths: Paths, attend: Attend) -> Tensor:
+    """What is read (1, P, H, D) by attention of (1, H, P, D) along `paths`."""
     query, key = query.to(value.dtype), key.to(value.dtype)
-    outputs = []
-    for q, k, v in zip(*(_blocks(x, paths) for x in (query, key, value)), strict=True):
-        output, _ = sdpa_attention_forward(module, q, k, v, None, **kwargs)
-        outputs.append(output.flatten(0, 1).flatten(1))
-    output_PW = nn.functional.embedding(paths.home_P, torch.cat(outputs))
-    return output_PW.view(1, len(output_PW), -1, value.shape[-1]), None
-
-
-def _read(module: GPT2Attention, query: Tensor, key: Tensor, value: Tensor, *, paths: Paths) -> Tensor:
-    """What a layer of `harness.policy.gpt2` reads: (1, P, H, D) of (1, H, P, D)."""
-    return attend(module, query, key, value, None, paths, dropout=0.0, scaling=module.scaling)[0]
+    blocks = zip(*(_blocks(x, paths) for x in (query, key, value)), strict=True)
+    output_XW = torch.cat([attend(q, k, v).flatten(0, 1).flatten(1) for q, k, v in blocks])
+    output_PW = nn.functional.embedding(paths.home_P, output_XW)
+    return output_PW.view(1, len(output_PW), -1, value.shape[-1])
 
 
 def _blocks(x: Tensor, paths: Paths) -> list[Tensor]:
@@ -158,20 +136,20 @@ def _blocks(x: Tensor, paths: Paths) -> list[Tensor]:
 
 def through(backbone: nn.Module, ids_P: Tensor, column_P: Tensor, paths: Paths) -> Tensor:
     """Hidden states (P, W) of a tree's positions."""
-    if gpt2.is_plain(backbone):
-        return gpt2.states(backbone, ids_P, column_P, partial(_read, paths=paths))
-    assert isinstance(backbone, PreTrainedModel)
-    # Left on: for other passes `attend` is `sdpa`, and checkpointed layers run again in the backward pass.
-    backbone.config._attn_implementation = ATTENTION
-    hidden_1PW: Tensor = backbone(
-        input_ids=ids_P[None],
-        position_ids=column_P[None],
-        attention_mask=torch.empty(1, 1, 0, 0, device=ids_P.device),  # of four dimensions: taken as it is
-        paths=paths,
-        use_cache=False,
-    ).last_hidden_state
-    return hidden_1PW[0]
+    if isinstance(backbone, Trunk):
+        return backbone.states(ids_P, column_P, partial(_read, paths=paths))
+    # Imported late: the small policy needs nothing of transformers.
+    from harness.policy.modules import states
+
+    return states(backbone, ids_P, column_P, paths)
 
 
-AttentionInterface.register(ATTENTION, attend)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+def _read(layer: Attention, query: Tensor, key: Tensor, value: Tensor, *, paths: Paths) -> Tensor:
+    """What a layer of the small policy reads."""
+    return along(query, key, value, paths, partial(_causal, scale=layer.scaling))
+
+
+def _causal(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
+    causal = query.shape[2] > 1
+    read = scaled_dot_product_attention(query, key, value, is_causal=causal, scale=scale)
+    return read.transpose(1, 2)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
+    from harness.policy.gpt2 import Policy
     from harness.policy.rows import Rows
 
 
@@ -92,7 +91,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def twin(self, model: "PreTrainedModel") -> "Engine":
+    def twin(self, model: "Policy") -> "Engine":
         """An engine like this one that samples from `model`, a policy of the same shape.
 
         What is expensive is shared: the two must not generate at the same time.

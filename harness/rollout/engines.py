@@ -8,8 +8,7 @@ from harness.config.schema import Engine as EngineName
 from harness.errors import UserError, require
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
+    from harness.policy.gpt2 import Policy
     from harness.policy.prompting import Prompting
     from harness.rollout.engine import Engine
 
@@ -47,7 +46,7 @@ def check_engine(config: RunConfig) -> None:
         )
 
 
-def make_engine(config: RunConfig, policy: "PreTrainedModel", prompts: "Prompting") -> "Engine":
+def make_engine(config: RunConfig, policy: "Policy", prompts: "Prompting") -> "Engine":
     """The run's engine, to be made in the autocast of the run's passes. vLLM takes half a minute to start."""
     check_engine(config)
     longest, tokens = (config.longest_prompt, config.longest_response), config.engine.cache_tokens

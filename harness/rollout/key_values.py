@@ -1,28 +1,29 @@
 """Keys and values of contexts, in rows of preallocated tensors, and attention over them.
 
-A model of transformers computes everything else itself: during a pass its configuration names `ROWS` as its
-attention, and the new tokens of all contexts are one packed sequence without padding.
+The new tokens of all contexts of a pass are one packed sequence without padding.
 
 Shape suffixes: N rows, C columns (tokens that a row has room for), G key-value heads, H = G R query heads, D
 their width; S contexts of a pass, T their new tokens, Q the most new tokens of one, L the longest context.
 """
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedConfig
-from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
+from harness.policy.gpt2 import Attention
 from harness.policy.prefixes import TOKEN
+from harness.policy.shapes import SmallShape
 
-ROWS = "creditbench_rows"
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 WORTH_A_CALL = 2**17
 """Bytes of keys from which neighbouring rows get a call of their own; fewer are gathered faster."""
 
@@ -30,7 +31,7 @@ WORTH_A_CALL = 2**17
 class KeyValues:
     """Rows of keys and values. A row holds those of the first tokens of one context."""
 
-    def __init__(self, config: PreTrainedConfig, device: torch.device) -> None:
+    def __init__(self, config: "PreTrainedConfig | SmallShape", device: torch.device) -> None:
         heads = config.num_attention_heads
         self.device = device
         self.groups: int = getattr(config, "num_key_value_heads", None) or heads
@@ -150,9 +151,9 @@ class Pass:
         read_SQHD = read_SGRQD.permute(0, 3, 1, 2, 4).reshape(contexts, new, heads, width)
         return read_SQHD[self._context_T, self._offset_T] if new > 1 else read_SQHD[:, 0]
 
-    def read_by(self, module: GPT2Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """What a layer of `harness.policy.gpt2` reads: (1, T, H, D) of (1, H, T, D)."""
-        return attend(module, query, key, value, None, rows_pass=self, scaling=module.scaling)[0]
+    def read_by(self, layer: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """What a layer of the small policy reads: (1, T, H, D) of (1, H, T, D)."""
+        return self.attend(layer.layer_idx, query[0], key[0], value[0], layer.scaling)[None]
 
     def _read(self, span: Span, layer: Tensor, query: Tensor, scale: float | None) -> Tensor:
         key, value = layer[:, span.rows, :, : span.length]
@@ -181,35 +182,3 @@ class Pass:
             length=length,
             mask=mask.repeat(1, 1, self._repeat, 1) if self._shape[1] > 1 else mask,
         )
-
-
-def attend(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    rows_pass: Pass,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    **_: object,
-) -> tuple[Tensor, None]:
-    """transformers' attention interface; all tokens of the pass are one row of a batch."""
-    assert sliding_window is None, "a window would need a mask of its own"
-    number = module.layer_idx
-    assert isinstance(number, int)
-    return rows_pass.attend(number, query[0], key[0], value[0], scaling)[None], None
-
-
-AttentionInterface.register(ROWS, attend)
-
-
-@contextlib.contextmanager
-def attention_over_rows(config: PreTrainedConfig) -> Iterator[None]:
-    """Let the models of this configuration attend to rows; training's attention is restored at the end."""
-    before, config._attn_implementation = config._attn_implementation, ROWS
-    try:
-        yield
-    finally:
-        config._attn_implementation = before

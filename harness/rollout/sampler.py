@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
 from algorithms.base import BranchPoint
 from envs.base import Task
 from harness.config import RunConfig
 from harness.ledger import Ledger, Phase
+from harness.policy.gpt2 import Policy
 from harness.policy.prompting import Prompting
 from harness.policy.scoring import Scorer
 from harness.records import Batch, Trajectory
@@ -91,7 +91,7 @@ class Sampler:
         end_id, seed = self.prompts.end_id, self.config.seed
         return Batch.of(trajectories, end_id=end_id, vocabulary=vocabulary, seed=seed)
 
-    def _score(self, trajectories: list[Trajectory], policy: PreTrainedModel) -> Floats:
+    def _score(self, trajectories: list[Trajectory], policy: Policy) -> Floats:
         return self.scorer.score(trajectories, policy, Phase.branch_scoring)
 
     def _continuations(self, episodes: list[Episode], points: list[BranchPoint]) -> list[Episode]:

@@ -16,14 +16,12 @@ from itertools import islice
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from harness.policy import gpt2
-from harness.policy.model import trunk
+from harness.policy.gpt2 import GPT2, Policy
 from harness.policy.precision import casting_once
 from harness.policy.prefixes import TOKEN, ids_of, key_of
 from harness.rollout.engine import Engine, Generation, Request, Usage
-from harness.rollout.key_values import KeyValues, Pass, Placed, attention_over_rows
+from harness.rollout.key_values import KeyValues, Pass, Placed
 from harness.rollout.row_cache import RowCache
 from harness.rollout.sampling import sample, token_uniforms
 
@@ -40,7 +38,7 @@ class TorchEngine(Engine):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: Policy,
         end_id: int,
         longest_prompt: int,
         longest_response: int,
@@ -62,11 +60,9 @@ class TorchEngine(Engine):
     def sync(self) -> None:
         assert not self.busy, "weights must not change while tokens are sampled"
         self._version = self._weights_version()
-        backbone = trunk(self.model)
-        self._plain = backbone if gpt2.is_plain(backbone) else None
         self.release()
 
-    def twin(self, model: PreTrainedModel) -> "TorchEngine":
+    def twin(self, model: Policy) -> "TorchEngine":
         longest_prompt = self.longest - self.longest_response
         return TorchEngine(model, self.end_id, longest_prompt, self.longest_response, self.cache_tokens)
 
@@ -177,20 +173,14 @@ class TorchEngine(Engine):
 
     def _logits(self, ids_T: Tensor, rows: Pass) -> Tensor:
         """Logits (S, V) after the last of each context's new tokens (T,)."""
-        if self._plain:
-            hidden_TW = gpt2.states(self._plain, ids_T, rows.position_T, rows.read_by)
-            logits_SV: Tensor = self.model.get_output_embeddings()(hidden_TW[rows.last_S])
+        if isinstance(self.model, GPT2):
+            hidden_TW = self.model.base_model.states(ids_T, rows.position_T, rows.read_by)
+            logits_SV: Tensor = self.model.lm_head(hidden_TW[rows.last_S])
             return logits_SV
-        with attention_over_rows(self.model.config):
-            output = self.model(
-                input_ids=ids_T[None],
-                position_ids=rows.position_T[None],
-                use_cache=False,
-                logits_to_keep=rows.last_S,
-                rows_pass=rows,
-            )
-        logits_SV = output.logits[0]
-        return logits_SV
+        # Imported late: the small policy needs nothing of transformers.
+        from harness.rollout.modules import logits
+
+        return logits(self.model, ids_T, rows)
 
     def _sample(
         self, contexts: Sequence[bytes], live: Mapping[bytes, Sequence[Generation]], logprob_SV: Tensor

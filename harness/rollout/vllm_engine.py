@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
+from harness.policy.gpt2 import GPT2, Policy
 from harness.policy.rows import Rows, logprobs
 from harness.rng import philox, purpose_key
 from harness.rollout.engine import Engine, Generation, Request, Usage
@@ -42,7 +42,7 @@ class VllmEngine(Engine):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: Policy,
         end_id: int,
         longest_prompt: int,
         longest_response: int,
@@ -71,7 +71,7 @@ class VllmEngine(Engine):
         if not self._vllm.reset_prefix_cache():
             raise RuntimeError("vLLM kept its cache: weights must not change while tokens are sampled")
 
-    def twin(self, model: PreTrainedModel) -> "VllmEngine":
+    def twin(self, model: Policy) -> "VllmEngine":
         """Another view of the one vLLM that a process can hold: each sync hands it its own weights."""
         other = copy(self)
         other.model = model
@@ -158,7 +158,7 @@ class VllmEngine(Engine):
         self._usage.score_seconds += time.monotonic() - start
 
 
-def start(model: PreTrainedModel, longest_context: int, cache_tokens: int) -> Any:
+def start(model: Policy, longest_context: int, cache_tokens: int) -> Any:
     """vLLM with the architecture of `model`, in the precision that its passes have now."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -168,7 +168,7 @@ def start(model: PreTrainedModel, longest_context: int, cache_tokens: int) -> An
     kind, cpu = weights.device.type, weights.device.type == "cpu"
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weights.dtype
     with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
+        (model.as_transformers() if isinstance(model, GPT2) else model).save_pretrained(folder)
         return LLM(
             model=folder,
             skip_tokenizer_init=True,

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from algorithms.base import Algorithm
 from algorithms.factors import RatioUnit
 from harness.config import BatchConfig, ModelConfig
 from harness.ledger import Ledger, Phase, TransformerFlops
 from harness.parallel.sharded import full, load_moments, moments_of, publish, take_over, twin_of
+from harness.policy.gpt2 import Policy
 from harness.policy.model import (
     Critic,
     HeadCritic,
@@ -47,7 +47,7 @@ class Learner(Scorer):
 
     def __init__(
         self,
-        policy: PreTrainedModel,
+        policy: Policy,
         algorithm: Algorithm,
         model: ModelConfig,
         batch: BatchConfig,

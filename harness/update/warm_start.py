@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
-from transformers import PreTrainedModel
 
 from envs.base import Environment, Task
 from harness.config import PretrainedModel, RunConfig, TinyModel
 from harness.config.plain import to_plain
 from harness.lease import turn
 from harness.ledger import Ledger, Phase
-from harness.policy.chat import chat_prompts
+from harness.policy.gpt2 import Policy
 from harness.policy.inputs import inputs_of
 from harness.policy.lora import lora_of
 from harness.policy.model import (
@@ -46,7 +45,7 @@ LEARNING = ("lr", "critic_lr", "critic", "value_coef", "schedule", "weight_decay
 """Options of the model that come into play after the warm start: arms that differ in them share it."""
 
 
-def load_or_make(config: RunConfig, out: Path, ledger: Ledger) -> tuple[PreTrainedModel, Prompting]:
+def load_or_make(config: RunConfig, out: Path, ledger: Ledger) -> tuple[Policy, Prompting]:
     """The policy that a run starts from, on its device, and its prompts; books what a warm start cost."""
     policy, prompts = untrained(config)
     policy.to(Placement.of(config.model).device)  # type: ignore[arg-type]  # transformers wraps `to`
@@ -55,10 +54,13 @@ def load_or_make(config: RunConfig, out: Path, ledger: Ledger) -> tuple[PreTrain
     return policy, prompts
 
 
-def untrained(config: RunConfig) -> tuple[PreTrainedModel, Prompting]:
+def untrained(config: RunConfig) -> tuple[Policy, Prompting]:
     """The policy as it is made or was published, and its prompts."""
     model, env = config.model, config.env
     if isinstance(model, PretrainedModel):
+        # Imported late: the small policy needs nothing of transformers.
+        from harness.policy.chat import chat_prompts
+
         folder = locate(model)
         policy = load_pretrained(model, folder, config.seed)
         return policy, chat_prompts(config, folder, policy.config.vocab_size)
@@ -67,9 +69,7 @@ def untrained(config: RunConfig) -> tuple[PreTrainedModel, Prompting]:
     return new_policy(model, env, prompts.vocabulary_size, config.seed), prompts
 
 
-def warm_start(
-    policy: PreTrainedModel, config: RunConfig, prompts: Prompting, out: Path, ledger: Ledger
-) -> None:
+def warm_start(policy: Policy, config: RunConfig, prompts: Prompting, out: Path, ledger: Ledger) -> None:
     """Give the policy the stored warm start of this (model, environment, seed), made first if need be."""
     plain = to_plain(config)
     model = {name: value for name, value in plain["model"].items() if name not in LEARNING}
@@ -92,7 +92,7 @@ def stored_cost(folder: Path) -> dict[str, Any]:
     return cost
 
 
-def make_once(folder: Path, policy: PreTrainedModel, config: RunConfig, prompts: Prompting) -> dict[str, Any]:
+def make_once(folder: Path, policy: Policy, config: RunConfig, prompts: Prompting) -> dict[str, Any]:
     """Make the warm start, unless another process did while this one waited; returns its cost."""
     weights_path, cost_path = folder / "model.safetensors", folder / "cost.json"
     with turn(folder) as lease:
@@ -111,7 +111,7 @@ def make_once(folder: Path, policy: PreTrainedModel, config: RunConfig, prompts:
         return sealed
 
 
-def clone_random_play(policy: PreTrainedModel, config: RunConfig, prompts: Prompting) -> dict[str, int]:
+def clone_random_play(policy: Policy, config: RunConfig, prompts: Prompting) -> dict[str, int]:
     """Behaviour cloning of the uniform policy over valid actions; returns the tokens and operations spent.
 
     In every situation met in random play the target is the uniform distribution itself, not one draw from

@@ -86,7 +86,7 @@ def test_a_continuation_of_a_game_is_the_original():
     """At every step the branch's environment goes on as its parent's did, and no engine plays anything."""
     spec = CountingSpec(horizon=6)
     prompts, pool, game = Prompts(spec), EnvironmentPool(spec), spec.game("0")
-    policy = new_policy(TinyModel(), spec, len(prompts.tokenizer), seed=1)
+    policy = new_policy(TinyModel(), spec, prompts.vocabulary_size, seed=1)
     engine = TorchEngine(policy, prompts.end_id, spec.max_prompt_tokens, spec.max_action_tokens)
     parent = Episode(spec.training_panel()[0], group=0, rollout=0, seed=0)
     account = Account(Ledger(), closed_forms(policy, policy.config), Phase.decode)

@@ -24,7 +24,7 @@ def prompts():
 
 @pytest.fixture
 def policy(prompts):
-    return new_policy(TinyModel(), SPEC, len(prompts.tokenizer), seed=1)
+    return new_policy(TinyModel(), SPEC, prompts.vocabulary_size, seed=1)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from harness.config import BatchConfig, PretrainedModel, TinyModel
 from harness.errors import UserError
 from harness.ledger import Ledger, Phase, TransformerFlops
 from harness.ledger.flops import ARCHITECTURES, LoRA
+from harness.policy.gpt2 import Affine
 from harness.policy.lora import add_adapters
 from harness.policy.model import Critic, checkpoint_activations, checkpointed, closed_forms, new_policy
 from harness.policy.rows import Rows, logprobs
@@ -225,17 +226,17 @@ def test_lora_without_the_first_layers_input_gradient(decoder):
 def test_a_trained_policy_and_its_critic_by_counting_weights(policy):
     """The numbers that runs have been booked with: the weights of all linear layers, layers x width."""
     for model in (policy, Critic(policy)):
-        layers = [layer for layer in model.modules() if isinstance(layer, (nn.Linear, Conv1D))]
+        layers = [layer for layer in model.modules() if isinstance(layer, (nn.Linear, Affine))]
         n = sum(layer.weight.numel() for layer in layers)
-        a = policy.config.n_layer * policy.config.n_embd
+        a = policy.config.num_hidden_layers * policy.config.hidden_size
         forms = closed_forms(model, policy.config)
         assert (forms.matmul_params, forms.attention, forms.adapter_params) == (n, a, 0)
         assert forms.head == layers[-1].weight.numel()
 
 
 def test_a_critic_is_counted_with_its_scalar_head(policy):
-    critic = Critic(policy)
-    forms = closed_forms(critic, policy.config)
+    forms = closed_forms(Critic(policy), policy.config)
+    critic = Critic(policy.as_transformers())
 
     def run() -> None:
         critic.values(

@@ -21,7 +21,7 @@ SMALL = ["batch.trajectories=32", "batch.minibatches=2", "model.clone_updates=20
 @pytest.mark.parametrize("env", ["vault", "household"])
 def test_closed_forms_are_those_of_the_model_that_will_run(env):
     config = compose_run([f"env={env}"])
-    policy = new_policy(config.model, config.env, len(Prompts(config.env).tokenizer), seed=0)
+    policy = new_policy(config.model, config.env, Prompts(config.env).vocabulary_size, seed=0)
     assert forms(config) == closed_forms(policy, policy.config)
     assert forms(config, outputs=1) == closed_forms(Critic(policy), policy.config)
 

@@ -5,7 +5,7 @@ import sys
 
 from harness.launch.processes import PRELOADED
 
-MAINS = ("harness.sweep", "harness.launch.slurm.job", "harness.launch.local")
+MAINS = ("harness.sweep", "harness.launch.slurm.start", "harness.launch.local")
 SCRIPT = """
 import importlib, sys
 for name in sys.argv[2].split():

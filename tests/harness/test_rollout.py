@@ -132,7 +132,7 @@ def test_continuations_can_be_continued(player, roots, account):
 def test_prompts_drop_the_oldest_history_first():
     prompts = Prompts(replace(SPEC, history=2, max_prompt_tokens=12))
     past = [("in hall", "look"), ("see key", "take key")]
-    text = prompts.tokenizer.convert_ids_to_tokens(list(prompts.prompt("", past, "hold key")))
+    text = prompts.texts(prompts.prompt("", past, "hold key"))
     pair = ["<obs>", "see", "key"]
     assert text == ["<begin>", *pair, "<act>", "take", "key", "<obs>", "hold", "key", "<act>"]
     assert len(prompts.prompt("", past, "hold " * 50)) == 12

@@ -23,7 +23,7 @@ COMMANDS = [
 ]
 ELSEWHERE = {
     *("harness.run", "harness.multirun"),
-    *("harness.launch.peer", "harness.launch.slurm.job", "envs.engines.serve"),
+    *("harness.launch.peer", "harness.launch.slurm.start", "envs.engines.serve"),
 }
 """Wrapped where it is called; Hydra's own; three that are no commands of a user."""
 

@@ -23,6 +23,7 @@ from tests.slurm.helpers import (
     attempts,
     doctor_says,
     has_got_on,
+    job_facts,
     metrics,
     over,
     queue,
@@ -147,13 +148,46 @@ def test_killed_cancelled_and_submitted_again(slurm, tmp_path, calm):
 def test_out_of_time(slurm, tmp_path):
     """SLURM looks at time limits twice a minute, and warns when less than the grace is left."""
     much = [*LONG, "budget.limit=1e6"]
-    job = submitted(*much, "launcher.minutes=1", "launcher.grace_seconds=30", out=tmp_path)[0]
-    until(lambda: len(attempts(runs(tmp_path)[0])) == 2 if runs(tmp_path) else False)
+    job = submitted(*much, "launcher.minutes=600", "launcher.grace_seconds=300", out=tmp_path)[0]
+    until(lambda: has_got_on(tmp_path))
+    over_soon = int(job_facts(job)["RunTime"].split(":")[1]) + 3
+    slurm_says("scontrol", "update", f"jobid={job}", f"timelimit={over_soon}")
+    until(lambda: job_facts(job)["Restarts"] == "1")
+    slurm_says("scontrol", "update", f"jobid={job}", "timelimit=600")
+    until(lambda: has_got_on(tmp_path, attempt=2))
+    slurm_says("scancel", job)
     first, second = attempts(runs(tmp_path)[0])
     assert first["job"] == second["job"] == job
     assert second["iteration"] > 0
     assert sum(second["redone"].values()) == 0
-    slurm_says("scancel", job)
+
+
+def test_a_warning_while_a_job_is_starting_is_no_failure(slurm, tmp_path):
+    """It is queued again, however long its imports take."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    told = hidden / "told"
+    (hidden / "sitecustomize.py").write_text(
+        "import importlib.abc, os, pathlib, sys, time\n"
+        f"told = pathlib.Path({str(told)!r})\n"
+        "class Slow(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'harness.launch.slurm.job':\n"
+        "            (told.parent / 'importing').touch()\n"
+        "            while not told.exists():\n"
+        "                time.sleep(0.1)\n"
+        "if any('harness.launch.slurm' in word for word in sys.orig_argv):\n"
+        "    sys.meta_path.insert(0, Slow())\n"
+    )
+    setup = f"launcher.setup=['export PYTHONPATH={hidden}:$PYTHONPATH']"
+    [job] = submitted(*SMALL, setup, out=tmp_path / "out")
+    until((hidden / "importing").exists)
+    slurm_says("scancel", "--signal=USR2", job)
+    told.touch()
+    until(lambda: job_facts(job)["Restarts"] == "1")
+    until(lambda: over([job]))
+    assert [attempt["job"] for attempt in attempts(runs(tmp_path / "out")[0])] == [job]
+    assert (runs(tmp_path / "out")[0] / "result.json").exists()
 
 
 def test_nodes_are_drained_and_the_controller_dies(slurm, tmp_path, calm):

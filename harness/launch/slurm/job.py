@@ -20,6 +20,7 @@ from harness.config.plain import launcher_config, run_config
 from harness.launch.failure import note_failure
 from harness.launch.local import run_cells
 from harness.launch.slurm.cluster import Unreachable, ask
+from harness.launch.slurm.start import WARNINGS
 from harness.launch.slurm.turns import fruitless_turns, note_fruitless, reached
 from harness.lease import STALE_SECONDS
 from harness.reading.cell import Kind, State
@@ -59,8 +60,10 @@ class Job:
         configs = [run_config(plain) for plain in self.configs]
         before = {config: reached(self._run_dir(config)) for config in configs}
         try:
-            for number in (signal.SIGUSR2, signal.SIGTERM):
+            for number in WARNINGS:
                 signal.signal(number, tell)
+            # What came while this process was starting is told now.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WARNINGS)
             at_once = self.launcher.runs_per_gpu
             failures = run_cells(
                 configs, Path(self.out), self.launcher, at_once, self.codes, PATIENCE_SECONDS
@@ -120,12 +123,6 @@ def read_job(folder: Path, index: int) -> Job:
 
 def tell(number: int, _: object) -> NoReturn:
     """Raise `Told`, once: another signal must not cut the checkpoints short."""
-    for each in (signal.SIGUSR2, signal.SIGTERM):
+    for each in WARNINGS:
         signal.signal(each, signal.SIG_IGN)
     raise Told(number)
-
-
-if __name__ == "__main__":
-    array = Path(sys.argv[1])
-    task = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    sys.exit(read_job(array, task).run(array, task))

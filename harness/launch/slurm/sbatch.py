@@ -91,7 +91,7 @@ def script(launcher: SlurmConfig, folder: Path) -> str:
     # `--export=ALL`: with `sbatch --export=NONE` or a list, srun would not hand on what the script has.
     srun = ["srun", "--unbuffered", "--export=ALL", *launcher.srun_args]
     python = launcher.python or shlex.quote(sys.executable)
-    run = f"{shlex.join(srun)} {python} -u -m harness.launch.slurm.job {shlex.quote(str(folder))}"
+    run = f"{shlex.join(srun)} {python} -u -m harness.launch.slurm.start {shlex.quote(str(folder))}"
     return "\n".join(["#!/bin/bash", *launcher.setup, run, ""])
 
 

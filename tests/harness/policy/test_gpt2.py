@@ -1,4 +1,9 @@
-"""The small policy's trunk as plain operations gives the bits of transformers' modules."""
+"""The small policy is transformers' GPT-2 to the last bit."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,9 +11,10 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from harness.policy import gpt2
+from harness.policy.gpt2 import GPT2
 from harness.policy.model import new_critic
 from harness.policy.rows import Rows, hidden_states, logprobs
+from harness.policy.shapes import SmallShape
 from harness.rollout.engine import Request
 from harness.rollout.torch_engine import TorchEngine
 
@@ -23,55 +29,69 @@ def rows():
     )
 
 
-def by_modules(monkeypatch):
-    monkeypatch.setattr(gpt2, "is_plain", lambda backbone: False)
+@pytest.mark.parametrize("shape", [(50, 64, 2, 4, 80), (31, 16, 1, 2, 33), (7, 8, 3, 2, 9)], ids=str)
+def test_first_weights(shape):
+    words, width, layers, heads, positions = shape
+    torch.manual_seed(5)
+    ours = GPT2(SmallShape(*shape))
+    torch.manual_seed(5)
+    theirs = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=words,
+            n_embd=width,
+            n_layer=layers,
+            n_head=heads,
+            n_positions=positions,
+            initializer_range=width**-0.5,
+        )
+    )
+    mine, other = ours.state_dict(), theirs.state_dict()
+    assert list(mine) == list(other)
+    assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
+    assert all(torch.equal(mine[name], other[name]) for name in mine)
 
 
-def test_passes_and_gradients_are_the_modules_to_the_last_bit(policy, rows, monkeypatch):
-    critic = new_critic(policy, "separate")
-    nn.init.normal_(critic.head.weight)
+def test_passes_and_gradients(policy, rows):
+    theirs = policy.as_transformers()
+    critics = [new_critic(each, "separate") for each in (policy, theirs)]
+    weight = torch.randn_like(critics[0].head.weight)
 
-    def everything():
-        policy.zero_grad()
-        critic.zero_grad()
+    def everything(policy, critic):
+        critic.head.weight = nn.Parameter(weight)
         logprob_T, entropy_T = logprobs(policy, rows)
         value_M = critic.values(hidden_states(critic.backbone, rows))
         (logprob_T.sum() + entropy_T.sum() + value_M.square().sum()).backward()
-        gradients = [each.grad.clone() for each in (*policy.parameters(), *critic.parameters())]
+        gradients = [each.grad for each in (*policy.parameters(), *critic.parameters())]
         return [logprob_T.detach(), entropy_T.detach(), value_M.detach(), *gradients]
 
-    assert gpt2.is_plain(policy.base_model)
-    plain = everything()
-    by_modules(monkeypatch)
-    modules = everything()
-    assert len(plain) == len(modules) > 30
-    assert all(torch.equal(one, other) for one, other in zip(plain, modules, strict=True))
+    ours, others = map(everything, (policy, theirs), critics)
+    assert len(ours) == len(others) > 30
+    assert all(torch.equal(one, other) for one, other in zip(ours, others, strict=True))
 
 
-def test_generations_are_the_modules_to_the_last_bit(policy, prompts, monkeypatch):
-    def sampled(plain: bool):
+def test_generations(policy, prompts):
+    def sampled(policy):
         engine = TorchEngine(policy, prompts.end_id, 60, 6)
-        assert bool(engine._plain) is plain
         contexts = [tuple(range(3, 8 + i % 5)) for i in range(20)]
         requests = [Request(ids, (), (0, i, 0)) for i, ids in enumerate(contexts)]
         generations, _ = engine.generate(requests, 1, "test")
         return [(each.ids, each.logprobs, each.entropies) for each in generations]
 
-    plain = sampled(plain=True)
-    by_modules(monkeypatch)
-    assert plain == sampled(plain=False)
+    assert sampled(policy) == sampled(policy.as_transformers())
 
 
-def test_what_is_more_than_the_small_policy_goes_through_its_modules(policy):
-    trunk = policy.base_model
-    assert gpt2.is_plain(trunk)
-    hook = trunk.h[1].mlp.register_forward_hook(lambda *_: None)
-    assert not gpt2.is_plain(trunk)
-    hook.remove()
-    trunk.h[0].training = True  # as where activations are checkpointed
-    assert not gpt2.is_plain(trunk)
-    trunk.eval()
-    assert gpt2.is_plain(trunk)
-    trunk.h[0].attn.c_attn = nn.Sequential(trunk.h[0].attn.c_attn)  # as adapters do
-    assert not gpt2.is_plain(trunk)
-    assert not gpt2.is_plain(GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=1)).base_model.eval())
+def test_a_run_needs_nothing_of_transformers(tmp_path):
+    """Its modules take longer to import than all else that a process does before its first iteration."""
+    small = ["model.clone_updates=2", "model.clone_steps=20", "batch.trajectories=8", "batch.minibatches=1"]
+    small += ["env.horizon=8", "env.train_tasks=2", "env.eval_tasks=1"]
+    small += ["evaluation.points=1", "evaluation.window=1", "budget.limit=1e8"]
+    code = (
+        "import sys\n"
+        "from harness.run import run_alone\n"
+        f"assert run_alone({small}) == 0\n"
+        "assert not [name for name in sys.modules if name.startswith('transformers')], 'imported'\n"
+    )
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
