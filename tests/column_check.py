@@ -30,13 +30,13 @@ def brute_force(run, played) -> list[float]:
     solved = {each.group: each for each in reversed(played) if each.success}
     groups = {each.group for each in played}
     assert 0 < len(solved) < len(groups), f"{len(solved)} of {len(groups)} groups solved their task"
-    expected = []
+    expected, model = [], run.learner.policy.as_transformers()
     for each in played:
         answer = solved[each.group].steps[-1].response_ids if each.group in solved else ()
         for step in each.steps:
             ids = torch.tensor([[*step.prompt_ids, *answer]])
             with torch.no_grad():
-                logits_LV = run.learner.policy(input_ids=ids).logits[0, len(step.prompt_ids) - 1 : -1]
+                logits_LV = model(input_ids=ids).logits[0, len(step.prompt_ids) - 1 : -1]
             logprob_LV = torch.log_softmax(logits_LV.double(), dim=-1)
             chosen = [float(logprob_LV[place, token]) for place, token in enumerate(answer)]
             expected.append(np.exp(np.mean(chosen)) if answer else 0.0)

@@ -7,7 +7,7 @@ gets the twin's weights; all else reads that one, and no rank has to wait for ot
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -85,25 +85,3 @@ def like(whole: Tensor, shard: Tensor) -> Tensor:
     assert isinstance(shard, DTensor)
     whole = whole.to(shard.device)
     return distribute_tensor(whole, shard.device_mesh, shard.placements, src_data_rank=None)
-
-
-def moments_of(optimizer: torch.optim.Optimizer, ranks: Ranks) -> dict[str, Tensor]:
-    """An optimiser's state, whole, by INDEX.NAME; on the first rank only, but all take part."""
-    moments = {}
-    for index, entry in optimizer.state_dict()["state"].items():
-        for name, tensor in entry.items():
-            whole = full(tensor)
-            if ranks.first:
-                moments[f"{index}.{name}"] = whole.cpu() if ranks.size > 1 else whole
-    return moments
-
-
-def load_moments(optimizer: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:
-    """The inverse of `moments_of`, on every rank."""
-    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Any]] = {}
-    for key, tensor in moments.items():
-        index, name = key.split(".")
-        parameter = trained[int(index)]
-        state.setdefault(int(index), {})[name] = like(tensor, parameter) if tensor.ndim else tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -17,7 +17,7 @@ from algorithms.base import Algorithm
 from algorithms.factors import RatioUnit
 from harness.config import BatchConfig, ModelConfig
 from harness.ledger import Ledger, Phase, TransformerFlops
-from harness.parallel.sharded import full, load_moments, moments_of, publish, take_over, twin_of
+from harness.parallel.sharded import publish, take_over, twin_of
 from harness.policy.gpt2 import Policy
 from harness.policy.model import (
     Critic,
@@ -36,6 +36,7 @@ from harness.update.apart import is_thought, means_apart
 from harness.update.loss import token_weights, value_loss
 from harness.update.minibatch import Minibatch
 from harness.update.objective import Tokens, kl_in_loss, objective
+from harness.update.optimizer import AdamW
 
 Floats = NDArray[np.float64]
 PER_TOKEN = ("entropy", "ratio", "clip_fraction")
@@ -60,7 +61,7 @@ class Learner(Scorer):
         super().__init__(policy, algorithm, model, batch, ledger, ranks)
         self.longest, self.thoughts = longest, thoughts
         self._prepare_policy()
-        self.critic_optimizer: torch.optim.AdamW | None = None
+        self.critic_optimizer: AdamW | None = None
         if isinstance(self.critic, Critic):
             self._prepare_critic(self.critic)
 
@@ -70,39 +71,39 @@ class Learner(Scorer):
         self.policy_pass = PolicyPass(self.policy, head)
         self.trained_policy = twin_of(self.policy_pass, self.ranks)
         model = self.model
-        self.policy_optimizer = adamw(self.trained_policy.policy, model.lr, model.weight_decay)
+        self.policy_optimizer = AdamW(model.weight_decay)
+        self.policy_optimizer.add(self.trained_policy.policy.parameters(), model.lr)
         if self.trained_policy.critic:
-            group = {"params": list(self.trained_policy.critic.parameters()), "lr": model.critic_lr}
-            self.policy_optimizer.add_param_group(group)
+            self.policy_optimizer.add(self.trained_policy.critic.parameters(), model.critic_lr)
 
     def _prepare_critic(self, critic: Critic) -> None:
         self.critic_pass = CriticPass(critic)
         self.trained_critic = twin_of(self.critic_pass, self.ranks)
-        self.critic_optimizer = adamw(self.trained_critic, self.model.critic_lr, self.model.weight_decay)
+        self.critic_optimizer = AdamW(self.model.weight_decay)
+        self.critic_optimizer.add(self.trained_critic.parameters(), self.model.critic_lr)
 
     def set_rates(self, fraction: float) -> float:
         """Set the learning rates for when `fraction` of the budget is spent; returns the policy's."""
         factor = self.model.schedule.factor(fraction)
-        # The groups are asked for each time: an optimiser that loads its state replaces them.
-        self.policy_optimizer.param_groups[0]["lr"] = self.model.lr * factor
+        self.policy_optimizer.groups[0].lr = self.model.lr * factor
         if self.critic:
             # A head's group is the policy's optimiser's last one.
             critics = self.critic_optimizer or self.policy_optimizer
-            critics.param_groups[-1]["lr"] = self.model.critic_lr * factor
+            critics.groups[-1].lr = self.model.critic_lr * factor
         return self.model.lr * factor
 
     def moments(self) -> dict[str, dict[str, Tensor]]:
         """The optimisers' states, whole, by model; on the first rank only, but all take part."""
         optimizers = {"policy": self.policy_optimizer, "critic": self.critic_optimizer}
-        return {name: moments_of(each, self.ranks) for name, each in optimizers.items() if each}
+        return {name: each.moments(self.ranks) for name, each in optimizers.items() if each}
 
     def load(self, moments: Mapping[str, dict[str, Tensor]]) -> None:
         """Go on with the models' weights as they are now, and these optimisers' states."""
         take_over(self.trained_policy, self.policy_pass)
-        load_moments(self.policy_optimizer, moments["policy"])
+        self.policy_optimizer.load(moments["policy"])
         if self.critic_optimizer:
             take_over(self.trained_critic, self.critic_pass)
-            load_moments(self.critic_optimizer, moments["critic"])
+            self.critic_optimizer.load(moments["critic"])
 
     def update(self, minibatch: Minibatch) -> dict[str, float]:
         """One optimiser step of the policy, after one of the critic if there is one; returns its metrics.
@@ -152,7 +153,7 @@ class Learner(Scorer):
             sums["rows"] += len(rows.length_R)
             for name, value in metrics.items():
                 sums[name] += value / len(weight_T) if name in PER_TOKEN else value
-        norm = optimise(self.policy_optimizer, self.model.grad_clip)
+        norm = self.policy_optimizer.step(self.model.grad_clip)
         publish(trained, self.policy_pass)
         self.ledger.meter.lap(Phase.actor_train)
         return {**means_apart(self.ranks.summed(sums)), "grad_norm": norm}
@@ -190,7 +191,7 @@ class Learner(Scorer):
             loss.backward()
             self._book_training(Phase.critic_train, rows, self.critic_forms)
             total += float(loss.detach())
-        norm = optimise(self.critic_optimizer, self.model.grad_clip)
+        norm = self.critic_optimizer.step(self.model.grad_clip)
         publish(trained, self.critic_pass)
         self.ledger.meter.lap(Phase.critic_train)
         return {**self.ranks.summed({"value_loss": total}), "critic_grad_norm": norm}
@@ -278,27 +279,3 @@ def value_weights(minibatch: Minibatch) -> Floats:
     _, index, count = np.unique(minibatch.step_T[trained], return_inverse=True, return_counts=True)
     weight_T[trained] = 1.0 / (count[index] * len(count))
     return weight_T
-
-
-def adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW with torch's default moments (0.9, 0.999), for what is trained of a model."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
-
-
-def optimise(optimizer: torch.optim.Optimizer, grad_clip: float) -> float:
-    """Clip the gradient, step, clear; returns the norm before clipping.
-
-    Raises FloatingPointError when the gradient is not finite: the run has diverged.
-
-    The weights' versions rise with every step, as engines tell stale weights by them (`TorchEngine.sync`);
-    a fused step alone does not raise them.
-    """
-    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    norm = full(nn.utils.clip_grad_norm_(trained, grad_clip))
-    if not torch.isfinite(norm):
-        raise FloatingPointError("the gradient is not finite: the run has diverged")
-    optimizer.step()
-    torch.autograd.graph.increment_version(trained)
-    optimizer.zero_grad()
-    return float(norm)

@@ -56,10 +56,10 @@ def times(run: Run) -> list[dict]:
 @torch.no_grad()
 def rescored(model, trajectories: list[Trajectory]) -> np.ndarray:
     """Log-probabilities of all sampled tokens by plain passes of transformers, a row at a time."""
-    found = []
+    found, theirs = [], model.as_transformers()
     for step in (step for trajectory in trajectories for step in trajectory.steps):
         ids = torch.tensor([[*step.prompt_ids, *step.response_ids]])
-        logits = model(input_ids=ids).logits[0, len(step.prompt_ids) - 1 : -1]
+        logits = theirs(input_ids=ids).logits[0, len(step.prompt_ids) - 1 : -1]
         found += logits.double().log_softmax(-1)[range(len(step.response_ids)), step.response_ids].tolist()
     return np.array(found)
 
@@ -194,7 +194,7 @@ def test_a_failing_update_waits_for_the_rollout_and_hides_nothing(tmp_path, warm
     """Both fail: both are in the traceback."""
     run = new_run(refusing(iteration=1), tmp_path, warm_starts)
     with torch.no_grad():
-        run.learner.policy_optimizer.param_groups[0]["params"][0].register_hook(lambda grad: grad * torch.nan)
+        run.learner.policy_optimizer.trained[0].register_hook(lambda grad: grad * torch.nan)
     with pytest.raises(UserError, match="there is no such game") as failure:
         run.finish()
     assert isinstance(failure.value.__context__, FloatingPointError)

@@ -19,7 +19,7 @@ from transformers import (
 
 from harness.rollout.engine import Generation, Request
 from harness.rollout.torch_engine import TorchEngine
-from harness.update.learner import adamw, optimise
+from harness.update.optimizer import AdamW
 
 VOCABULARY, END, LONGEST_PROMPT, LONGEST = 61, 2, 200, 6
 COMMON = {"vocab_size": VOCABULARY, "initializer_range": 0.3, "bos_token_id": None, "eos_token_id": None}
@@ -216,11 +216,12 @@ def test_weights_that_changed_unannounced_are_refused():
     """By the learner's own optimiser, whose fused step does not raise the tensors' versions by itself."""
     model = make()
     engine = engine_of(model)
-    optimizer = adamw(model, lr=1e-3, weight_decay=0.01)
+    optimizer = AdamW(weight_decay=0.01)
+    optimizer.add(model.parameters(), lr=1e-3)
     for _ in range(2):
         transcripts(engine, episodes=2, steps=1)
         model(input_ids=torch.tensor([[5, 6]])).logits.sum().backward()
-        optimise(optimizer, grad_clip=1.0)
+        optimizer.step(grad_clip=1.0)
         with pytest.raises(RuntimeError, match="weights have changed"):
             transcripts(engine, episodes=2, steps=1)
         engine.sync()

@@ -17,7 +17,7 @@ def learner(critic: str) -> Learner:
 
 def rates(of: Learner) -> list[float]:
     optimizers = [each for each in (of.policy_optimizer, of.critic_optimizer) if each]
-    return [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    return [group.lr for optimizer in optimizers for group in optimizer.groups]
 
 
 @pytest.mark.parametrize("critic", ["separate", "head"])

@@ -18,6 +18,7 @@ from harness.policy.packing import Extent, packed
 from harness.records import Batch, Step, StopReason, Trajectory
 from harness.update.learner import Learner
 from harness.update.minibatch import Minibatch
+from harness.update.optimizer import AdamW
 
 VOCABULARY, END, LONGEST = 31, 1, 64
 SMALL = {
@@ -119,17 +120,20 @@ def update(policy, minibatch, micro_tokens) -> tuple[float, torch.Tensor, Ledger
     ledger = Ledger()
     batch = BatchConfig(micro_tokens=micro_tokens)
     learner = Learner(policy, ALGORITHM, TinyModel(grad_clip=1e9), batch, LONGEST, ledger)
-    learner.policy_optimizer = Kept(policy.parameters())
+    learner.policy_optimizer = Kept(weight_decay=0.0)
+    learner.policy_optimizer.add(policy.parameters(), lr=1.0)
     metrics = learner.update(minibatch)
     return metrics["policy_loss"], learner.policy_optimizer.gradient, ledger
 
 
-class Kept(torch.optim.SGD):
+class Kept(AdamW):
     """Keeps the gradient instead of using it."""
 
-    def step(self, closure=None):
-        parts = [parameter.grad for group in self.param_groups for parameter in group["params"]]
-        self.gradient = torch.cat([part.flatten() for part in parts]).clone()
+    def step(self, grad_clip):
+        self.gradient = torch.cat([parameter.grad.flatten() for parameter in self.trained]).clone()
+        for parameter in self.trained:
+            parameter.grad = None
+        return float(self.gradient.norm())
 
 
 def error(measured: torch.Tensor, expected: torch.Tensor) -> float:

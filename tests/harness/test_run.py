@@ -319,7 +319,7 @@ def test_learning_rates_follow_the_budget_not_the_iterations(schedule, tmp_path,
         "cosine": [np.cos(np.pi * share / 2) ** 2 for share in spent],
     }[schedule]
     np.testing.assert_allclose([row["lr"] for row in rows], 0.5 * np.array(expected), atol=1e-12)
-    assert run.learner.critic_optimizer.param_groups[0]["lr"] == pytest.approx(0.25 * expected[-1])
+    assert run.learner.critic_optimizer.groups[0].lr == pytest.approx(0.25 * expected[-1])
 
 
 def test_first_update_of_an_iteration_has_ratio_one(tmp_path, warm_starts):
