@@ -8,6 +8,7 @@ controls         cells of arms that are not contestants
 contrasts        by name, the cells on the `left` and on the `right`
 model            `factors` whose effects are estimated together, and the `cells` that are taken for it
 sesoi            the smallest effect of interest
+looks            the numbers of seeds after which seeds may end; empty: all seeds were declared
 creditbench      the version, and the `commit`, that wrote it
 format           of the store, see `harness.store.run_dir.FORMAT`
 references, knobs, tuning, tuned    see `harness.compose.arms.tuning_record`
@@ -58,6 +59,10 @@ def whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def wholes(value: Any) -> bool:
+    return isinstance(value, list) and all(map(whole, value))
+
+
 def record(value: Any) -> bool:
     return value is None or isinstance(value, dict)
 
@@ -71,6 +76,7 @@ KEYS: dict[str, tuple[Any, Callable[[Any], bool]]] = {
     "contrasts": ({}, sides),
     "model": ({"factors": [], "cells": []}, modelled),
     "sesoi": (None, share),
+    "looks": ([], wholes),
     "creditbench": ("", text),
     "commit": ("", text),
     "format": (None, whole),

@@ -16,12 +16,13 @@ from harness.compose import compose_sweep, compose_tracker
 from harness.compose.frozen import tuned_path
 from harness.compose.help import SWEEP_USAGE, asked, help_text
 from harness.config import Launcher, RunConfig, SlurmConfig, SweepConfig, Tracker
+from harness.deciding import check_comparisons, until_decided
 from harness.errors import UserError
 from harness.launch.outcome import Outcome
 from harness.pilot import auto_seeds
 from harness.planning import codes, directory
 from harness.planning.checks import check, check_slurm, forecast
-from harness.planning.declared import manifest
+from harness.planning.declared import manifest, of_cells
 from harness.planning.plan import Plan
 from harness.planning.text import headline, lacks_text, tables
 from harness.reading.whole import stand
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
             )
     sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
     declared = manifest(sweep, cells, typed(overrides))
+    check_comparisons(sweep, cells)
     tracker = compose_tracker(overrides).name
     check_tracker(tracker)
     if DRY_RUN in arguments:
@@ -70,10 +72,17 @@ def run(
 ) -> int:
     """Run the cells and write the report, unless they are still on their way."""
     out = Path(sweep.out)
-    directory.claim(out, declared, cells, sweep.append)
-    codes.note(out, cells)
+
+    def declare_and_launch(some: Sequence[RunConfig]) -> Outcome:
+        directory.claim(out, of_cells(declared, set(map(cell_id, some))), some, sweep.append)
+        codes.note(out, some)
+        return launch(sweep, launcher, some, out)
+
     with following(out, tracker):
-        outcome = launch(sweep, launcher, cells, out)
+        if sweep.looks:
+            outcome = until_decided(sweep, cells, declared, declare_and_launch)
+        else:
+            outcome = declare_and_launch(cells)
     if outcome.alive:
         show(
             f"{outcome.alive} of {len(cells)} cells wait or run\n"

@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -200,9 +200,16 @@ def effect_tables(effects: Effects | None) -> dict[str, pd.DataFrame]:
 
 def render(template: str, content: Mapping[str, Any]) -> bytes:
     """A page from its template."""
+    page = templates(template.startswith("report.html")).get_template(template)
+    return page.render(content).encode()
+
+
+@cache
+def templates(escapes: bool) -> Environment:
+    """Where templates come from, compiled once; `escapes`: what is filled in is text in HTML."""
     environment = Environment(
         loader=PackageLoader("reports", "."),
-        autoescape=template.startswith("report.html"),
+        autoescape=escapes,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -213,7 +220,7 @@ def render(template: str, content: Mapping[str, Any]) -> bytes:
         wording.count, wording.verdict_text, wording.collapse_text, wording.reach, odds_ratio, across,
     )  # fmt: skip
     environment.filters |= {form.__name__: form for form in forms}
-    return environment.get_template(template).render(content).encode()
+    return environment
 
 
 def said(report: Report) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class Scores(Protocol):
     def sesoi(self) -> float:
         """The smallest effect of interest."""
 
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The numbers of seeds after which seeds may have ended."""
+
     def unit(self, arm: str) -> str:
         """An arm's credit unit."""
 
@@ -83,7 +87,7 @@ def compare_pairs(name: str, scores: Scores, pairs: Mapping[str, Pair], sesoi: f
     """
     seeds = {label: paired_seeds(scores, pair) for label, pair in pairs.items()}
     sides = {label: sides_of(scores, pair, seeds[label]) for label, pair in pairs.items()}
-    verdicts = stats.verdicts(sides, sesoi)
+    verdicts = stats.verdicts(sides, sesoi, looks=scores.looks)
     rows = [
         {"label": label, "left": pair.left_name, "right": pair.right_name, **row(verdicts[label])}
         | {"left_mean": mean(sides[label].left_SA), "right_mean": mean(sides[label].right_SB)}

@@ -13,7 +13,7 @@ from reports.store import Store
 
 FORMAT = 2
 """Of the JSON: raised when a key or the meaning of a column changes."""
-KEPT = ("name", "command", "commit", "creditbench", "sesoi", "contrasts", "controls")
+KEPT = ("name", "command", "commit", "creditbench", "sesoi", "looks", "contrasts", "controls")
 ROW_MARGIN = 4 * " "
 """How deep a row is: in settings, a setting, a table."""
 ESCAPED = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "±": r"$\pm$", "–": "--"})

@@ -41,6 +41,11 @@ class Pool:
         return self.settings[0].sesoi
 
     @property
+    def looks(self) -> tuple[int, ...]:
+        """The numbers of seeds after which seeds may have ended."""
+        return self.settings[0].looks
+
+    @property
     def contestants(self) -> list[str]:
         """The arms that every environment has."""
         return [arm for arm in self.settings[0].contestants if all(arm in s.arms for s in self.settings)]

@@ -132,6 +132,7 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
             "McNemar's exact test, Holm in a family of its own. All pairs are exploratory "
             "(Benjamini-Hochberg).",
         ),
+        *([("Looks", looks_text(setting.looks))] if setting.looks else []),
         ("Noise of a score", noise(setting)),
         ("Hardware", hardware(store, setting)),
         *([("Rollouts", ahead)] if (ahead := overlapped(store, setting)) else []),
@@ -140,6 +141,17 @@ def methods(store: Store, setting: Setting) -> list[tuple[str, str]]:
         ("Code", mixed_code(setting) or "runs of one algorithm were made by one version of the code."),
         ("Command", str(store.manifest["command"])),
     ]
+
+
+def looks_text(looks: Sequence[int]) -> str:
+    """How seeds that were added until something was decided are reckoned with."""
+    after = listed([str(look) for look in looks])
+    return (
+        f"seeds were added until comparisons were decided, at most {looks[-1]}: after {after} seeds the arms "
+        "of undecided ones got more. The p values are right whenever that ends: of the sign tests exactly, "
+        "over all planned looks, a tied seed counting for neither side; of the average and its limits by "
+        "Bonferroni over the looks. The t intervals are not adjusted for it."
+    )
 
 
 def evaluation_error(success: float, episodes: int) -> float:

@@ -3,8 +3,10 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from envs.base import EnvironmentSpec
 from harness.cells import PARTS
@@ -43,11 +45,64 @@ NOT_OF_A_RUN = {
 
 def compose(overrides: Sequence[str]) -> DictConfig:
     """The composed configuration of `sweeps/config.yaml` with Hydra overrides."""
-    written = [settable(each) for each in parse(overrides)]
-    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        composed = composed_of(written)
+    parsed = parse(overrides)
+    composed = with_values(parsed)
+    if composed is None:
+        with hydra_here():
+            composed = composed_of([settable(each) for each in parsed])
     check_keys(composed)
     return composed
+
+
+def hydra_here() -> AbstractContextManager[object]:
+    """Where Hydra composes `sweeps/`."""
+    return hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3")
+
+
+def with_values(parsed: Sequence[Override]) -> DictConfig | None:
+    """The files that are chosen, composed once, with the values set in them as Hydra does.
+
+    The arms of a sweep choose the same few files, and Hydra reads all anew for each. None: not all of the
+    overrides are such, or something is wrong with them, which Hydra says best.
+    """
+    choices: list[Override] = []
+    values: list[Override] = []
+    for each in parsed:
+        plain = not (each.is_delete() or each.is_add()) or each.key_or_group in ("sweep", *OPTIONAL)
+        if not plain or each.package is not None or each.key_or_group.startswith("hydra"):
+            return None
+        (choices if each.key_or_group in groups() else values).append(each)
+    try:
+        composed = deepcopy(chosen(tuple(map(settable, choices)), written_last()))
+        for each in values:
+            set_value(composed, each)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError):
+        return None
+    return composed
+
+
+def set_value(composed: DictConfig, override: Override) -> None:
+    """Set one value; an option that a class has and its file leaves out may be set all the same."""
+    key, value = override.key_or_group, override.value()
+    adds = settable(override).startswith("++")
+    try:
+        OmegaConf.update(composed, key, value, merge=True, force_add=adds)
+    except (ConfigAttributeError, ConfigKeyError):
+        if not has_option(key, composed):
+            raise
+        OmegaConf.update(composed, key, value, merge=True, force_add=True)
+
+
+@lru_cache(maxsize=256)
+def chosen(choices: tuple[str, ...], written: int) -> DictConfig:
+    """What Hydra composes of files; `written`: when the last of them was."""
+    with hydra_here():
+        return hydra.compose("config", overrides=[*choices])
+
+
+def written_last() -> int:
+    """When a file of `sweeps/` was written last, in nanoseconds."""
+    return max(path.stat().st_mtime_ns for path in (CONFIG_DIR, *CONFIG_DIR.rglob("*")))
 
 
 def composed_of(written: Sequence[str]) -> DictConfig:
@@ -59,17 +114,16 @@ def composed_of(written: Sequence[str]) -> DictConfig:
         if unknown is None:
             raise UserError(explain(error)) from error
         key = unknown[1]
-        if not has_option(key, written):
+        if not has_option(key, hydra.compose("config", groups_of(written))):
             raise UserError(_unknown_option(key, written)) from error
         return composed_of([f"++{each}" if each.startswith(f"{key}=") else each for each in written])
 
 
-def has_option(key: str, written: Sequence[str]) -> bool:
-    """Whether the class that a part of a run chooses has this option."""
+def has_option(key: str, composed: DictConfig) -> bool:
+    """Whether the class that a part of a composed run chooses has this option."""
     part, _, name = key.rpartition(".")
     cls = plain.SECTIONS.get(part)
     if part in TARGETED:
-        composed = hydra.compose("config", groups_of(written))
         cls = class_of(composed[part]._target_, part)
     return cls is not None and name in [field.name for field in fields(cls)]
 

@@ -30,13 +30,15 @@ from harness.config.plain import (
     typed,
 )
 from harness.config.schema import RunConfig
-from harness.config.sweep import Knob, SweepConfig
+from harness.config.sweep import LOOKS, Knob, SweepConfig
 from harness.errors import UserError, suggest
 
 MATCHED = ("batch", "budget", "evaluation")
 """What the environments of a sweep have in common, but for budgets that their entries declare."""
 LIMIT = "budget.limit="
-AUTO = "auto"
+AUTO, UNTIL_DECIDED = "auto", "until_decided"
+MOST_SEEDS = 24
+"""Of a sweep that goes on until its comparisons are decided."""
 NOT_OF_A_SWEEP = {
     "seed": "a sweep has sweep.seeds=[0,1,2]",
     "algorithm": "a sweep has sweep.algorithms=[ppo,grpo]",
@@ -65,6 +67,8 @@ def compose_sweep(
     # OmegaConf can't fill a frozen dataclass inside another: the knobs are made first and put in.
     space = {o: typed(Knob, knob, f"sweep.space.{o}") for o, knob in options.pop("space", {}).items()}
     places = environments(options, overrides)
+    if options["seeds"] == UNTIL_DECIDED:
+        options |= until_decided(options)
     sweep = typed(SweepConfig, {**options, "seeds": resolve_seeds(options, places, choose_seeds)}, "sweep")
     sweep = replace(sweep, space=space)
     _check_space(sweep)
@@ -120,6 +124,14 @@ def has_limit(words: Sequence[str]) -> bool:
     return any(word.startswith(LIMIT) for word in words)
 
 
+def until_decided(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What `sweep.seeds=until_decided` stands for: the most seeds, which looks may end before."""
+    most = integer(options.get("max_seeds") or MOST_SEEDS, "sweep.max_seeds")
+    if most < LOOKS[0]:
+        raise UserError(f"sweep.max_seeds={most} must be {LOOKS[0]} or more: fewer seeds decide nothing")
+    return {"seeds": list(range(most)), "max_seeds": most}
+
+
 def resolve_seeds(
     options: dict[str, Any], places: Sequence[Sequence[str]], choose_seeds: SeedChooser | None
 ) -> list[Any]:
@@ -130,7 +142,9 @@ def resolve_seeds(
         sweep = typed(SweepConfig, {**options, "seeds": [0]}, "sweep")
         return choose_seeds(sweep, dict(_settings(place, sweep, i) for i, place in enumerate(places)))
     if not isinstance(options["seeds"], list):
-        raise UserError(f"sweep.seeds={options['seeds']} must be a list, e.g. [0,1,2], or auto")
+        raise UserError(
+            f"sweep.seeds={options['seeds']} must be a list, e.g. [0,1,2], auto or {UNTIL_DECIDED}"
+        )
     for option in ("pilot", "effect"):
         if options[option] not in ("", SweepConfig.effect):
             raise UserError(

@@ -54,6 +54,10 @@ class TrackerConfig:
     (a file in the sweep's directory unless MLFLOW_TRACKING_URI is set), trackio (local)."""
 
 
+LOOKS = (6, 9, 12, 18, 24, 36, 48, 72, 96)
+"""Seeds after which a sweep with `seeds=until_decided` looks at its comparisons."""
+
+
 @dataclass(frozen=True)
 class SweepConfig:
     """A comparison: algorithms x seeds, everything else held still."""
@@ -64,8 +68,9 @@ class SweepConfig:
     """The arms, as in `algorithm=NAME`; options of an arm of its own follow its name: `grpo rollouts=4`."""
     seeds: tuple[int, ...]
     """The seeds of every arm; arms are paired by seed. `auto`: as many as `reports.power` finds in `pilot`
-    for `effect` at 80 % power under Holm. They start after the pilot's highest: runs that chose the number of
-    seeds, and often the arms, can't confirm what they suggested at the error rate that a test states."""
+    for `effect` at 80 % power under Holm; they start after the pilot's highest: runs that chose the number of
+    seeds, and often the arms, can't confirm what they suggested at the error rate that a test states.
+    `until_decided`: see `max_seeds`."""
     out: str
     """The sweep's directory: the run store, and the report. It belongs to one sweep; the same one with more
     seeds, arms or environments goes on in it."""
@@ -100,13 +105,30 @@ class SweepConfig:
     batch and budget. A tuning writes it, if empty as ENV-MODEL-DATE."""
     pilot: str = ""
     """With `seeds=auto`: the directory (its sweep.out) of a finished pilot of this sweep."""
+    max_seeds: int = 0
+    """With `seeds=until_decided`: the most seeds, 24 if not set. The sweep looks at its comparisons after 6,
+    9, 12, 18, 24, ... seeds, and only the arms of those that are undecided get more; what is said at any
+    look errs no more often than with a fixed number of seeds. 0: all seeds are run."""
     effect: float = 0.1
     """With `seeds=auto`: the smallest difference in final success worth finding, a share of tasks."""
     append: bool = False
     """Add these cells to those that `out` has of other settings, and report all of them."""
 
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds after which it is asked what is decided; empty: none, all seeds are run."""
+        return (*(look for look in LOOKS if look < self.max_seeds), self.max_seeds) if self.max_seeds else ()
+
     def __post_init__(self) -> None:
         check_name(self.name, "sweep.name")
+        require(
+            self.max_seeds in (0, len(self.seeds)),
+            f"sweep.max_seeds={self.max_seeds} is read with sweep.seeds=until_decided alone: set both",
+        )
+        require(
+            not (self.max_seeds and (self.trials or self.tuned or self.append)),
+            "sweep.seeds=until_decided clashes with sweep.trials, sweep.tuned, sweep.append: name the seeds",
+        )
         check_folder(self.out, "sweep.out")
         self._check_tuning()
         require(0 < self.sesoi < 1, f"sweep.sesoi={self.sesoi:g} must be above 0 and below 1")

@@ -1,7 +1,7 @@
 """What a sweep says of itself before anything runs: the content of `sweep.json` (see `harness.manifest`)."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from harness import __version__
@@ -37,11 +37,30 @@ def manifest(sweep: SweepConfig, cells: Sequence[RunConfig], command: str) -> Re
             "cells": [cell_id(cell) for cell in factorial(sweep, cells)],
         },
         "sesoi": sweep.sesoi,
+        "looks": list(sweep.looks),
         "creditbench": __version__,
         "format": FORMAT,
         "commit": commit(),
         **tuning_record(sweep, ids),
     }
+
+
+def of_cells(declared: Record, asked: Collection[str]) -> Record:
+    """What is declared of some of the cells; the rest have not been asked for yet."""
+
+    def among(ids: Sequence[str]) -> list[str]:
+        return [id for id in ids if id in asked]
+
+    named = {
+        key: {id: declared[key][id] for id in among(declared["cells"])} for key in ("arms", "environments")
+    }
+    contrasts = {
+        name: {side: among(members) for side, members in sides.items()}
+        for name, sides in declared["contrasts"].items()
+    }
+    lists = {key: among(declared[key]) for key in ("cells", "controls")}
+    model = {**declared["model"], "cells": among(declared["model"]["cells"])}
+    return {**declared, **named, **lists, "contrasts": contrasts, "model": model}
 
 
 def commit() -> str:

@@ -152,6 +152,7 @@ def conversation_tokens(
     return lengths[0], lengths[1] - lengths[0]
 
 
+@cache
 def beginning(spec: EnvironmentSpec) -> tuple[Task, str, Info]:
     """The first training task and how it begins; raises `UserError` if it does not."""
     task, environment = spec.training_panel()[0], spec.make()

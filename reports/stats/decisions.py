@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from reports.stats import looks as at_looks
 from reports.stats.collapses import Collapses, collapses
 from reports.stats.intervals import Floats
 from reports.stats.mean_bound import WORST, lower_bound, not_above_p
@@ -168,21 +169,23 @@ def verdicts(
     sesoi: float | None = SESOI,
     alpha: float = ALPHA,
     power: float = POWER,
+    looks: Sequence[int] = (),
 ) -> dict[Name, Verdict]:
-    """The verdicts of one pre-declared family.
+    """The verdicts of one pre-declared family; `looks`: the numbers of seeds at which seeds may end.
 
     The words of a grade are wrong anywhere with a chance of `alpha` at most, and in simulations so are those
     of both grades (docs/statistics.md); statements on collapses have another `alpha`. `sesoi=None` asks for
     no likeness and no average: sign tests under plain Holm, and `outlook` plans for the default SESOI.
     """
     sides = list(family.values())
-    adjusted = adjust(evidence(sides, sesoi), sesoi)
+    adjusted = adjust(evidence(sides, sesoi, looks), sesoi)
     spoken = words(sides, adjusted, alpha)
     survivors = [each.only(~each.failed_S) for each in sides]
     anyone = any(each.failed_S.any() for each in sides)
-    without = words(survivors, adjust(evidence(survivors, sesoi), sesoi), alpha) if anyone else spoken
+    without = words(survivors, adjust(evidence(survivors, sesoi, looks), sesoi), alpha) if anyone else spoken
     pairs = all_paired([each.differences_S for each in sides])
     counted = [collapses(each.left_collapsed_S, each.right_collapsed_S, each.matched) for each in sides]
+    bounded = alpha / max(1, len(looks))
     p_collapses_K = holm([each.p for each in counted])
     found = {}
     for k, (name, each) in enumerate(family.items()):
@@ -194,34 +197,38 @@ def verdicts(
             pair=replace(pairs[k], improvement=paired_improvement(votes_S)),
             wins=wins,
             losses=losses,
-            p=float(sign_test_p(wins, losses)) if seeds else np.nan,
+            p=float(usually_p(votes_S, looks)) if seeds else np.nan,
             p_usually=float(adjusted.usually_K[k]),
             p_alike=float(adjusted.alike_K[k]),
             p_better=float(adjusted.better_K[k]),
             p_equivalent=float(adjusted.equivalent_K[k]),
-            at_least=np.nan if exploratory else lower_bound(each.differences_S, alpha),
-            at_most=np.nan if exploratory else -lower_bound(-each.differences_S, alpha),
+            at_least=np.nan if exploratory else lower_bound(each.differences_S, bounded),
+            at_most=np.nan if exploratory else -lower_bound(-each.differences_S, bounded),
             collapses=counted[k],
             p_collapses=float(p_collapses_K[k]),
             left_failed=int(each.left_failed_S.sum()),
             right_failed=int(each.right_failed_S.sum()),
             without_failed=without[k],
-            outlook=outlook(seeds, pairs[k].sd, len(sides), sesoi or SESOI, power, alpha),
+            outlook=outlook(seeds, pairs[k].sd, len(sides), sesoi or SESOI, power, alpha, looks),
         )
     return found
 
 
-def evidence(sides_K: Sequence[Sides], sesoi: float | None) -> Evidence:
+def evidence(sides_K: Sequence[Sides], sesoi: float | None, looks: Sequence[int] = ()) -> Evidence:
     """The p values of each comparison, not adjusted; NaN without seeds, or if not asked for."""
     p_K4 = np.full((len(sides_K), 4), np.nan)
     for k, each in enumerate(sides_K):
         if len(each.left_SA):
-            p_K4[k] = p_values(each.left_SA, each.right_SB, each.failed_S, sesoi)
+            p_K4[k] = p_values(each.left_SA, each.right_SB, each.failed_S, sesoi, looks)
     return Evidence(*p_K4.T)
 
 
 def p_values(
-    left_SA: ArrayLike, right_SB: ArrayLike, failed_S: ArrayLike, sesoi: float | None
+    left_SA: ArrayLike,
+    right_SB: ArrayLike,
+    failed_S: ArrayLike,
+    sesoi: float | None,
+    looks: Sequence[int] = (),
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """The p values of `Evidence` for one comparison, or for many with equally many seeds (leading axes).
 
@@ -229,21 +236,36 @@ def p_values(
     beyond the SESOI on both sides, for the average as the worst difference either way.
     """
     left, right, failed = np.asarray(left_SA), np.asarray(right_SB), np.asarray(failed_S, dtype=bool)
-    wins, losses = won_and_lost(votes(left, right))
-    usually = sign_test_p(wins, losses)
+    votes_S = votes(left, right)
+    usually = usually_p(votes_S, looks)
     if sesoi is None:
         missing = np.full_like(usually, np.nan)
         return usually, missing, missing, missing
     differences_S = rounded(left.mean(axis=-1) - right.mean(axis=-1))
-    ahead = np.where(wins > losses, 1, -1)[..., None]
-    better = np.maximum(usually, not_above_p(ahead * differences_S))
+    ahead = np.where(votes_S.sum(axis=-1) > 0, 1, -1)[..., None]
+    better = np.maximum(usually, mean_p(ahead * differences_S, 0.0, looks))
     alike, equivalent = np.zeros_like(usually), np.zeros_like(usually)
     for near, far in ((left, right), (right, left)):
         inside_S = np.where(failed, -1, votes(near, far, sesoi))
-        alike = np.maximum(alike, more_wins_p(*won_and_lost(inside_S)))
+        alike = np.maximum(alike, inside_p(inside_S, looks))
         gaps_S = np.where(failed, WORST, rounded(near.mean(axis=-1) - far.mean(axis=-1)))
-        equivalent = np.maximum(equivalent, not_above_p(gaps_S, -sesoi))
+        equivalent = np.maximum(equivalent, mean_p(gaps_S, -sesoi, looks))
     return usually, alike, better, np.maximum(alike, equivalent)
+
+
+def usually_p(votes_S: ArrayLike, looks: Sequence[int]) -> Floats:
+    """Two-sided: is either side ahead on most seeds?"""
+    return at_looks.sign_test_p(votes_S, looks) if looks else sign_test_p(*won_and_lost(votes_S))
+
+
+def inside_p(votes_S: ArrayLike, looks: Sequence[int]) -> Floats:
+    """One-sided: are most seeds inside a bound?"""
+    return at_looks.more_wins_p(votes_S, looks) if looks else more_wins_p(*won_and_lost(votes_S))
+
+
+def mean_p(values_S: ArrayLike, bound: float, looks: Sequence[int]) -> Floats:
+    """One-sided: is the mean above a bound?"""
+    return at_looks.not_above_p(values_S, looks, bound) if looks else not_above_p(values_S, bound)
 
 
 def adjust(found: Evidence, sesoi: float | None) -> Evidence:

@@ -9,6 +9,7 @@ Shape suffixes: N numbers of seeds.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +17,7 @@ import numpy as np
 from scipy import special, stats
 
 from reports.stats.intervals import CONFIDENCE, Floats
+from reports.stats.looks import first_look
 from reports.stats.multiplicity import ALPHA
 from reports.stats.sign_test import fewest_seeds, wins_needed
 
@@ -70,10 +72,12 @@ def outlook(
     effect: float = SESOI,
     power: float = POWER,
     alpha: float = ALPHA,
+    looks: Sequence[int] = (),
 ) -> Outlook:
     """What `seeds` paired seeds can decide in a family of `comparisons`, and the plan for `effect`.
 
     `sd`: of their differences; NaN if unknown. All at the first and strictest step, alpha / comparisons.
+    `looks`: where seeds may end; plans are for a number that is fixed before.
     """
     level = alpha / comparisons
     detectable, plans = math.nan, [math.nan] * 3
@@ -84,8 +88,8 @@ def outlook(
         plans = [seeds_for(each, effect, comparisons, power, alpha) for each in spreads]
     return Outlook(
         seeds=seeds,
-        usually=fewest_seeds(level / 2),
-        alike=fewest_seeds(level),
+        usually=first_look(level, looks) if looks else fewest_seeds(level / 2),
+        alike=first_look(2 * level, looks) if looks else fewest_seeds(level),
         equivalent=math.ceil(math.log(level) / math.log1p(-min(effect, 0.999)) - 1e-9),
         least_mean=level ** (-1 / seeds) - 1 if seeds else math.inf,
         detectable=detectable,

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 from omegaconf import OmegaConf
 
-from harness.compose import compose_run, compose_sweep
+from harness.compose import compose_run, compose_sweep, composing
 from harness.compose.composing import CONFIG_DIR, group_options
 from harness.compose.help import RUN_USAGE, SWEEP_USAGE, field_docs, help_text, sections
 from harness.compose.preset import main as preset_main
@@ -289,3 +289,10 @@ def test_a_missing_engine_is_one_line(tmp_path, capsys, monkeypatch):
     assert sweep_main(arguments) == 2
     assert "vllm isn't installed: pip install 'creditbench[vllm]'" in capsys.readouterr().err
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize("arms", ["granularity", "ablations", "paper_steppo_webshop"])
+def test_files_that_are_composed_once_are_what_hydra_composes_each_time(arms, monkeypatch):
+    once = compose_sweep([f"+sweep={arms}"])
+    monkeypatch.setattr(composing, "with_values", lambda parsed: None)
+    assert compose_sweep([f"+sweep={arms}"]) == once

@@ -86,8 +86,14 @@ def write_run(
 ) -> str:
     """A finished run that learns from about 0.1 to about `final`; returns its cell."""
     cell, plain = config(arm, env, model, seed)
-    algorithm = arm.split()[0]
-    run = out / "runs" / cell
+    write_cell(out / "runs" / cell, plain, arm.split()[0], final, noise)
+    return cell
+
+
+def write_cell(
+    run: Path, plain: Mapping[str, Any], algorithm: str, final: float, noise: np.random.Generator
+) -> None:
+    """The folder of a finished run with this plain configuration."""
     run.mkdir(parents=True)
     write_json(run / "config.json", plain)
     lines, timing, scores, spent_at = [], [], [], []
@@ -122,14 +128,13 @@ def write_run(
         "iterations": 11,
         "overshoot": 0.02,
         "panel_hash": "b76f461fd81093a0" * 4,
-        "start_hash": f"{seed:064x}",
+        "start_hash": f"{plain['seed']:064x}",
         "placement": "cpu, fp32",
         "ledger": ledger(algorithm),
         "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
     }
     write_json(run / "result.json", result)
     (run / "log.txt").write_text("")
-    return cell
 
 
 def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
