@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import fields
@@ -88,7 +88,7 @@ def set_value(composed: DictConfig, override: Override) -> None:
     try:
         OmegaConf.update(composed, key, value, merge=True, force_add=adds)
     except (ConfigAttributeError, ConfigKeyError):
-        if not has_option(key, composed):
+        if not has_option(key, lambda: composed):
             raise
         OmegaConf.update(composed, key, value, merge=True, force_add=True)
 
@@ -114,17 +114,17 @@ def composed_of(written: Sequence[str]) -> DictConfig:
         if unknown is None:
             raise UserError(explain(error)) from error
         key = unknown[1]
-        if not has_option(key, hydra.compose("config", groups_of(written))):
+        if not has_option(key, lambda: hydra.compose("config", groups_of(written))):
             raise UserError(_unknown_option(key, written)) from error
         return composed_of([f"++{each}" if each.startswith(f"{key}=") else each for each in written])
 
 
-def has_option(key: str, composed: DictConfig) -> bool:
+def has_option(key: str, composed: Callable[[], DictConfig]) -> bool:
     """Whether the class that a part of a composed run chooses has this option."""
     part, _, name = key.rpartition(".")
     cls = plain.SECTIONS.get(part)
     if part in TARGETED:
-        cls = class_of(composed[part]._target_, part)
+        cls = class_of(composed()[part]._target_, part)
     return cls is not None and name in [field.name for field in fields(cls)]
 
 

@@ -46,7 +46,7 @@ def test_seeds_are_as_many_as_power_says_and_none_of_the_pilots(tmp_path):
         (["sweep.pilot={pilot}", "sweep.effect=0.0001"], "takes more than 1000 seeds"),
         (["sweep.pilot={pilot}", "sweep.effect=much"], "sweep.effect: Value 'much'"),
         (["sweep.pilot={pilot}", "sweep.seeds=[0]"], "is read with sweep.seeds=auto alone"),
-        (["sweep.seeds=many"], "sweep.seeds=many must be a list, e.g. [0,1,2], or auto"),
+        (["sweep.seeds=many"], "sweep.seeds=many must be a list, e.g. [0,1,2], auto or until_decided"),
     ],
 )
 def test_mistakes_are_one_line(overrides, words, tmp_path):
