@@ -8,6 +8,7 @@ controls         cells of arms that are not contestants
 contrasts        by name, the cells on the `left` and on the `right`
 model            `factors` whose effects are estimated together, and the `cells` that are taken for it
 sesoi            the smallest effect of interest
+dial             the option of the environment that differences are drawn against; empty: none
 looks            the numbers of seeds after which seeds may end; empty: all seeds were declared
 creditbench      the version, and the `commit`, that wrote it
 format           of the store, see `harness.store.run_dir.FORMAT`
@@ -76,6 +77,7 @@ KEYS: dict[str, tuple[Any, Callable[[Any], bool]]] = {
     "contrasts": ({}, sides),
     "model": ({"factors": [], "cells": []}, modelled),
     "sesoi": (None, share),
+    "dial": ("", text),
     "looks": ([], wholes),
     "creditbench": ("", text),
     "commit": ("", text),

@@ -34,6 +34,11 @@ COLUMNS = {
     "right_mean": "The same of the right side.",
     "difference": "Left minus right in the final score, mean over paired seeds (or of this seed); in "
     "against-others, of an arm minus the mean of the others.",
+    "setting": "Where the dial stands: the value of the environment's option that the sweep turns.",
+    "change": "The difference at the highest setting of the dial minus that at the lowest, mean over seeds.",
+    "rises": "Seeds in which the difference rises with the dial (sign of Kendall's S).",
+    "falls": "Seeds in which it falls; the rest do neither.",
+    "trend": "rises or falls (adjusted p 0.05: sign test over seeds, Holm over contrasts), or undecided.",
     "environment": "As in sweep.envs, or all environments: each seed's mean over them.",
     "standardised": "The difference in SDs of the differences (d_z), Hedges-corrected.",
     "wins": "Paired seeds that left won: its runs won more than half of their meetings with right's.",

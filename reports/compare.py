@@ -149,6 +149,7 @@ def pooled_tables(overall: Overall) -> dict[str, pd.DataFrame]:
         **compared_tables(overall),
         "against-others": overall.against_others,
         "profile": overall.profile,
+        **({"dial": overall.dial.effects, "trends": overall.dial.trends} if overall.dial else {}),
     }
 
 

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from harness.ledger import Phase
 from reports.comparisons import Family
 from reports.curves import curves, curves_by_arm, seed_curves
+from reports.dial import Dial, dial_figure
 from reports.distributions import profile, survival
 from reports.learning import THRESHOLD
 from reports.measured import Measured
@@ -106,7 +107,12 @@ def has_pairs(family: Family) -> bool:
 
 
 def pooled_pictures(
-    pool: Pool, table: pd.DataFrame, profiled: pd.DataFrame, comparisons: Family, parts: Parts
+    pool: Pool,
+    table: pd.DataFrame,
+    profiled: pd.DataFrame,
+    dial: Dial | None,
+    comparisons: Family,
+    parts: Parts,
 ) -> dict[str, Picture]:
     """The figures of several environments together.
 
@@ -117,6 +123,10 @@ def pooled_pictures(
     if table["difference"].notna().any():
         title = f"Each arm minus the mean of the others, by environment ({where})"
         found["heat"] = Drawing(title, table, arms, partial(heat_map, table))
+    if dial and dial.effects["difference"].notna().any():
+        title = f"Paired differences in final {pool.measure} against env.{dial.option} ({where})"
+        draw = partial(dial_figure, dial, pool.measure)
+        found["dial"] = Drawing(title, dial.effects, list(dial.trends["label"]), draw)
     if len(profiled):
         title = f"Performance profile: runs of all environments that end above a score ({where})"
         found["profile"] = Drawing(title, profiled, arms, partial(profile, arms, profiled, pool.measure))

@@ -9,6 +9,7 @@ import pandas as pd
 from reports import comparisons, figures, pooled, provenance, wording
 from reports.answer import EXPLORING, answer, leading, unfinished
 from reports.comparisons import Family, Scores
+from reports.dial import Dial, dial_of
 from reports.equal import equal_table
 from reports.limits import at_ceiling, at_floor
 from reports.measured import Measured, measured
@@ -92,6 +93,7 @@ class Overall(Compared):
     pool: Pool
     final: pd.DataFrame
     against_others: pd.DataFrame
+    dial: Dial | None
     profile: pd.DataFrame
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
@@ -185,6 +187,7 @@ def everywhere(pool: Pool, arms_of: Callable[[Setting], list[str]]) -> list[str]
 def overall(pool: Pool, parts: Parts) -> Overall:
     """The tables, figures and comparisons of several environments together."""
     compared, table, profile = families(pool), pooled.against_others(pool), pooled.profile_table(pool)
+    dial = dial_of(pool)
     floor, ceiling = (everywhere(pool, of) for of in (at_floor, at_ceiling))
     found: dict[str, Any] = {**compared, **answered(compared, pool, floor, ceiling)}
     return Overall(
@@ -192,8 +195,9 @@ def overall(pool: Pool, parts: Parts) -> Overall:
         pool=pool,
         final=pooled.final_table(pool),
         against_others=table,
+        dial=dial,
         profile=profile,
-        figures=figures.pooled_pictures(pool, table, profile, drawn_of(compared), parts),
+        figures=figures.pooled_pictures(pool, table, profile, dial, drawn_of(compared), parts),
         colours=palette(pool.contestants),
         dots=wording.thinned(len(pool.finals), MOST_DOTS),
     )

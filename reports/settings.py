@@ -50,6 +50,8 @@ class Setting:
 
     sesoi: float
     """The declared smallest effect of interest, a difference in success."""
+    dial: str
+    """The option of the environment that the sweep turns; empty: none was declared."""
     looks: tuple[int, ...]
     """The numbers of seeds after which seeds may have ended; empty: their number was declared."""
 
@@ -159,6 +161,7 @@ def settings(store: Store) -> list[Setting]:
                 references=frozenset(runs[runs["cell"].isin(store.manifest["references"])]["arm"]),
                 curve=curve,
                 sesoi=float(store.manifest["sesoi"]),
+                dial=str(store.manifest["dial"]),
                 looks=tuple(store.manifest["looks"]),
                 phases=store.phases.merge(cells, on="cell"),
                 outcomes=store.outcomes.merge(cells, on="cell"),

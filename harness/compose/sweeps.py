@@ -96,6 +96,7 @@ def compose_sweep(
     # Seed 0 first for all arms, so that early results are comparable.
     cells = [replace(arm, seed=integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     _check_tasks(sweep, cells)
+    _check_dial(sweep, cells)
     return sweep, launcher, cells
 
 
@@ -208,6 +209,21 @@ def with_options(plain: dict[str, Any], options: Mapping[str, object]) -> dict[s
             raise UserError(f"sweep.space: {option} is not an option of a run{suggest(section, PARTS)}")
         changed[section][name] = value
     return changed
+
+
+def _check_dial(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
+    """Raise `UserError` unless the environments differ in the dial, a number."""
+    if not sweep.dial:
+        return
+    found = [getattr(env, sweep.dial, None) for env in dict.fromkeys(cell.env for cell in cells)]
+    numbers = [each for each in found if isinstance(each, int | float) and not isinstance(each, bool)]
+    if len(numbers) < len(found):
+        raise UserError(f"sweep.dial={sweep.dial} is not a number that every environment of the sweep has")
+    if len(found) < 2 or len(set(numbers)) < len(found):
+        raise UserError(
+            f"sweep.dial={sweep.dial} must differ between the environments: set sweep.envs, e.g. "
+            f"[vault,vault {sweep.dial}=8]"
+        )
 
 
 def _check_space(sweep: SweepConfig) -> None:

@@ -86,6 +86,9 @@ class SweepConfig:
     """Comparisons declared before anything ran: by name, `left` and `right`, each a list of selectors of arms
     like `grpo` or `credit_unit=step ratio_unit=token`. The means over the arms of both sides are compared
     seed by seed, all contrasts as one family."""
+    dial: str = ""
+    """The option of the environment, a number, that `envs` turns: the page draws each contrast against it and
+    tests whether it rises or falls with it. Empty: none."""
     factors: tuple[str, ...] = ()
     """Options of the algorithms whose effects the report's models estimate together, each with the others
     held still; the arms must hold every combination of their values."""
@@ -137,6 +140,10 @@ class SweepConfig:
                 set(sides) == {"left", "right"},
                 f"sweep.contrasts.{name} must have left and right, it has {', '.join(sides) or 'neither'}",
             )
+        require(
+            not self.dial or bool(self.contrasts),
+            f"sweep.dial={self.dial} is read with sweep.contrasts: declare what is drawn against it",
+        )
         require(
             not self.factor_arms or len(self.factors) > 0,
             f"sweep.factor_arms={list(self.factor_arms)} is read with sweep.factors alone: name the factors",

@@ -37,6 +37,7 @@ def manifest(sweep: SweepConfig, cells: Sequence[RunConfig], command: str) -> Re
             "cells": [cell_id(cell) for cell in factorial(sweep, cells)],
         },
         "sesoi": sweep.sesoi,
+        "dial": sweep.dial,
         "looks": list(sweep.looks),
         "creditbench": __version__,
         "format": FORMAT,

@@ -83,6 +83,7 @@ def check_declarations(out: Path, before: Record, declared: Record) -> None:
         "sweep.sesoi": before["sesoi"] not in (None, declared["sesoi"]),
         "sweep.contrasts": not keeps(before["contrasts"], declared["contrasts"]),
         "sweep.factors": before["model"]["factors"] != declared["model"]["factors"],
+        "sweep.dial": before["dial"] != declared["dial"],
         "sweep.seeds": before["looks"] != declared["looks"],
     }
     for option, differs in changed.items():

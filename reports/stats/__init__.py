@@ -5,7 +5,7 @@
 
 from reports.stats.collapses import Collapses, collapses, rate_at_most
 from reports.stats.curves import area, at_fractions, budget_to_threshold, collapse_rate, collapsed
-from reports.stats.decisions import Sides, Verdict, Word, p_values, two_arms, verdicts, word
+from reports.stats.decisions import Sides, Verdict, Word, p_values, two_arms, usually_p, verdicts, word
 from reports.stats.factorial import Fit
 from reports.stats.intervals import (
     CONFIDENCE,
@@ -54,7 +54,7 @@ from reports.stats.runs import (
 )
 from reports.stats.scaling import Scaling, scaling_fit
 from reports.stats.sign_flip import EXACT_SEEDS, RESAMPLES, above_p, sign_flip_p, sign_flip_ps
-from reports.stats.sign_test import rounded, sign_test_p, votes, wins_needed, won_and_lost
+from reports.stats.sign_test import Counts, rounded, sign_test_p, votes, wins_needed, won_and_lost
 from reports.stats.survival import Survival, kaplan_meier, restricted_mean
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "WIDEST",
     "Collapses",
     "Completed",
+    "Counts",
     "Fit",
     "Floats",
     "Interval",
@@ -127,6 +128,7 @@ __all__ = [
     "success_model",
     "t_interval",
     "two_arms",
+    "usually_p",
     "verdicts",
     "votes",
     "wins_needed",
