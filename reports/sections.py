@@ -68,6 +68,8 @@ class Section(Compared, Measured):
     """The leading comparisons on other terms."""
     figures: dict[str, figures.Picture]
     colours: dict[str, str]
+    apart: str
+    """Which arms the seeds tell from the best one."""
     dots: str
     lines: str
     """What captions add if not every seed is drawn."""
@@ -149,6 +151,7 @@ def section(store: Store, setting: Setting, parts: Parts) -> Section:
         setting=setting,
         figures=pictures | (tuning.figures if tuning else {}),
         colours=palette(list(setting.arms)),
+        apart=wording.apart_text(list(tables.final["arm"]) if len(tables.final) else [], compared["pairs"]),
         dots=wording.thinned(len(setting.finals), MOST_DOTS),
         lines=wording.thinned(len(setting.finals), MOST_LINES),
         warnings=[

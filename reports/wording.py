@@ -115,6 +115,10 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+MOST_LISTED = 6
+"""Arms that a sentence names."""
+
+
 def caution(families: Sequence[Family], unfinished: Mapping[str, tuple[int, int]]) -> str:
     """What the number of paired seeds allows to say at most about families of comparisons.
 
@@ -125,6 +129,23 @@ def caution(families: Sequence[Family], unfinished: Mapping[str, tuple[int, int]
     lacking = ", ".join(f"{arm} ({has} of {of} seeds)" for arm, (has, of) in unfinished.items())
     waiting = f"Scores are missing: {lacking}; a seed counts if every arm of both sides has one. "
     return (waiting if lacking else "") + few_text(families)
+
+
+def apart_text(ranked: Sequence[str], pairs: Family) -> str:
+    """Which arms the seeds tell from the best one; `ranked`: best first, `pairs`: all pairs, exploratory."""
+    if len(ranked) < 2:
+        return ""
+    best, *others = ranked
+    found = pairs.table.to_dict("records")
+    apart = {frozenset((row["left"], row["right"])) for row in found if row["p_adjusted"] <= stats.ALPHA}
+    behind = [arm for arm in others if frozenset((best, arm)) in apart]
+    alike = [arm for arm in others if arm not in behind]
+    told = f"these seeds tell {few(behind)} from {best}, the best on average" if behind else ""
+    same = f"they cannot tell {few(alike)} from it" if alike else ""
+    if not behind:
+        same = f"these seeds cannot tell {few(alike)} from {best}, the best on average"
+    said = "; ".join(filter(None, [told, same]))
+    return f"{said[0].upper()}{said[1:]} (all pairs, exploratory, a false discovery rate of 5 %)."
 
 
 def few_text(families: Sequence[Family]) -> str:
@@ -311,6 +332,12 @@ def thinned(seeds: int, most: int) -> str:
 def holm_over(family: Family) -> str:
     """`with Holm over 9 comparisons (all pairs)`."""
     return f"with Holm over {count(len(family.table), 'comparison')} ({family.name})"
+
+
+def few(names: Sequence[str]) -> str:
+    """A few names, and how many more there are."""
+    more = len(names) - MOST_LISTED
+    return listed([*names[:MOST_LISTED], *([f"{more} more"] if more > 0 else [])])
 
 
 def listed(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from harness.store import read_json, write_json
 from reports import provenance, stats, wording
+from reports.compare import compare
 from reports.comparisons import (
     Family,
     all_pairs_family,
@@ -218,3 +220,16 @@ def test_every_family_has_typed_verdicts(tmp_path):
 def test_the_error_of_a_page_with_several_families():
     assert "Families of verdicts on this page: 2" in wording.page_error(2)
     assert "up to 19 %" in wording.page_error(2), "1 - .95^4: each has a family of collapses beside it"
+
+
+def test_arms_that_the_seeds_cannot_tell_from_the_best(tmp_path):
+    """Ten seeds, spread 0.05: a difference of 0.02 is none, one of 0.6 is there on each seed."""
+    write_sweep(tmp_path, {"ppo": 0.3, "grpo": 0.88, "steppo": 0.9}, seeds=10)
+    page = compare(tmp_path).read_text()
+    said = re.search(
+        r"These seeds tell ppo from (\w+), the best on average; they can't tell (\w+) from it", page
+    )
+    assert said, page[page.index("Overlap of two") :][:400]
+    assert {*said.groups()} == {"grpo", "steppo"}
+    assert said[0] in (tmp_path / "report.md").read_text()
+    assert wording.apart_text(["ppo"], all_pairs_family(setting_of(tmp_path))) == ""
