@@ -227,7 +227,7 @@ def test_arms_that_the_seeds_cannot_tell_from_the_best(tmp_path):
     write_sweep(tmp_path, {"ppo": 0.3, "grpo": 0.88, "steppo": 0.9}, seeds=10)
     page = compare(tmp_path).read_text()
     said = re.search(
-        r"These seeds tell ppo from (\w+), the best on average; they can't tell (\w+) from it", page
+        r"These seeds tell ppo from (\w+), the best on average; they cannot tell (\w+) from it", page
     )
     assert said, page[page.index("Overlap of two") :][:400]
     assert {*said.groups()} == {"grpo", "steppo"}
