@@ -296,7 +296,7 @@ def test_files_that_are_composed_once_are_what_hydra_composes_each_time(monkeypa
     asked = [
         "+sweep=smoke",
         "sweep.algorithms=[grpo,'grpo rollouts=4 model.lr=0.002','steppo clip_low=0.1']",
-        "sweep.envs=[vault,'vault thought=2 budget.limit=7e10']",
+        "sweep.envs=['vault budget.limit=6e10','vault thought=2 budget.limit=7e10']",
         "model.width=32",
         "evaluation.points=2",
         "sweep.sesoi=0.1",
