@@ -22,7 +22,7 @@ PRELOADED = [
         "harness.planning.directory",
         "harness.compose.help",
     ),
-    *("harness.pilot", "harness.launch.outcome"),
+    *("harness.pilot", "harness.deciding", "harness.launch.outcome"),
     *("harness.terminal", "harness.tracker", "harness.launch.slurm.start"),
 ]
 
