@@ -78,6 +78,21 @@ def test_an_array_ends_with_a_report_and_two_commands_at_once_run_no_cell_twice(
     assert "submitted" not in again.stdout
 
 
+def test_seeds_until_it_is_decided(slurm, tmp_path):
+    """Without waiting, a command submits one look's cells; the next one goes on from what they wrote."""
+    arms = [each for each in SMALL if not each.startswith("sweep.algorithms")]
+    asked = [*arms, "sweep.algorithms=[grpo,steppo]", "sweep.seeds=until_decided", "sweep.max_seeds=9"]
+    first = sweep(*asked, "launcher.cells_per_job=6", "launcher=slurm", out=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "submitted 12 cells" in first.stdout
+    assert "after 6 seeds" not in first.stdout
+    done = sweep(*asked, "launcher.cells_per_job=6", "launcher=slurm", "wait=true", out=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "after 6 seeds: step − trajectory usually alike\n" in done.stdout
+    assert len(runs(tmp_path)) == 12, "nine seeds were allowed, six were enough"
+    assert (tmp_path / "report.html").exists()
+
+
 def test_what_fails_is_tried_so_often_and_said(slurm_with_accounting, tmp_path):
     """One cell diverges, the other is not kept from its end."""
     diverging = [
