@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from harness.cells import Record
 from harness.config import RunConfig, SweepConfig
-from harness.config.plain import to_plain
-from harness.errors import UserError
 from harness.launch.outcome import Outcome
 from harness.planning import directory
 from harness.store import cell_id
@@ -21,16 +19,6 @@ if TYPE_CHECKING:
 
 Launch = Callable[[Sequence[RunConfig]], Outcome]
 """Declare some cells, and run or submit them."""
-
-
-def check_comparisons(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
-    """Raise `UserError` if there is nothing that could be decided."""
-    units = {to_plain(cell)["algorithm"].get("credit_unit") for cell in cells if not cell.algorithm.control}
-    if sweep.looks and not sweep.contrasts and not ("step" in units and len(units) > 1):
-        raise UserError(
-            "sweep.seeds=until_decided has nothing to decide: declare sweep.contrasts, or name algorithms "
-            "with credit per step and others (`reports.compare` pools them by credit unit)"
-        )
 
 
 def until_decided(
@@ -50,7 +38,7 @@ def until_decided(
             return outcome
         found = standings(out, sweep.seeds[:look])
         show(look_text(look, found))
-        open_ = {(each.environment, arm) for each in found if each.word.grade == "none" for arm in each.arms}
+        open_ = {(each.environment, arm) for each in found if each.undecided for arm in each.arms}
         if not open_ or look == sweep.looks[-1]:
             return outcome
         place = {id: (declared["environments"][id], declared["arms"][id]) for id in declared["cells"]}
@@ -67,10 +55,12 @@ def ids_of(cells: Sequence[RunConfig], seeds: Sequence[int]) -> set[str]:
 def look_text(look: int, found: Sequence["Standing"]) -> str:
     """`after 9 seeds: step − token usually better; undecided: step − trajectory`."""
     several = len({each.environment for each in found}) > 1
-    names = [f"{each.name} on {each.environment}" if several else each.name for each in found]
-    said = [
-        f"{name} {each.word}" for name, each in zip(names, found, strict=True) if each.word.grade != "none"
-    ]
-    left = [name for name, each in zip(names, found, strict=True) if each.word.grade == "none"]
+    said, left = [], []
+    for each in found:
+        name = f"{each.name} on {each.environment}" if several else each.name
+        if each.undecided:
+            left.append(name)
+        else:
+            said.append(f"{name} {each.word}")
     parts = [", ".join(said), f"undecided: {', '.join(left)}" if left else ""]
     return f"after {look} seeds: {'; '.join(filter(None, parts))}"

@@ -16,7 +16,7 @@ from harness.compose import compose_sweep, compose_tracker
 from harness.compose.frozen import tuned_path
 from harness.compose.help import SWEEP_USAGE, asked, help_text
 from harness.config import Launcher, RunConfig, SlurmConfig, SweepConfig, Tracker
-from harness.deciding import check_comparisons, until_decided
+from harness.deciding import until_decided
 from harness.errors import UserError
 from harness.launch.outcome import Outcome
 from harness.pilot import auto_seeds
@@ -47,7 +47,6 @@ def main(arguments: Sequence[str]) -> int:
             )
     sweep, launcher, cells = compose_sweep(overrides, auto_seeds)
     declared = manifest(sweep, cells, typed(overrides))
-    check_comparisons(sweep, cells)
     tracker = compose_tracker(overrides).name
     check_tracker(tracker)
     if DRY_RUN in arguments:

@@ -34,6 +34,7 @@ COLUMNS = {
     "right_mean": "The same of the right side.",
     "difference": "Left minus right in the final score, mean over paired seeds (or of this seed); in "
     "against-others, of an arm minus the mean of the others.",
+    "last_look": "Seeds of the last look of a sweep that ends when decided; 0: the number was declared.",
     "setting": "Where the dial stands: the value of the environment's option that the sweep turns.",
     "change": "The difference at the highest setting of the dial minus that at the lowest, mean over seeds.",
     "rises": "Seeds in which the difference rises with the dial (sign of Kendall's S).",

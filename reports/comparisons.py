@@ -162,6 +162,7 @@ def row(verdict: stats.Verdict) -> Mapping[str, object]:
         "planned": outlook.planned,
         "planned_low": outlook.planned_low,
         "planned_high": outlook.planned_high,
+        "last_look": outlook.last_look,
     }
 
 

@@ -20,6 +20,11 @@ class Standing:
     arms: tuple[str, ...]
     """Of both sides."""
 
+    @property
+    def undecided(self) -> bool:
+        """Whether its arms need more seeds."""
+        return self.word is Word.undecided
+
 
 def standings(path: Path, seeds: Collection[int]) -> list[Standing]:
     """The leading comparisons of the sweep in `path`, in each environment, by the runs of `seeds` alone."""

@@ -151,7 +151,7 @@ def apart_text(ranked: Sequence[str], pairs: Family) -> str:
 def few_text(families: Sequence[Family]) -> str:
     """Which verdicts the paired seeds of some families cannot give; empty if they can give all."""
     most = {family.name: int(family.table["seeds"].max()) for family in families}
-    seen = {f.name: stats.outlook(most[f.name], comparisons=len(f.table)) for f in families}
+    seen = {family.name: next(iter(family.verdicts.values())).outlook for family in families}
     short = [family for family in families if most[family.name] < seen[family.name].usually]
     said = [f"{holm_over(family)} {least_text(seen[family.name])}" for family in short]
     seeds = max(most.values())
@@ -264,7 +264,18 @@ def short_text(row: Mapping[str, Any]) -> str:
     word = stats.Word(row["verdict"])
     if word is not stats.Word.undecided:
         return ""
+    if row["last_look"]:
+        return more_text(int(row["seeds"]), int(row["last_look"]))
     return f"{found_text(row['detectable'])} {planned_text(row)}".strip()
+
+
+def more_text(seeds: int, most: int) -> str:
+    """What becomes of an undecided comparison whose seeds end when it is decided."""
+    if seeds < most:
+        return f"The sweep goes on with more seeds, to {most} at most: the same command."
+    return (
+        f"{most} seeds were the most that was declared: only a new sweep, with fresh seeds, could decide it."
+    )
 
 
 def found_text(detectable: float) -> str:

@@ -12,6 +12,7 @@ from harness.compose.arms import Arm, sweep_arms
 from harness.compose.composing import (
     compose,
     group_options,
+    in_shell,
     of_the_sweep,
     own_options,
     plain_of,
@@ -68,7 +69,7 @@ def compose_sweep(
     space = {o: typed(Knob, knob, f"sweep.space.{o}") for o, knob in options.pop("space", {}).items()}
     places = environments(options, overrides)
     if options["seeds"] == UNTIL_DECIDED:
-        options |= until_decided(options)
+        options |= seeds_until_decided(options)
     sweep = typed(SweepConfig, {**options, "seeds": resolve_seeds(options, places, choose_seeds)}, "sweep")
     sweep = replace(sweep, space=space)
     _check_space(sweep)
@@ -97,6 +98,7 @@ def compose_sweep(
     cells = [replace(arm, seed=integer(seed, "seed")) for seed in sweep.seeds for arm in arms]
     _check_tasks(sweep, cells)
     _check_dial(sweep, cells)
+    _check_looks(sweep, cells)
     return sweep, launcher, cells
 
 
@@ -125,7 +127,7 @@ def has_limit(words: Sequence[str]) -> bool:
     return any(word.startswith(LIMIT) for word in words)
 
 
-def until_decided(options: Mapping[str, Any]) -> dict[str, Any]:
+def seeds_until_decided(options: Mapping[str, Any]) -> dict[str, Any]:
     """What `sweep.seeds=until_decided` stands for: the most seeds, which looks may end before."""
     most = integer(options.get("max_seeds") or MOST_SEEDS, "sweep.max_seeds")
     if most < LOOKS[0]:
@@ -220,9 +222,22 @@ def _check_dial(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
     if len(numbers) < len(found):
         raise UserError(f"sweep.dial={sweep.dial} is not a number that every environment of the sweep has")
     if len(found) < 2 or len(set(numbers)) < len(found):
+        name = cells[0].env.name
         raise UserError(
-            f"sweep.dial={sweep.dial} must differ between the environments: set sweep.envs, e.g. "
-            f"[vault,vault {sweep.dial}=8]"
+            f"sweep.dial={sweep.dial} must differ between the environments: write "
+            + in_shell(f"sweep.envs=[{name},'{name} {sweep.dial}=VALUE']")
+        )
+
+
+def _check_looks(sweep: SweepConfig, cells: Sequence[RunConfig]) -> None:
+    """Raise `UserError` if seeds end when comparisons are decided, and there are none."""
+    if not sweep.looks or sweep.contrasts:
+        return
+    units = {to_plain(cell)["algorithm"].get("credit_unit") for cell in cells if not cell.algorithm.control}
+    if "step" not in units or len(units) < 2:
+        raise UserError(
+            "sweep.seeds=until_decided has nothing to decide: declare sweep.contrasts, or name algorithms "
+            "with credit per step and others, which are pooled by their credit unit"
         )
 
 

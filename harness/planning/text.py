@@ -46,6 +46,8 @@ def seeds_text(sweep: SweepConfig) -> str:
     seeds = sweep.seeds
     following = len(seeds) > 2 and all(b == a + 1 for a, b in pairwise(seeds))
     listed = f"{seeds[0]} to {seeds[-1]}" if following else ", ".join(map(str, seeds))
+    if sweep.looks:
+        return f"seeds {listed} at most, until it is decided"
     return f"seeds {listed}" + (f" ({chosen_text(sweep)})" if sweep.pilot else "")
 
 

@@ -58,6 +58,8 @@ class Outlook:
     ends of the SD's 95 % interval. Infinite above `MOST_SEEDS`, NaN if the spread is unknown."""
     effect: float
     """What was planned for: the smallest effect of interest."""
+    last_look: int
+    """Seeds of the last planned look; 0 if the number of seeds was declared."""
 
     @property
     def spread_known(self) -> bool:
@@ -97,6 +99,7 @@ def outlook(
         planned_low=plans[1],
         planned_high=plans[2],
         effect=effect,
+        last_look=looks[-1] if looks else 0,
     )
 
 

@@ -70,7 +70,7 @@ def test_the_page_shows_it(out, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["sweep.envs=[vault]"], "must differ between the environments: set sweep.envs"),
+        (["sweep.envs=[vault]"], "must differ between the environments: write"),
         (["sweep.dial=rooms"], "must differ between the environments"),
         (["sweep.dial=thoughts"], "is not a number that every environment of the sweep has"),
         (["sweep.dial=key"], "is not a number"),
